@@ -1,0 +1,24 @@
+//! The kernel of Mortise: everything that must be trusted with data.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`kv`] | requests, answers and their validation |
+//! | [`store`] | one volume's multi-version tree: apply, read, shape, compaction primitives |
+//! | [`log`] | the raft log of every volume in one database, with group commit |
+//! | [`raft`] | one raft group per volume over the log and the store |
+//! | [`node`] | the data directory, its lock, generations, and the volumes that are open |
+//! | [`seams`] | time and randomness, so that tests can decide them |
+//! | [`error`] | errors, sorted by what a caller can do |
+//!
+//! The kernel must not know Wasm, gRPC or command lines. It takes no policy decision: it offers primitives
+//! and checks every step it is asked to make.
+
+pub mod error;
+pub mod kv;
+pub mod log;
+pub mod node;
+pub mod raft;
+pub mod seams;
+pub mod store;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,1 @@
+//! One raft group per volume.
