@@ -1,0 +1,98 @@
+//! What an operator can set: the runtime's own sizes, and the limits that each call of a plugin runs under.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Largest component that is accepted, in bytes.
+pub const MAX_COMPONENT_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Largest memory that [`Limits::memory_bytes`] may grant, and the largest initial memory of a component.
+pub const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Longest deadline that [`Limits::deadline`] may grant.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Largest answer that [`Limits::answer_bytes`] may grant.
+pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Sizes of a [`Runtime`](crate::Runtime).
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// Directory for compiled components and the key that authenticates them; made when it doesn't exist and
+    /// safe to delete. `None` compiles every component anew.
+    pub cache_dir: Option<PathBuf>,
+    /// Threads that run plugins, and so the number of calls that run at the same time on the pool.
+    pub max_parallel_calls: usize,
+    /// Calls that may wait for a thread of the pool before further ones are refused as busy.
+    pub max_queued_calls: usize,
+    /// Granularity of deadlines. A call is stopped at most two ticks after its deadline.
+    pub tick: Duration,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self { cache_dir: None, max_parallel_calls: 4, max_queued_calls: 256, tick: Duration::from_millis(5) }
+    }
+}
+
+/// What one call of a plugin may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of all memories and tables of the instance together; a table element counts eight bytes.
+    pub memory_bytes: u64,
+    /// Time for instantiating the component and running the call.
+    #[serde(rename = "deadline_ms", with = "milliseconds")]
+    pub deadline: Duration,
+    /// Bytes that an answer, an error text included, may have.
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 16 * 1024 * 1024, deadline: Duration::from_millis(100), answer_bytes: 64 * 1024 }
+    }
+}
+
+impl Limits {
+    /// Checks that the limits are within what the runtime can grant.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] names the first limit that is out of bounds.
+    pub fn validate(&self) -> Result<()> {
+        let bounds = [
+            ("memory_bytes", self.memory_bytes, 64 * 1024, MAX_MEMORY_BYTES),
+            ("deadline_ms", millis(self.deadline), 1, millis(MAX_DEADLINE)),
+            ("answer_bytes", self.answer_bytes as u64, 64, MAX_ANSWER_BYTES as u64),
+        ];
+        for (limit, found, min, max) in bounds {
+            if !(min..=max).contains(&found) {
+                return Err(Error::Limit { limit, found, min, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration as a whole number of milliseconds.
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(super::millis(*value))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}

@@ -1,0 +1,128 @@
+//! Why a component is refused, or the runtime cannot work. What goes wrong inside a running plugin is a
+//! [`Fault`](crate::Fault) instead.
+
+use std::path::PathBuf;
+
+use crate::inspect::Digest;
+
+/// Result of an operation of the runtime.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong outside a plugin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The component is larger than the runtime accepts.
+    #[error("the component has {found} bytes; allowed are {allowed}")]
+    TooLarge {
+        /// Bytes found.
+        found: u64,
+        /// Bytes allowed.
+        allowed: u64,
+    },
+    /// The bytes are not WebAssembly.
+    #[error(
+        "this is not a WebAssembly file: {found}; expected a component (.wasm) of world `compaction-strategy`"
+    )]
+    NotWasm {
+        /// What was found.
+        found: String,
+    },
+    /// The bytes are a core module.
+    #[error(
+        "this is a WebAssembly core module, expected a component; \
+         wrap it with `wasm-tools component new` or build it with the guest SDK's instructions"
+    )]
+    CoreModule,
+    /// The file is damaged or uses features that the runtime doesn't offer.
+    #[error("the component is damaged or uses a feature that is not offered: {detail}")]
+    Malformed {
+        /// What the parser or validator found.
+        detail: String,
+    },
+    /// The component exports nothing that belongs to a world of Mortise.
+    #[error("the component implements no world of Mortise: it exports {found}, expected {expected}")]
+    OtherWorld {
+        /// Names that it exports.
+        found: String,
+        /// Names that were expected.
+        expected: String,
+    },
+    /// The component was built against a version of the contract that this host doesn't serve.
+    #[error("the component was built for mortise:plugin@{found}; this host serves {served}")]
+    UnknownVersion {
+        /// Version found.
+        found: String,
+        /// Versions served.
+        served: String,
+    },
+    /// The component imports what plugins are not granted.
+    #[error(
+        "the component imports {}, which is not granted to plugins; granted is {granted}",
+        .imports.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    )]
+    RefusedImports {
+        /// The imports that are not granted.
+        imports: Vec<String>,
+        /// The import that is granted.
+        granted: String,
+    },
+    /// The component demands more memory or a larger table at its start than the runtime ever grants.
+    #[error("the component starts with {found} bytes of {what}; the most that can be granted is {allowed}")]
+    StartsTooBig {
+        /// `memory` or `tables`.
+        what: &'static str,
+        /// Bytes found.
+        found: u64,
+        /// Bytes allowed.
+        allowed: u64,
+    },
+    /// The component has the right names, but its types differ from the world's, or it cannot be compiled.
+    #[error("the component does not fit world `{world}`: {detail}")]
+    Unfit {
+        /// The world.
+        world: &'static str,
+        /// What was found.
+        detail: String,
+    },
+    /// A limit is out of bounds.
+    #[error("limit {limit} is {found}; allowed is {min} to {max}")]
+    Limit {
+        /// Name of the limit.
+        limit: &'static str,
+        /// Value found.
+        found: u64,
+        /// Smallest value allowed.
+        min: u64,
+        /// Largest value allowed.
+        max: u64,
+    },
+    /// The directory for compiled components cannot be used.
+    #[error("the cache directory {} cannot be used: {source}; check that it exists and is writable", path.display())]
+    Cache {
+        /// The file or directory concerned.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The engine or its threads cannot be started.
+    #[error("the plugin engine cannot start: {detail}")]
+    Engine {
+        /// What failed.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// Whether the component is to blame, rather than the host.
+    #[must_use]
+    pub fn is_component_fault(&self) -> bool {
+        !matches!(self, Self::Cache { .. } | Self::Engine { .. } | Self::Limit { .. })
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
