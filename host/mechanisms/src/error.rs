@@ -1,0 +1,232 @@
+//! Errors of the mechanisms, sorted like the kernel's by what a caller can do.
+//!
+//! Each variant says what was expected, what was found and what to do. [`Error::kind`] maps onto the
+//! kernel's [`ErrorKind`], so that the server has one table of codes for everything below it.
+
+use mortise_kernel::ErrorKind;
+use mortise_plugin_runtime::Fault;
+
+/// Result of an operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong in the mechanisms.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel refused or failed.
+    #[error(transparent)]
+    Kernel(#[from] mortise_kernel::Error),
+    /// A volume name breaks the rules.
+    #[error(
+        "{name:?} cannot name a volume: {why}; use 1 to 63 lower-case letters, digits and hyphens, \
+         with a letter or digit at both ends, so that a host name can choose the volume"
+    )]
+    VolumeName {
+        /// The name given.
+        name: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// No volume has this name.
+    #[error("volume {0:?} does not exist; `volume list` names the volumes, `volume create` makes one")]
+    NoSuchVolume(String),
+    /// The name is taken.
+    #[error("volume {0:?} exists already; choose another name or delete it first")]
+    VolumeExists(String),
+    /// The volume is between two states.
+    #[error("volume {name:?} is being {doing}; {cure}")]
+    VolumeInTransition {
+        /// Its name.
+        name: String,
+        /// `created` or `deleted`.
+        doing: &'static str,
+        /// What the caller can do.
+        cure: &'static str,
+    },
+    /// The volume is in the catalog but could not be opened when the node started.
+    #[error("volume {name:?} could not be opened when the node started: {reason}; its files were left untouched")]
+    VolumeFailed {
+        /// Its name.
+        name: String,
+        /// Why it could not be opened.
+        reason: String,
+    },
+    /// A volume that the node itself needs.
+    #[error("volume {0:?} belongs to the node and cannot be deleted")]
+    VolumeProtected(&'static str),
+    /// The catalog and the disk contradict each other, and going on could cost data.
+    #[error("refusing to start: {0}")]
+    CatalogMissing(String),
+    /// A row of the catalog cannot be read.
+    #[error("catalog key {key:?} cannot be read: {detail}; repair or delete that key of the system volume")]
+    CatalogRow {
+        /// The key.
+        key: String,
+        /// What is wrong with its value.
+        detail: String,
+    },
+    /// Others changed the same rows again and again.
+    #[error("the catalog changed {0} times while this change was being made; retry a little later")]
+    CatalogContention(usize),
+    /// A plugin name breaks the rules.
+    #[error(
+        "{name:?} cannot name a plugin: {why}; use 1 to 63 lower-case letters, digits and hyphens, \
+         with a letter or digit at both ends"
+    )]
+    PluginName {
+        /// The name given.
+        name: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// A plugin states a version that is not a semantic version.
+    #[error("plugin {name:?} states version {found:?}; expected a semantic version such as 1.2.3")]
+    PluginVersion {
+        /// Name of the plugin.
+        name: String,
+        /// What it states.
+        found: String,
+    },
+    /// No plugin has this name, or not in this version.
+    #[error("plugin {name:?}{version} does not exist; {known}", version = .version.as_ref().map(|v| format!(" version {v}")).unwrap_or_default())]
+    NoSuchPlugin {
+        /// Name asked for.
+        name: String,
+        /// Version asked for, if one was.
+        version: Option<String>,
+        /// What there is instead.
+        known: String,
+    },
+    /// The component is larger than allowed.
+    #[error("the component has {found} bytes; at most {limit} are allowed")]
+    ComponentTooLarge {
+        /// Bytes found.
+        found: usize,
+        /// Largest number allowed.
+        limit: usize,
+    },
+    /// The component was looked at and refused.
+    #[error("the component is refused: {0}")]
+    ComponentRefused(String),
+    /// The component ran and did not behave while it was asked who it is.
+    #[error("the component was asked to describe itself and failed ({kind}): {detail}; it was not added", kind = .0.kind, detail = .0.detail)]
+    DescribeFailed(Fault),
+    /// The name and version are taken by other bytes.
+    #[error(
+        "plugin {name} {version} exists already with digest {existing}, this component has {found}; \
+         give the new build a new version, or remove the old one"
+    )]
+    PluginConflict {
+        /// Name of the plugin.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Digest in the catalog.
+        existing: String,
+        /// Digest given.
+        found: String,
+    },
+    /// The configuration is not a JSON object.
+    #[error("the configuration is not a JSON object: {0}")]
+    ConfigSyntax(String),
+    /// A candidate failed its rehearsal.
+    #[error("plugin {plugin} {version} failed its rehearsal on view {view:?}: {detail}; the volume keeps its strategy")]
+    Rehearsal {
+        /// Name of the plugin.
+        plugin: String,
+        /// Its version.
+        version: String,
+        /// View on which it failed.
+        view: String,
+        /// What was expected and what it did.
+        detail: String,
+    },
+    /// The file of a component is missing or damaged.
+    #[error("the component {digest} cannot be used: {detail}; add the plugin again")]
+    Blob {
+        /// Digest in the catalog.
+        digest: String,
+        /// What was found.
+        detail: String,
+    },
+    /// There is no previous binding.
+    #[error("volume {0:?} has no earlier binding to return to")]
+    NothingToRollBack(String),
+    /// The plugin serves a volume.
+    #[error("plugin {name} {version} serves {volumes}; bind another strategy there first")]
+    PluginInUse {
+        /// Name of the plugin.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The volumes it serves.
+        volumes: String,
+    },
+    /// The plugin comes with this program.
+    #[error("plugin {name} {version} is shipped with this program and would return with the next start; leave it unused instead")]
+    PluginShipped {
+        /// Name of the plugin.
+        name: String,
+        /// Its version.
+        version: String,
+    },
+    /// Limits that no plugin could work with.
+    #[error("{limit} is {found}; allowed is {allowed}")]
+    Limits {
+        /// The limit concerned.
+        limit: &'static str,
+        /// Value given.
+        found: String,
+        /// Values allowed.
+        allowed: &'static str,
+    },
+    /// The runtime failed for a reason that is not the component's.
+    #[error("the plugin runtime failed: {0}")]
+    Runtime(String),
+    /// The operating system refused an operation on a file.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was attempted, with the path.
+        context: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The node is stopping.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    /// A defect of Mortise.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+impl Error {
+    /// How a caller may react.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Kernel(error) => error.kind(),
+            Self::CatalogContention(_) => ErrorKind::Busy,
+            Self::VolumeName { .. }
+            | Self::PluginName { .. }
+            | Self::PluginVersion { .. }
+            | Self::ComponentTooLarge { .. }
+            | Self::ComponentRefused(_)
+            | Self::DescribeFailed(_)
+            | Self::ConfigSyntax(_)
+            | Self::Limits { .. } => ErrorKind::InvalidArgument,
+            Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } => ErrorKind::NotFound,
+            Self::VolumeExists(_)
+            | Self::VolumeInTransition { .. }
+            | Self::VolumeProtected(_)
+            | Self::CatalogMissing(_)
+            | Self::PluginConflict { .. }
+            | Self::Rehearsal { .. }
+            | Self::NothingToRollBack(_)
+            | Self::PluginInUse { .. }
+            | Self::PluginShipped { .. } => ErrorKind::FailedPrecondition,
+            Self::VolumeFailed { .. } | Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::CatalogRow { .. } | Self::Blob { .. } => ErrorKind::Corrupt,
+            Self::Runtime(_) | Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}

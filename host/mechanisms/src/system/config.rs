@@ -1,0 +1,74 @@
+//! What the mechanisms are configured with.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mortise_kernel::seams::{SharedClock, SystemClock};
+
+/// A component that comes with the program and is in the catalog from the start.
+#[derive(Clone, Debug)]
+pub struct ShippedPlugin {
+    /// Name in the catalog.
+    pub name: String,
+    /// The component.
+    pub bytes: Cow<'static, [u8]>,
+}
+
+/// How the mechanisms of a node are run.
+#[derive(Clone)]
+pub struct SystemConfig {
+    /// Components registered at every start; newer versions are added, known ones left alone.
+    pub shipped: Vec<ShippedPlugin>,
+    /// Strategy of volumes that have no binding of their own: name of a plugin, or
+    /// [`NATIVE_STRATEGY`](crate::NATIVE_STRATEGY).
+    pub default_strategy: String,
+    /// Labels catalog rows and becomes `now` of plugin calls.
+    pub clock: SharedClock,
+    /// From more than this number of level-0 runs on, an idle or faulting strategy is passed over. Must lie below
+    /// the kernel's `slow_l0_runs`, or writers are slowed before the guard rail helps.
+    pub guard_l0_runs: usize,
+    /// Compaction steps that may run at once on the node. One volume never runs more than one.
+    pub max_parallel_steps: usize,
+    /// A volume is looked at after this time even when nothing seems to have changed.
+    pub safety_tick: Duration,
+    /// Wait for the catalog's reads and writes.
+    pub catalog_deadline: Duration,
+    /// How long [`System::shutdown`](crate::System::shutdown) waits for steps that are under way.
+    pub shutdown_grace: Duration,
+    /// Largest component accepted, in bytes.
+    pub max_component_bytes: usize,
+    /// Audit rows kept in the catalog.
+    pub history_rows: usize,
+}
+
+impl SystemConfig {
+    /// The defaults, with these shipped plugins and this default strategy.
+    #[must_use]
+    pub fn new(shipped: Vec<ShippedPlugin>, default_strategy: impl Into<String>) -> Self {
+        Self {
+            shipped,
+            default_strategy: default_strategy.into(),
+            clock: Arc::new(SystemClock),
+            guard_l0_runs: 20,
+            max_parallel_steps: 2,
+            safety_tick: Duration::from_secs(30),
+            catalog_deadline: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(5),
+            max_component_bytes: 16 * 1024 * 1024,
+            history_rows: 1000,
+        }
+    }
+}
+
+impl fmt::Debug for SystemConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemConfig")
+            .field("shipped", &self.shipped.iter().map(|plugin| &plugin.name).collect::<Vec<_>>())
+            .field("default_strategy", &self.default_strategy)
+            .field("guard_l0_runs", &self.guard_l0_runs)
+            .field("max_parallel_steps", &self.max_parallel_steps)
+            .finish_non_exhaustive()
+    }
+}

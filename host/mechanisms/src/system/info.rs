@@ -1,0 +1,194 @@
+//! What the mechanisms tell about volumes and plugins. Plain data, ready to be shown or sent.
+
+use mortise_kernel::node::{VolumeCounters, VolumeStatus};
+use mortise_kernel::store::TreeShape;
+use mortise_plugin_runtime::Limits;
+
+/// A volume of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeInfo {
+    /// Its name.
+    pub name: String,
+    /// Its identity, never reused.
+    pub id: u64,
+    /// When it was created, Unix milliseconds.
+    pub created_unix_ms: u64,
+    /// Current generation of this node's replica; 0 when the volume is not open here.
+    pub generation: u64,
+    /// Format of its data.
+    pub format: String,
+    /// `ready`, `creating`, `deleting` or `failed`.
+    pub state: String,
+    /// Why the volume is not served, when it is not.
+    pub problem: Option<String>,
+}
+
+/// One version of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginInfo {
+    /// Name.
+    pub name: String,
+    /// Semantic version that the component states.
+    pub version: String,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// World that it implements.
+    pub world: String,
+    /// Version of the contract that it was built against.
+    pub wit_version: String,
+    /// Size of the component in bytes.
+    pub bytes: u64,
+    /// When it was added, Unix milliseconds.
+    pub added_unix_ms: u64,
+    /// `shipped` or `added`.
+    pub state: String,
+    /// What the component says about itself, one line.
+    pub summary: String,
+    /// Limits of every call.
+    pub limits: Limits,
+    /// Names of the volumes that it serves right now.
+    pub serves: Vec<String>,
+    /// Names of the volumes for which it is quarantined.
+    pub quarantined: Vec<String>,
+}
+
+/// Everything about one plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginDetail {
+    /// Name.
+    pub name: String,
+    /// All versions, newest first.
+    pub versions: Vec<PluginInfo>,
+    /// Volumes that one of the versions is bound to.
+    pub bindings: Vec<BindingInfo>,
+    /// Versions in quarantine.
+    pub quarantines: Vec<QuarantineInfo>,
+    /// Latest faults since the node started, newest first.
+    pub faults: Vec<FaultInfo>,
+    /// Audit rows that concern the plugin, newest first.
+    pub history: Vec<HistoryInfo>,
+}
+
+/// A strategy by name: a plugin version, or the native default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrategyInfo {
+    /// Name of the plugin, or [`NATIVE_STRATEGY`](crate::NATIVE_STRATEGY).
+    pub plugin: String,
+    /// Version; empty for the native strategy.
+    pub version: String,
+    /// Digest in hexadecimal; empty for the native strategy.
+    pub digest: String,
+    /// Configuration, JSON text.
+    pub config: String,
+}
+
+/// Which strategy a volume should have and has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingInfo {
+    /// Name of the volume.
+    pub volume: String,
+    /// World.
+    pub world: String,
+    /// The strategy that serves now.
+    pub serving: StrategyInfo,
+    /// The strategy that the catalog names.
+    pub bound: StrategyInfo,
+    /// Why another one serves than is bound, when that is so.
+    pub problem: Option<String>,
+    /// Since when the serving strategy serves, Unix milliseconds.
+    pub since_unix_ms: u64,
+    /// Whether the binding was made explicitly; otherwise it is the node's default.
+    pub explicit: bool,
+    /// Earlier bindings, newest first: where `rollback` leads.
+    pub previous: Vec<StrategyInfo>,
+}
+
+/// A version that faulted too often for one volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineInfo {
+    /// Name of the volume.
+    pub volume: String,
+    /// Version concerned.
+    pub version: String,
+    /// Its digest.
+    pub digest: String,
+    /// Since when, Unix milliseconds.
+    pub since_unix_ms: u64,
+    /// The last fault.
+    pub reason: String,
+}
+
+/// One fault of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultInfo {
+    /// When, Unix milliseconds.
+    pub unix_ms: u64,
+    /// Name of the volume.
+    pub volume: String,
+    /// Name of the plugin.
+    pub plugin: String,
+    /// Version.
+    pub version: String,
+    /// Kind: `trap`, `deadline`, `memory`, `illegal`, …
+    pub kind: String,
+    /// What happened.
+    pub detail: String,
+}
+
+/// One audit row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryInfo {
+    /// When, Unix milliseconds.
+    pub unix_ms: u64,
+    /// Who: `admin` or `node`.
+    pub actor: String,
+    /// What: `volume-create`, `plugin-use`, `quarantine`, …
+    pub action: String,
+    /// Volume concerned, if one is.
+    pub volume: Option<String>,
+    /// Plugin concerned, if one is.
+    pub plugin: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its digest.
+    pub digest: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// What came of it.
+    pub outcome: String,
+}
+
+/// Result of a swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    /// Name of the volume.
+    pub volume: String,
+    /// What serves from now on.
+    pub serving: StrategyInfo,
+    /// What served before.
+    pub replaced: StrategyInfo,
+    /// Views that the candidate was rehearsed on; 0 when nothing had to change or the native strategy was chosen.
+    pub rehearsed_views: usize,
+    /// Whether anything changed.
+    pub changed: bool,
+}
+
+/// Everything about one open volume.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VolumeReport {
+    /// Catalog row.
+    pub info: VolumeInfo,
+    /// Kernel's status.
+    pub status: VolumeStatus,
+    /// Kernel's counters.
+    pub counters: VolumeCounters,
+    /// Shape of the tree.
+    pub shape: TreeShape,
+    /// Compaction strategy.
+    pub strategy: BindingInfo,
+    /// Smoothed rate of writes into the memtable, in bytes per second.
+    pub write_rate: f64,
+    /// Bytes written to tables by flushes and steps for each byte written by clients, since the volume was
+    /// opened; 0 before the first write. The raft log is not counted.
+    pub write_amplification: f64,
+}
