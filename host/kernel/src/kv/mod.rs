@@ -1,9 +1,11 @@
 //! Requests, answers and their validation.
 
 mod types;
+mod validate;
 
 pub use types::{
     Command, CommandResponse, Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse,
     KeyValue, Op, OpResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, SortOrder, SortTarget,
     TxnRequest, TxnResponse,
 };
+pub use validate::{MAX_KEY_BYTES, Validate, is_read_only, validate};

@@ -1,0 +1,231 @@
+//! Judges requests before they reach the log, with etcd's rules in etcd's order, so that a request with
+//! several faults gets the error that etcd would give.
+//!
+//! Only the request itself is looked at, never the state: a request that passes here may still be refused
+//! by [`crate::store::Store::apply`] (a compacted revision, a key that is not there). One rule is Mortise's
+//! own: a key has at most [`MAX_KEY_BYTES`], because the tree stores its length in 16 bits.
+//!
+//! This module must not know the store or gRPC.
+
+use std::collections::HashSet;
+
+use super::{Command, Compare, DeleteRangeRequest, Op, PutRequest, RangeRequest, TxnRequest};
+use crate::{Error, Result};
+
+/// Longest key that can be written, in bytes.
+pub const MAX_KEY_BYTES: usize = 32_000;
+
+/// A request that can be judged.
+pub trait Validate {
+    /// Judges the request; lists of a transaction may hold `max_txn_ops` operations (nesting uses the
+    /// allowance up) and a request that is logged may have `max_request_bytes`.
+    ///
+    /// # Errors
+    /// The first rule that the request breaks, in etcd's order.
+    fn validate(&self, max_txn_ops: usize, max_request_bytes: usize) -> Result<()>;
+}
+
+/// Judges `request`; see [`Validate::validate`].
+///
+/// # Errors
+/// The first rule that the request breaks, in etcd's order.
+pub fn validate(request: &impl Validate, max_txn_ops: usize, max_request_bytes: usize) -> Result<()> {
+    request.validate(max_txn_ops, max_request_bytes)
+}
+
+/// Whether `request` holds no write in any branch, so that it needs no log entry.
+#[must_use]
+pub fn is_read_only(request: &TxnRequest) -> bool {
+    request.success.iter().chain(&request.failure).all(|op| match op {
+        Op::Range(_) => true,
+        Op::Put(_) | Op::DeleteRange(_) => false,
+        Op::Txn(nested) => is_read_only(nested),
+    })
+}
+
+impl Validate for Command {
+    fn validate(&self, max_txn_ops: usize, max_request_bytes: usize) -> Result<()> {
+        match self {
+            Self::Put(put) => check_put(put)?,
+            Self::DeleteRange(delete) => check_delete(delete)?,
+            Self::Txn(txn) => check_txn_whole(txn, max_txn_ops)?,
+            Self::Compact { .. } => {}
+        }
+        let found = match self {
+            Self::Put(put) => put_bytes(put),
+            Self::DeleteRange(delete) => delete_bytes(delete),
+            Self::Txn(txn) => txn_bytes(txn),
+            Self::Compact { .. } => 0,
+        };
+        if found > max_request_bytes {
+            return Err(Error::RequestTooLarge { found, limit: max_request_bytes });
+        }
+        Ok(())
+    }
+}
+
+impl Validate for RangeRequest {
+    fn validate(&self, _max_txn_ops: usize, _max_request_bytes: usize) -> Result<()> {
+        check_range(self)
+    }
+}
+
+impl Validate for TxnRequest {
+    /// A transaction that only reads is not logged and has no size limit, as in etcd.
+    fn validate(&self, max_txn_ops: usize, max_request_bytes: usize) -> Result<()> {
+        check_txn_whole(self, max_txn_ops)?;
+        let found = txn_bytes(self);
+        if !is_read_only(self) && found > max_request_bytes {
+            return Err(Error::RequestTooLarge { found, limit: max_request_bytes });
+        }
+        Ok(())
+    }
+}
+
+fn check_range(range: &RangeRequest) -> Result<()> {
+    if range.key.is_empty() { Err(Error::EmptyKey) } else { Ok(()) }
+}
+
+fn check_put(put: &PutRequest) -> Result<()> {
+    if put.key.is_empty() {
+        return Err(Error::EmptyKey);
+    }
+    if put.ignore_value && !put.value.is_empty() {
+        return Err(Error::ValueProvided);
+    }
+    if put.ignore_lease && put.lease != 0 {
+        return Err(Error::LeaseProvided);
+    }
+    if put.key.len() > MAX_KEY_BYTES {
+        return Err(Error::RequestTooLarge { found: put.key.len(), limit: MAX_KEY_BYTES });
+    }
+    Ok(())
+}
+
+fn check_delete(delete: &DeleteRangeRequest) -> Result<()> {
+    if delete.key.is_empty() { Err(Error::EmptyKey) } else { Ok(()) }
+}
+
+fn check_txn_whole(txn: &TxnRequest, max_txn_ops: usize) -> Result<()> {
+    check_txn(txn, max_txn_ops)?;
+    check_intervals(&txn.success)?;
+    check_intervals(&txn.failure)?;
+    Ok(())
+}
+
+fn check_txn(txn: &TxnRequest, max_txn_ops: usize) -> Result<()> {
+    let longest = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
+    if longest > max_txn_ops {
+        return Err(Error::TooManyOperations { found: longest, limit: max_txn_ops });
+    }
+    if txn.compare.iter().any(|compare| compare.key.is_empty()) {
+        return Err(Error::EmptyKey);
+    }
+    for op in txn.success.iter().chain(&txn.failure) {
+        match op {
+            Op::Range(range) => check_range(range)?,
+            Op::Put(put) => check_put(put)?,
+            Op::DeleteRange(delete) => check_delete(delete)?,
+            Op::Txn(nested) => check_txn(nested, max_txn_ops - longest)?,
+        }
+    }
+    Ok(())
+}
+
+/// What one list of operations, with everything nested in it, may write.
+#[derive(Default)]
+struct Writes<'a> {
+    puts: HashSet<&'a [u8]>,
+    deletes: Vec<&'a DeleteRangeRequest>,
+}
+
+impl Writes<'_> {
+    fn deletes(&self, key: &[u8]) -> bool {
+        self.deletes.iter().any(|delete| is_deleted_by(key, delete))
+    }
+}
+
+/// Whether `delete` clashes with a put of `key`. Like etcd 3.4, this takes a `range_end` of one zero byte
+/// literally, so that a delete «from here to the end» clashes with nothing: clients depend on what passes.
+fn is_deleted_by(key: &[u8], delete: &DeleteRangeRequest) -> bool {
+    if delete.range_end.is_empty() {
+        key == delete.key
+    } else {
+        *key >= *delete.key && *key < *delete.range_end
+    }
+}
+
+/// Refuses lists that put a key twice, or put and delete it. The order of the three passes, and with it what
+/// they do not find (a put in one nested transaction and a delete in a later one), is etcd's.
+fn check_intervals(ops: &[Op]) -> Result<Writes<'_>> {
+    let mut writes = Writes::default();
+    for op in ops {
+        if let Op::DeleteRange(delete) = op {
+            writes.deletes.push(delete);
+        }
+    }
+    for op in ops {
+        let Op::Txn(nested) = op else { continue };
+        let then = check_intervals(&nested.success)?;
+        let otherwise = check_intervals(&nested.failure)?;
+        for &key in &then.puts {
+            if writes.puts.contains(key) || writes.deletes(key) {
+                return Err(Error::DuplicateKey);
+            }
+        }
+        for &key in &otherwise.puts {
+            // The two branches exclude each other, so both may put the same key.
+            if writes.puts.contains(key) || writes.deletes(key) {
+                return Err(Error::DuplicateKey);
+            }
+        }
+        writes.puts.extend(then.puts);
+        writes.puts.extend(otherwise.puts);
+        writes.deletes.extend(then.deletes);
+        writes.deletes.extend(otherwise.deletes);
+    }
+    for op in ops {
+        let Op::Put(put) = op else { continue };
+        if writes.deletes(&put.key) || !writes.puts.insert(&put.key) {
+            return Err(Error::DuplicateKey);
+        }
+    }
+    Ok(writes)
+}
+
+/// Bytes that the framing of one field costs on the wire, at most, for fields below 2 MiB.
+const FIELD: usize = 4;
+
+fn field(bytes: &[u8]) -> usize {
+    if bytes.is_empty() { 0 } else { bytes.len() + FIELD }
+}
+
+fn range_bytes(range: &RangeRequest) -> usize {
+    field(&range.key) + field(&range.range_end)
+}
+
+fn put_bytes(put: &PutRequest) -> usize {
+    field(&put.key) + field(&put.value)
+}
+
+fn delete_bytes(delete: &DeleteRangeRequest) -> usize {
+    field(&delete.key) + field(&delete.range_end)
+}
+
+fn compare_bytes(compare: &Compare) -> usize {
+    let value = match &compare.target {
+        super::CompareTarget::Value(value) => field(value),
+        _ => FIELD,
+    };
+    field(&compare.key) + field(&compare.range_end) + value
+}
+
+fn txn_bytes(txn: &TxnRequest) -> usize {
+    let ops = txn.success.iter().chain(&txn.failure).map(|op| match op {
+        Op::Range(range) => range_bytes(range),
+        Op::Put(put) => put_bytes(put),
+        Op::DeleteRange(delete) => delete_bytes(delete),
+        Op::Txn(nested) => txn_bytes(nested),
+    });
+    ops.chain(txn.compare.iter().map(compare_bytes)).map(|bytes| bytes + FIELD).sum()
+}
