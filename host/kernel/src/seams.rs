@@ -1,8 +1,10 @@
-//! Time and randomness pass through here, so that a test can decide them.
+//! Time, randomness and free disk space pass through here, so that a test can decide them.
 //!
 //! Durations and deadlines use tokio's clock, which tests may pause. Wall-clock time, which only ever
 //! labels things and never orders them, comes from a [`Clock`].
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +30,62 @@ impl Clock for SystemClock {
 
 /// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;
+
+/// Tells how much space a disk has left.
+pub trait DiskSpace: Send + Sync + 'static {
+    /// Bytes that an unprivileged writer may still use on the file system that holds `path`.
+    ///
+    /// # Errors
+    /// The file system does not answer.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// The machine's file systems.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemDisk;
+
+impl DiskSpace for SystemDisk {
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+}
+
+/// A shared source of free disk space.
+pub type SharedDisk = Arc<dyn DiskSpace>;
+
+/// Everything that a node takes from outside and that a test may want to decide.
+#[derive(Clone)]
+pub struct Seams {
+    /// Wall-clock time.
+    pub clock: SharedClock,
+    /// Free disk space.
+    pub disk: SharedDisk,
+}
+
+impl Seams {
+    /// The machine's own, with this clock.
+    #[must_use]
+    pub fn with_clock(clock: SharedClock) -> Self {
+        Self { clock, disk: Arc::new(SystemDisk) }
+    }
+}
+
+/// A random id from the operating system; never 0.
+///
+/// # Errors
+/// The operating system gives no randomness.
+pub fn random_id() -> crate::Result<u64> {
+    let mut bytes = [0; 8];
+    let filled =
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(|error| {
+            crate::Error::Io { context: "asking for randomness".into(), source: error.into() }
+        })?;
+    if filled != bytes.len() {
+        return Err(crate::Error::Internal(format!("asked for 8 random bytes, got {filled}")));
+    }
+    Ok(u64::from_be_bytes(bytes).max(1))
+}
 
 /// The instant at which a caller gives up, with the wait it stands for (for messages).
 #[derive(Clone, Copy, Debug)]

@@ -1,1 +1,29 @@
-//! The raft log of every volume of a node in one database, with group commit.
+//! The raft log of every volume on the node, in one fjall database.
+//!
+//! One database for all volumes makes *group commit* possible: whatever waits for the disk, of whichever
+//! volume, shares one `fdatasync`. A single writer thread takes everything that waits (a *group*), writes it,
+//! syncs once and completes every waiter; what arrives meanwhile forms the next group. The queue is ordered,
+//! so a truncation can never overtake or be overtaken by an append of the same volume.
+//!
+//! What is promised: a change whose completion reported success survives `kill -9` and power loss, as far as
+//! the disk honours `fdatasync`. After an I/O failure nothing more is accepted, because what the failed group
+//! left on disk is unknown until the next opening; reads go on.
+//!
+//! Stored bytes are opaque here. This module must not know raft's types, commands or the store.
+
+mod fjall_sink;
+mod handle;
+mod keys;
+mod metrics;
+mod queue;
+mod tail;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use handle::{Log, LogConfig, LogState};
+pub use keys::Key;
+pub use queue::{Completion, LogFailure};
+pub use tail::Tail;
+pub use writer::{Sink, Write};

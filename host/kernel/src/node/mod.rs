@@ -1,7 +1,28 @@
 //! The data directory of a node and the volumes open on it.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `host` | [`Node`]: opening, creating, removing volumes, stopping |
+//! | `directory` | the lock, the `NODE` file, durable changes of files |
+//! | `generation` | one volume's directory: `CURRENT`, generations, leftovers |
+//! | `volume` | [`Volume`]: writes and reads of one open volume |
+//! | `upkeep` | flushing, purging, removing superseded revisions of one volume |
+//! | `pressure` | how writers are slowed when the store does not keep up |
+//! | `disk` | free space, and the refusal of writes when it runs out |
 
+mod directory;
+mod disk;
+mod generation;
+mod host;
+mod pressure;
 mod types;
+mod upkeep;
 mod volume;
 
+#[cfg(test)]
+mod generation_tests;
+
+pub use host::Node;
+pub use pressure::{Pressure, Verdict};
 pub use types::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
-pub use volume::{Node, Volume};
+pub use volume::Volume;

@@ -1,135 +1,319 @@
-//! Skeleton of the node and its volumes: signatures that other crates build against.
-#![allow(clippy::unimplemented, clippy::unused_async, missing_docs)]
+//! One open volume: writes through its raft group, reads from its store.
+//!
+//! Every wait is bounded by the caller's deadline. Giving up releases what was waited for; a write that was logged
+//! already stands. Reads of one key run where they are called; ranges run on the blocking pool, a bounded number
+//! at a time over the whole node.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
+use super::disk::DiskGauge;
+use super::generation::Generation;
+use super::pressure::Brake;
+use super::upkeep::VolumeUpkeep;
 use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
-use crate::Result;
-use crate::kv::{Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
-use crate::seams::{Deadline, SharedClock};
-use crate::store::{Step, StepOutcome, TreeShape};
+use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use crate::log::Log;
+use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
+use crate::seams::Deadline;
+use crate::store::{Step, StepOutcome, Store, TreeShape};
+use crate::{Error, Result};
 
-/// A data directory, locked, with its log and its open volumes.
-#[derive(Debug)]
-pub struct Node;
-
-impl Node {
-    /// Locks and opens (or creates) the data directory and its log. Opens no volume.
-    pub async fn open(_config: NodeConfig, _clock: SharedClock) -> Result<Arc<Self>> {
-        unimplemented!()
-    }
-    /// Random, made when the directory was created.
-    pub fn cluster_id(&self) -> u64 {
-        unimplemented!()
-    }
-    /// Random, made when the directory was created.
-    pub fn node_id(&self) -> u64 {
-        unimplemented!()
-    }
-    pub fn config(&self) -> &NodeConfig {
-        unimplemented!()
-    }
-    /// Folder for a part of the node outside the kernel (`plugins`), created below the data directory.
-    pub fn subdirectory(&self, _name: &str) -> Result<std::path::PathBuf> {
-        unimplemented!()
-    }
-    /// Creates the directory, first generation and one-voter raft group of a volume, then opens it.
-    pub async fn create_volume(&self, _volume: VolumeConfig) -> Result<Arc<Volume>> {
-        unimplemented!()
-    }
-    /// Opens a volume that exists on disk; removes leftovers of interrupted work; returns when it leads and
-    /// everything acknowledged before the last stop is applied.
-    pub async fn open_volume(&self, _volume: VolumeConfig) -> Result<Arc<Volume>> {
-        unimplemented!()
-    }
-    /// Volumes that have a directory, open or not, complete or not.
-    pub fn volumes_on_disk(&self) -> Result<Vec<VolumeId>> {
-        unimplemented!()
-    }
-    /// The volume, when open.
-    pub fn volume(&self, _id: VolumeId) -> Option<Arc<Volume>> {
-        unimplemented!()
-    }
-    /// Stops a volume (open or not) and removes its files and its log. Safe to repeat after a crash.
-    pub async fn remove_volume(&self, _id: VolumeId) -> Result<()> {
-        unimplemented!()
-    }
-    /// Stops every volume and closes the log; nothing acknowledged is lost (nor would be by `kill -9`).
-    pub async fn shutdown(&self) -> Result<()> {
-        unimplemented!()
-    }
-    /// Free bytes on the disk that holds the data directory.
-    pub fn free_disk_bytes(&self) -> Result<u64> {
-        unimplemented!()
-    }
+/// What a node gives to each of its volumes.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) config: NodeConfig,
+    pub(super) node_id: u64,
+    pub(super) log: Arc<Log>,
+    pub(super) log_path: std::path::PathBuf,
+    pub(super) disk: Arc<DiskGauge>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) flush_slots: Arc<Semaphore>,
+    pub(super) read_slots: Arc<Semaphore>,
 }
 
 /// One volume that is open on this node.
-#[derive(Debug)]
-pub struct Volume;
+pub struct Volume {
+    volume: VolumeConfig,
+    generation: Generation,
+    shared: Shared,
+    store: Arc<Store>,
+    group: Arc<Group>,
+    upkeep: Arc<VolumeUpkeep>,
+    brake: Arc<Brake>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Volume").field("volume", &self.volume).field("generation", &self.generation).finish()
+    }
+}
+
+/// Ends tasks when opening fails halfway.
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
 
 impl Volume {
+    /// Starts the raft group over an open store; returns when it leads and has applied its log.
+    pub(super) async fn start(
+        volume: VolumeConfig,
+        generation: Generation,
+        store: Arc<Store>,
+        shared: Shared,
+    ) -> Result<Arc<Self>> {
+        let upkeep = VolumeUpkeep::new(
+            volume.id,
+            Arc::clone(&store),
+            shared.config.clone(),
+            Arc::clone(&shared.disk),
+            Arc::clone(&shared.flush_slots),
+        );
+        let brake = Arc::new(Brake::new(shared.config.clone(), upkeep.pressure(), &volume.name));
+        // Replay needs flushes already; scrubs come after it.
+        let mut tasks = Tasks(vec![tokio::spawn(Arc::clone(&upkeep).keep_flushed())]);
+        let group = Group::open(GroupConfig {
+            volume: volume.id,
+            node_id: shared.node_id,
+            log: Arc::clone(&shared.log),
+            log_path: shared.log_path.clone(),
+            store: Arc::clone(&store),
+            upkeep: Arc::clone(&upkeep) as Arc<dyn Upkeep>,
+            throttle: Arc::clone(&brake) as Arc<dyn Throttle>,
+            transport: Arc::clone(&shared.transport),
+            proposer: ProposerConfig::default(),
+            round_limit: shared.config.default_deadline,
+        });
+        let group = Arc::new(group.await?);
+        upkeep.serve(&group);
+        tasks.0.push(tokio::spawn(Arc::clone(&upkeep).keep_scrubbed()));
+        let tasks = Mutex::new(std::mem::take(&mut tasks.0));
+        let closed = AtomicBool::new(false);
+        Ok(Arc::new(Self { volume, generation, shared, store, group, upkeep, brake, tasks, closed }))
+    }
+
+    /// Its identity.
+    #[must_use]
     pub fn id(&self) -> VolumeId {
-        unimplemented!()
+        self.volume.id
     }
+
+    /// Its name when it was opened.
+    #[must_use]
     pub fn name(&self) -> &str {
-        unimplemented!()
+        &self.volume.name
     }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::ShuttingDown("the volume")) } else { Ok(()) }
+    }
+
     /// Validates, logs, applies. Acknowledged (returned `Ok`) only when durable and applied.
-    pub async fn propose(&self, _command: Command, _deadline: Deadline) -> Result<CommandResponse> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// The request is refused, the disk is full, too much waits, or the deadline passed, in which case the
+    /// write may still happen.
+    pub async fn propose(&self, command: Command, deadline: Deadline) -> Result<CommandResponse> {
+        self.check_open()?;
+        let config = &self.shared.config;
+        kv::validate(&command, config.max_txn_ops, config.max_request_bytes)?;
+        self.shared.disk.check()?;
+        self.group.propose(command, deadline).await
     }
+
+    /// Reads a key or a range.
+    ///
+    /// # Errors
+    /// The request is refused, or the deadline passed.
     pub async fn range(
         &self,
-        _request: RangeRequest,
-        _consistency: Consistency,
-        _deadline: Deadline,
+        request: RangeRequest,
+        consistency: Consistency,
+        deadline: Deadline,
     ) -> Result<RangeResponse> {
-        unimplemented!()
+        let config = &self.shared.config;
+        kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
+        self.ready(consistency, deadline).await?;
+        if request.range_end.is_empty() {
+            return self.store.range(&request);
+        }
+        deadline.bound("the range read", self.read(move |store| store.range(&request))).await?
     }
-    /// Runs a transaction without writes (see `kv::is_read_only`), without a log entry.
+
+    /// Runs a transaction without writes (see [`kv::is_read_only`]), without a log entry.
+    ///
+    /// # Errors
+    /// The request is refused, or the deadline passed.
     pub async fn read_txn(
         &self,
-        _request: TxnRequest,
-        _consistency: Consistency,
-        _deadline: Deadline,
+        request: TxnRequest,
+        consistency: Consistency,
+        deadline: Deadline,
     ) -> Result<TxnResponse> {
-        unimplemented!()
+        let config = &self.shared.config;
+        kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
+        self.ready(consistency, deadline).await?;
+        deadline.bound("the read transaction", self.read(move |store| store.read_txn(&request))).await?
     }
-    /// `Command::Compact`; with `physical`, also waits until superseded revisions are removed from the tree.
-    pub async fn compact(&self, _revision: i64, _physical: bool, _deadline: Deadline) -> Result<i64> {
-        unimplemented!()
+
+    async fn ready(&self, consistency: Consistency, deadline: Deadline) -> Result<()> {
+        self.check_open()?;
+        match consistency {
+            Consistency::Serializable => Ok(()),
+            Consistency::Linearizable => self.group.read_barrier(deadline).await,
+        }
     }
+
+    /// Runs a read on the blocking pool. Its slot is given back when it ends, even when nobody waits any more.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let slots = Arc::clone(&self.shared.read_slots);
+        let slot = slots.acquire_owned().await.map_err(|_| Error::ShuttingDown("the node"))?;
+        let read = move |store: &Store| {
+            let found = work(store);
+            drop(slot);
+            found
+        };
+        self.upkeep.blocking(read).await
+    }
+
+    /// Proposes [`Command::Compact`]; with `physical`, also waits until superseded revisions are removed from
+    /// the tree. Returns the current revision.
+    ///
+    /// # Errors
+    /// The revision is compacted already or in the future, or the deadline passed.
+    pub async fn compact(&self, revision: i64, physical: bool, deadline: Deadline) -> Result<i64> {
+        let answer = self.propose(Command::Compact { revision }, deadline).await?;
+        if physical {
+            let mut scrubbed = self.upkeep.scrubbed();
+            let removed = scrubbed.wait_for(|scrubbed| *scrubbed >= revision);
+            let removed = deadline.bound("removing superseded revisions", removed).await?;
+            removed.map_err(|_| Error::ShuttingDown("the volume"))?;
+        }
+        match answer {
+            CommandResponse::Compact { revision } => Ok(revision),
+            other => Err(Error::Internal(format!("a compaction was answered with {other:?}"))),
+        }
+    }
+
     /// Hash of what is readable at `revision` (0: the newest).
-    pub async fn content_hash(&self, _revision: i64) -> Result<ContentHash> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// The revision is compacted or in the future.
+    pub async fn content_hash(&self, revision: i64) -> Result<ContentHash> {
+        self.check_open()?;
+        self.read(move |store| store.content_hash(revision)).await
     }
+
     /// Confirms leadership, within the deadline.
-    pub async fn confirm_leadership(&self, _deadline: Deadline) -> Result<()> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// This node does not lead, or the deadline passed.
+    pub async fn confirm_leadership(&self, deadline: Deadline) -> Result<()> {
+        self.ready(Consistency::Linearizable, deadline).await
     }
+
+    /// The volume's state in numbers.
+    #[must_use]
     pub fn status(&self) -> VolumeStatus {
-        unimplemented!()
+        let shape = self.store.shape();
+        let (raft_term, raft_index) = self.group.position();
+        VolumeStatus {
+            revision: self.store.revision(),
+            compact_revision: self.store.compact_revision(),
+            raft_term,
+            raft_index,
+            raft_applied_index: self.store.applied().index,
+            flushed_index: self.store.flushed().index,
+            leader: self.group.leader(),
+            node_id: self.shared.node_id,
+            generation: self.generation.number,
+            disk_bytes: shape.disk_bytes(),
+            memtable_bytes: shape.memtable_bytes,
+        }
     }
+
+    /// Counts since the volume was opened.
+    #[must_use]
     pub fn counters(&self) -> VolumeCounters {
-        unimplemented!()
+        let store = self.store.counters();
+        VolumeCounters {
+            commands: store.commands,
+            written_bytes: store.written_bytes,
+            flushed_bytes: store.flushed_bytes,
+            compaction_in_bytes: store.compaction_in_bytes,
+            compaction_out_bytes: store.compaction_out_bytes,
+            slowed_writes: self.brake.slowed_writes(),
+        }
     }
+
+    /// The present shape of the tree.
+    #[must_use]
     pub fn shape(&self) -> TreeShape {
-        unimplemented!()
+        self.store.shape()
     }
+
     /// Changes whenever the shape did (flush, step), so that a compaction loop can wait instead of polling.
+    #[must_use]
     pub fn shape_changes(&self) -> watch::Receiver<u64> {
-        unimplemented!()
+        self.upkeep.shape_changes()
     }
+
     /// Checks the step against the present shape and runs it on a blocking thread. One step at a time per
     /// volume: a second call waits.
-    pub async fn compact_step(&self, _step: Step) -> Result<StepOutcome> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`Error::IllegalStep`], or the storage failed; the tree is as it was then.
+    pub async fn compact_step(&self, step: Step) -> Result<StepOutcome> {
+        self.check_open()?;
+        self.upkeep.step(step).await
     }
+
     /// Seals and flushes the memtable now.
+    ///
+    /// # Errors
+    /// The storage failed; nothing is lost, and the flush is tried again.
     pub async fn flush(&self) -> Result<()> {
-        unimplemented!()
+        self.check_open()?;
+        self.group.seal()?;
+        self.upkeep.flush().await
+    }
+
+    /// Index up to which the raft log is purged; it follows the flushed index shortly after each flush.
+    #[must_use]
+    pub fn purged_index(&self) -> u64 {
+        self.group.purged_index()
+    }
+
+    /// Takes no more requests, finishes those that wait, within the deadline, and stops. Safe to repeat.
+    pub(super) async fn stop(&self, deadline: Deadline) {
+        self.closed.store(true, Ordering::Release);
+        self.group.stop(deadline).await;
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            task.abort();
+            // The outcome of an aborted task is that it was aborted.
+            drop(task.await);
+        }
+        self.upkeep.idle().await;
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        self.tasks.get_mut().iter().for_each(JoinHandle::abort);
     }
 }

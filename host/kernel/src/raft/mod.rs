@@ -1,1 +1,36 @@
-//! One raft group per volume.
+//! One raft group per volume, with openraft, over the shared log and the volume's store.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `types` | openraft's type configuration and the payload of a log entry |
+//! | `codec` | bytes of entries, votes, marks and positions |
+//! | `storage` | openraft's log storage over [`crate::log`] |
+//! | `machine` | openraft's state machine over [`crate::store`] |
+//! | `network` | [`Transport`] between replicas; a group with one voter never uses it |
+//! | `group` | a running group: opening, election, purging, stopping |
+//! | `proposer` | gathers commands into entries |
+//! | `barrier` | shares one confirmation of leadership among concurrent readers |
+//!
+//! An answer reaches its proposer straight from apply. openraft's own response channel would
+//! deliver it one flush later, because its core waits for the disk before it looks at what was applied.
+//!
+//! This module must not know directories, compaction or who calls it.
+
+mod barrier;
+mod codec;
+mod group;
+mod machine;
+mod network;
+mod proposer;
+mod storage;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use barrier::{Barrier, ReadIndex, Refusal};
+pub use group::{Group, GroupConfig};
+pub use machine::Upkeep;
+pub use network::{NoPeers, Transport, TransportError};
+pub use proposer::{ProposerConfig, Throttle};
+pub use types::{Batch, TypeConfig};

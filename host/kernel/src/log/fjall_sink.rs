@@ -1,0 +1,82 @@
+//! The log's fjall database: how it is configured, and how batches get into it.
+//!
+//! Configuration, from fjall 3.1.13's source. `commit` holds the journal lock while it writes the batch and fills
+//! the memtable, `persist` while it waits for the disk; both are only called by the writer thread, so nobody
+//! queues at that lock. A commit stalls (it sleeps) when four sealed memtables wait or level 0 has 30
+//! runs; one worker thread keeps far ahead of that at any rate that a single disk can sync. More than one
+//! would spin: with two, the first hands every compaction message back until the other takes it. Journals are
+//! not compressed, because that would lengthen every append. They are deleted once the memtable that
+//! they protect is flushed, so that log files take about three memtables plus what is not purged.
+
+use std::path::Path;
+
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::writer::{Sink, Write};
+use crate::{Error, Result};
+
+/// Smallest limit that fjall accepts. It is reached never: there is one keyspace, flushed at 32 MiB.
+const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+
+fn failed(context: &'static str) -> impl Fn(fjall::Error) -> Error {
+    move |error| Error::Storage { context, detail: error.to_string() }
+}
+
+/// Sorts the reasons why a database does not open.
+fn refused(path: &Path, error: fjall::Error) -> Error {
+    let path = path.to_path_buf();
+    match error {
+        fjall::Error::Locked => Error::DirectoryInUse(path),
+        fjall::Error::InvalidVersion(found) => {
+            Error::UnknownFormat { path, found: format!("{found:?}"), expected: "fjall 3".into() }
+        }
+        fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => {
+            Error::Io { context: format!("opening the raft log {}", path.display()), source }
+        }
+        other => Error::Corrupt { path, detail: format!("the raft log does not open: {other}") },
+    }
+}
+
+/// Opens or creates the database.
+pub(super) fn open(path: &Path, memtable_bytes: u64, cache_bytes: u64) -> Result<(Database, Keyspace)> {
+    let database = Database::builder(path)
+        .worker_threads(1)
+        .cache_size(cache_bytes)
+        .max_cached_files(Some(64))
+        .max_journaling_size(JOURNAL_BYTES)
+        .journal_compression(CompressionType::None)
+        .manual_journal_persist(true)
+        .open()
+        .map_err(|error| refused(path, error))?;
+    let options = || {
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(memtable_bytes)
+            .manual_journal_persist(true)
+            .data_block_compression_policy(fjall::config::CompressionPolicy::disabled())
+    };
+    let keyspace =
+        database.keyspace("log", options).map_err(failed("opening the keyspace of the raft log"))?;
+    Ok((database, keyspace))
+}
+
+pub(super) struct FjallSink {
+    pub(super) database: Database,
+    pub(super) keyspace: Keyspace,
+}
+
+impl Sink for FjallSink {
+    fn write(&mut self, batch: Vec<Write>) -> Result<(), String> {
+        let mut writes = self.database.batch();
+        for write in batch {
+            match write {
+                Write::Put(key, value) => writes.insert(&self.keyspace, key, &*value),
+                Write::Remove(key) => writes.remove(&self.keyspace, key),
+            }
+        }
+        writes.commit().map_err(|error| error.to_string())
+    }
+
+    fn sync(&mut self) -> Result<(), String> {
+        self.database.persist(PersistMode::SyncData).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,200 @@
+//! The data directory itself: its lock, its identity, and durable changes of files in it.
+//!
+//! All file work goes through a capability handle, so that no name can lead out of the directory. fjall and
+//! lsm-tree take paths; they get them from [`Directory::path_of`].
+
+use std::ffi::OsString;
+use std::fs::TryLockError;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, seams};
+
+const LOCK: &str = "LOCK";
+const IDENTITY: &str = "NODE";
+/// Format of the directory; a larger one is not touched.
+const FORMAT: u32 = 1;
+/// Suffix of files that are being written.
+pub(super) const TEMPORARY: &str = ".tmp";
+
+/// Who this node is. Written once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    format: u32,
+    pub(super) node_id: u64,
+    pub(super) cluster_id: u64,
+}
+
+/// The format alone, which is read before the rest is believed.
+#[derive(Deserialize)]
+struct Format {
+    format: u64,
+}
+
+/// A directory below the data directory, or that itself.
+#[derive(Debug)]
+pub(super) struct Directory {
+    dir: Dir,
+    path: PathBuf,
+}
+
+/// Holds the lock until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "held for its lock")] std::fs::File);
+
+pub(super) fn io_error(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let context = format!("{what} {}", path.display());
+    move |source| Error::Io { context, source }
+}
+
+impl Directory {
+    /// Opens the data directory; creates it when missing.
+    pub(super) fn open_root(path: &Path) -> Result<Self> {
+        Dir::create_ambient_dir_all(path, ambient_authority()).map_err(io_error("creating", path))?;
+        let path = path.canonicalize().map_err(io_error("resolving", path))?;
+        let dir = Dir::open_ambient_dir(&path, ambient_authority()).map_err(io_error("opening", &path))?;
+        Ok(Self { dir, path })
+    }
+
+    /// Opens or creates a directory below.
+    pub(super) fn create_child(&self, name: &str) -> Result<Self> {
+        let path = self.path.join(name);
+        match self.dir.create_dir(name) {
+            Ok(()) => self.sync()?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io_error("creating", &path)(error)),
+        }
+        self.child(name)
+    }
+
+    /// Opens a directory below.
+    pub(super) fn child(&self, name: &str) -> Result<Self> {
+        let path = self.path.join(name);
+        let dir = self.dir.open_dir(name).map_err(io_error("opening", &path))?;
+        Ok(Self { dir, path })
+    }
+
+    /// Path of a file or directory in here, for libraries and messages.
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock of the data directory.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        let path = self.path_of(LOCK);
+        let options = OpenOptions::new().create(true).write(true).truncate(false).clone();
+        let file = self.dir.open_with(LOCK, &options).map_err(io_error("opening", &path))?.into_std();
+        match file.try_lock() {
+            Ok(()) => Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::DirectoryInUse(self.path.clone())),
+            Err(TryLockError::Error(error)) => Err(io_error("locking", &path)(error)),
+        }
+    }
+
+    /// Reads the identity; makes one in an empty directory.
+    pub(super) fn identity(&self) -> Result<Identity> {
+        let path = self.path_of(IDENTITY);
+        let corrupt = |detail: String| Error::Corrupt { path: path.clone(), detail };
+        let Some(bytes) = self.read(IDENTITY)? else {
+            let others = self.names()?;
+            if let Some(found) =
+                others.iter().find(|name| ["log", "volumes"].iter().any(|known| name == known))
+            {
+                let found = found.to_string_lossy();
+                return Err(corrupt(format!("expected it beside {found:?}, found no such file")));
+            }
+            let identity =
+                Identity { format: FORMAT, node_id: seams::random_id()?, cluster_id: seams::random_id()? };
+            let text =
+                serde_json::to_string(&identity).map_err(|error| Error::Internal(error.to_string()))?;
+            self.replace(IDENTITY, format!("{text}\n").as_bytes())?;
+            return Ok(identity);
+        };
+        let format: Format = serde_json::from_slice(&bytes)
+            .map_err(|error| corrupt(format!("expected a JSON object with \"format\": {error}")))?;
+        if format.format != u64::from(FORMAT) {
+            let (found, expected) = (format.format.to_string(), FORMAT.to_string());
+            return Err(Error::UnknownFormat { path, found, expected });
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|error| corrupt(format!("expected ids of node and cluster: {error}")))
+    }
+
+    /// A file's content; `None` when there is no such file.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.dir.read(name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("reading", &self.path_of(name))(error)),
+        }
+    }
+
+    /// Writes a file so that a crash leaves either the old or the new content.
+    pub(super) fn replace(&self, name: &str, content: &[u8]) -> Result<()> {
+        let temporary = format!("{name}{TEMPORARY}");
+        let written = self.dir.create(&temporary).and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()
+        });
+        written.map_err(io_error("writing", &self.path_of(&temporary)))?;
+        self.rename(&temporary, name)
+    }
+
+    /// Renames within the directory, durably.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.dir.rename(from, &self.dir, to).map_err(io_error("renaming", &self.path_of(from)))?;
+        self.sync()
+    }
+
+    /// Removes a directory with all that is in it.
+    pub(super) fn remove_tree(&self, name: &str) -> Result<()> {
+        match self.dir.remove_dir_all(name) {
+            Ok(()) => self.sync(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io_error("removing", &self.path_of(name))(error)),
+        }
+    }
+
+    /// Removes a file.
+    pub(super) fn remove_file(&self, name: &str) -> Result<()> {
+        self.dir.remove_file(name).map_err(io_error("removing", &self.path_of(name)))?;
+        self.sync()
+    }
+
+    /// Names in here, sorted.
+    pub(super) fn names(&self) -> Result<Vec<OsString>> {
+        let read = || -> io::Result<Vec<OsString>> {
+            let mut names = Vec::new();
+            for entry in self.dir.entries()? {
+                names.push(entry?.file_name());
+            }
+            names.sort();
+            Ok(names)
+        };
+        read().map_err(io_error("listing", &self.path))
+    }
+
+    /// Whether something of that name exists.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.dir.symlink_metadata(name).is_ok()
+    }
+
+    /// Whether that is a directory.
+    pub(super) fn is_dir(&self, name: &str) -> bool {
+        self.dir.symlink_metadata(name).is_ok_and(|found| found.is_dir())
+    }
+
+    /// Waits until names made, changed or removed in here are durable.
+    pub(super) fn sync(&self) -> Result<()> {
+        let synced = self.dir.try_clone().and_then(|dir| dir.into_std_file().sync_all());
+        synced.map_err(io_error("syncing", &self.path))
+    }
+}

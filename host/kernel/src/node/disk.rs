@@ -1,0 +1,63 @@
+//! Free disk space, and the refusal of writes when it runs out.
+//!
+//! Writes are refused while less than the reserve is free, well before the log or a flush would fail. Space is
+//! sampled at most four times a second and after every flush, so asking costs next to nothing, and writes
+//! resume by themselves within that time once space is there again.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::directory::io_error;
+use crate::seams::SharedDisk;
+use crate::{Error, Result};
+
+const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+
+pub(super) struct DiskGauge {
+    disk: SharedDisk,
+    path: PathBuf,
+    reserve: u64,
+    free: AtomicU64,
+    /// When the next sample is due; `None` at once.
+    due: Mutex<Option<Instant>>,
+}
+
+impl DiskGauge {
+    pub(super) fn new(disk: SharedDisk, path: PathBuf, reserve: u64) -> Self {
+        Self { disk, path, reserve, free: AtomicU64::new(u64::MAX), due: Mutex::new(None) }
+    }
+
+    /// Free bytes, as sampled a moment ago at most.
+    pub(super) fn free_bytes(&self) -> Result<u64> {
+        let now = Instant::now();
+        // Whoever finds the lock taken uses the value that is there; the holder samples at this moment.
+        if let Some(mut due) = self.due.try_lock()
+            && due.is_none_or(|due| due <= now)
+        {
+            let free =
+                self.disk.free_bytes(&self.path).map_err(io_error("asking for free space at", &self.path))?;
+            self.free.store(free, Ordering::Relaxed);
+            *due = Some(now + SAMPLE_EVERY);
+        }
+        Ok(self.free.load(Ordering::Relaxed))
+    }
+
+    /// Makes the next question take a sample.
+    pub(super) fn expire(&self) {
+        *self.due.lock() = None;
+    }
+
+    /// Passes while there is room for writes.
+    pub(super) fn check(&self) -> Result<()> {
+        let free = self.free_bytes()?;
+        if free >= self.reserve {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(Error::NoSpace(format!("{free} bytes are free at {path}, {} are kept in reserve", self.reserve)))
+    }
+}

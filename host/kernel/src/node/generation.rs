@@ -1,0 +1,146 @@
+//! One volume's directory: which generation is current, and what a crash left behind.
+//!
+//! ```text
+//! volumes/<id>/CURRENT          names the current generation
+//! volumes/<id>/gen-000001/      an lsm-tree directory with a FORMAT file
+//! volumes/<id>/*.building       a generation in the making
+//! volumes/<id>.removing         a volume on its way out
+//! ```
+//! `CURRENT` alone decides. A volume without it was never completed and may be created anew. With it, every
+//! other generation, whatever is `.building` and every temporary file is a leftover and removed. A name that
+//! is none of these is reported and left alone. A generation of an unknown format is never
+//! opened or changed, and nothing beside it is removed either.
+
+use serde::{Deserialize, Serialize};
+
+use super::VolumeId;
+use super::directory::{Directory, TEMPORARY};
+use crate::{Error, Result};
+
+const CURRENT: &str = "CURRENT";
+const FORMAT: &str = "FORMAT";
+const BUILDING: &str = ".building";
+pub(super) const REMOVING: &str = ".removing";
+const GENERATION: &str = "gen-";
+
+/// The only format that this version writes and reads.
+const NATURAL: &str = "natural";
+const NATURAL_VERSION: u32 = 1;
+
+/// How a generation's bytes are laid out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FormatFile {
+    format: String,
+    version: u32,
+    /// SHA-256 of the codec that encodes keys; the natural format has none.
+    codec_digest: Option<String>,
+}
+
+/// The generation that serves a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Generation {
+    pub(super) number: u64,
+    pub(super) path: std::path::PathBuf,
+}
+
+fn name_of(number: u64) -> String {
+    format!("{GENERATION}{number:06}")
+}
+
+/// The number in a generation's name; `None` when it is not exactly such a name.
+fn number_of(name: &str) -> Option<u64> {
+    let number = name.strip_prefix(GENERATION)?.parse().ok()?;
+    (name_of(number) == name).then_some(number)
+}
+
+/// Name of a volume's directory.
+pub(super) fn directory_name(volume: VolumeId) -> String {
+    volume.to_string()
+}
+
+/// The volume that a directory's name stands for.
+pub(super) fn volume_of(name: &str) -> Option<VolumeId> {
+    let id = VolumeId(name.parse().ok()?);
+    (directory_name(id) == name).then_some(id)
+}
+
+/// Whether the directory holds a complete volume.
+pub(super) fn is_complete(volume: &Directory) -> bool {
+    volume.has(CURRENT)
+}
+
+/// Makes the first generation, without naming it: [`complete`] does that once its store exists.
+pub(super) fn prepare(volume: &Directory) -> Result<Generation> {
+    let generation = volume.create_child(&name_of(1))?;
+    let format = FormatFile { format: NATURAL.into(), version: NATURAL_VERSION, codec_digest: None };
+    let text = serde_json::to_string(&format).map_err(|error| Error::Internal(error.to_string()))?;
+    generation.replace(FORMAT, format!("{text}\n").as_bytes())?;
+    Ok(Generation { number: 1, path: generation.path().to_path_buf() })
+}
+
+/// Names the current generation. From here on the volume exists.
+pub(super) fn complete(volume: &Directory, generation: &Generation) -> Result<()> {
+    volume.child(&name_of(generation.number))?.sync()?;
+    volume.replace(CURRENT, format!("{}\n", name_of(generation.number)).as_bytes())
+}
+
+/// Finds the current generation of a complete volume, then removes leftovers.
+pub(super) fn recover(volume: &Directory) -> Result<Generation> {
+    let path = volume.path_of(CURRENT);
+    let corrupt = |detail| Error::Corrupt { path: path.clone(), detail };
+    let bytes = volume.read(CURRENT)?.ok_or_else(|| corrupt("expected it, found no such file".into()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let number = text
+        .strip_suffix('\n')
+        .and_then(number_of)
+        .ok_or_else(|| corrupt(format!("expected a line such as {:?}, found {text:?}", name_of(1))))?;
+    let name = name_of(number);
+    if !volume.is_dir(&name) {
+        return Err(corrupt(format!("it names {name}, but there is no such directory")));
+    }
+    let generation = volume.child(&name)?;
+    check_format(&generation)?;
+    remove_leftovers(volume, &name)?;
+    Ok(Generation { number, path: generation.path().to_path_buf() })
+}
+
+fn check_format(generation: &Directory) -> Result<()> {
+    let path = generation.path_of(FORMAT);
+    let expected = format!("{NATURAL} version {NATURAL_VERSION}");
+    let Some(bytes) = generation.read(FORMAT)? else {
+        return Err(Error::UnknownFormat { path, found: "missing".into(), expected });
+    };
+    let format: FormatFile = serde_json::from_slice(&bytes).map_err(|error| Error::Corrupt {
+        path: path.clone(),
+        detail: format!("expected a JSON object with format and version: {error}"),
+    })?;
+    if format.format != NATURAL || format.version != NATURAL_VERSION || format.codec_digest.is_some() {
+        let codec = format.codec_digest.map(|digest| format!(" with codec {digest}")).unwrap_or_default();
+        let found = format!("{} version {}{codec}", format.format, format.version);
+        return Err(Error::UnknownFormat { path, found, expected });
+    }
+    Ok(())
+}
+
+fn remove_leftovers(volume: &Directory, current: &str) -> Result<()> {
+    for name in volume.names()? {
+        let Some(name) = name.to_str() else {
+            tracing::warn!(path = %volume.path().display(), ?name, "unknown name left alone");
+            continue;
+        };
+        let path = volume.path_of(name);
+        if name == current || name == CURRENT {
+            continue;
+        }
+        if number_of(name.strip_suffix(BUILDING).unwrap_or(name)).is_some() && volume.is_dir(name) {
+            volume.remove_tree(name)?;
+            tracing::info!(path = %path.display(), current, "removed a generation that is not current");
+        } else if name.ends_with(TEMPORARY) && !volume.is_dir(name) {
+            volume.remove_file(name)?;
+            tracing::info!(path = %path.display(), "removed a file that was never completed");
+        } else {
+            tracing::warn!(path = %path.display(), "unknown name left alone");
+        }
+    }
+    Ok(())
+}

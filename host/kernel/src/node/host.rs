@@ -1,0 +1,325 @@
+//! A node: its data directory, its log, and its open volumes.
+//!
+//! Opening, creating and removing one volume exclude each other; different volumes do not wait for each other.
+//! Every change of the directory is ordered so that a crash leaves a state from which the same call can be
+//! repeated: a volume begins to exist with its `CURRENT`, and ceases to with the renaming of its directory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+
+use super::directory::{Directory, Identity, Lock};
+use super::disk::DiskGauge;
+use super::generation::{self, Generation, REMOVING};
+use super::volume::Shared;
+use super::{NodeConfig, Volume, VolumeConfig, VolumeId};
+use crate::log::{Log, LogConfig};
+use crate::raft::NoPeers;
+use crate::seams::{Deadline, Seams, SharedClock};
+use crate::store::{Store, StoreConfig};
+use crate::{Error, Result};
+
+const LOG: &str = "log";
+const VOLUMES: &str = "volumes";
+/// Flushes that run at once over all volumes.
+const FLUSH_SLOTS: usize = 2;
+/// Range reads that run at once over all volumes.
+const READ_SLOTS: usize = 16;
+/// Table files kept open over all volumes.
+const OPEN_TABLES: usize = 512;
+
+type Lane = Arc<tokio::sync::Mutex<()>>;
+
+/// A data directory, locked, with its log and its open volumes.
+pub struct Node {
+    identity: Identity,
+    root: Arc<Directory>,
+    volumes: Arc<Directory>,
+    shared: Shared,
+    cache: Arc<lsm_tree::Cache>,
+    descriptors: Arc<lsm_tree::DescriptorTable>,
+    open: RwLock<HashMap<VolumeId, Arc<Volume>>>,
+    lanes: Mutex<HashMap<VolumeId, Lane>>,
+    closing: AtomicBool,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("identity", &self.identity)
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs work on files where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::Internal(format!("work on files ended early: {error}"))))
+}
+
+impl Node {
+    /// Locks and opens (or creates) the data directory and its log. Opens no volume.
+    ///
+    /// # Errors
+    /// The directory is in use, of an unknown format (then nothing is changed), or damaged.
+    pub async fn open(config: NodeConfig, clock: SharedClock) -> Result<Arc<Self>> {
+        Self::open_with(config, Seams::with_clock(clock)).await
+    }
+
+    /// Like [`Node::open`], with what a test wants to decide.
+    ///
+    /// # Errors
+    /// As for [`Node::open`].
+    pub async fn open_with(config: NodeConfig, seams: Seams) -> Result<Arc<Self>> {
+        let node = blocking(move || Self::open_files(config, seams)).await?;
+        for name in node.volumes.names()? {
+            let removing = name.to_str().and_then(|name| name.strip_suffix(REMOVING));
+            if let Some(id) = removing.and_then(generation::volume_of) {
+                node.finish_removal(id).await?;
+                tracing::info!(volume = %id, "finished an interrupted removal");
+            }
+        }
+        Ok(Arc::new(node))
+    }
+
+    fn open_files(config: NodeConfig, seams: Seams) -> Result<Self> {
+        let root = Directory::open_root(&config.data_dir)?;
+        let lock = root.lock()?;
+        let identity = root.identity()?;
+        let log_path = root.create_child(LOG)?.path().to_path_buf();
+        let volumes = root.create_child(VOLUMES)?;
+        let log = Log::open(LogConfig::new(&log_path))?;
+        let disk = DiskGauge::new(seams.disk, root.path().to_path_buf(), config.reserve_disk_bytes);
+        Ok(Self {
+            cache: Arc::new(lsm_tree::Cache::with_capacity_bytes(config.cache_bytes)),
+            descriptors: Arc::new(lsm_tree::DescriptorTable::new(OPEN_TABLES)),
+            shared: Shared {
+                node_id: identity.node_id,
+                config,
+                log,
+                log_path,
+                disk: Arc::new(disk),
+                transport: Arc::new(NoPeers),
+                flush_slots: Arc::new(Semaphore::new(FLUSH_SLOTS)),
+                read_slots: Arc::new(Semaphore::new(READ_SLOTS)),
+            },
+            identity,
+            root: Arc::new(root),
+            volumes: Arc::new(volumes),
+            open: RwLock::default(),
+            lanes: Mutex::default(),
+            closing: AtomicBool::new(false),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    /// Random, made when the directory was created.
+    #[must_use]
+    pub fn cluster_id(&self) -> u64 {
+        self.identity.cluster_id
+    }
+
+    /// Random, made when the directory was created.
+    #[must_use]
+    pub fn node_id(&self) -> u64 {
+        self.identity.node_id
+    }
+
+    /// What the node was opened with.
+    #[must_use]
+    pub fn config(&self) -> &NodeConfig {
+        &self.shared.config
+    }
+
+    /// Folder for a part of the node outside the kernel (`plugins`), created below the data directory.
+    ///
+    /// # Errors
+    /// The name leads elsewhere, or the folder cannot be created.
+    pub fn subdirectory(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.root.create_child(name)?.path().to_path_buf())
+    }
+
+    /// Creates the directory, first generation and one-voter raft group of a volume, then opens it.
+    ///
+    /// # Errors
+    /// [`Error::VolumeExists`], or a file cannot be written; then the call can be repeated.
+    pub async fn create_volume(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
+        let lane = self.lane(volume.id);
+        let alone = lane.lock().await;
+        self.check_open()?;
+        let name = generation::directory_name(volume.id);
+        let complete = self.volumes.has(&name) && generation::is_complete(&self.volumes.child(&name)?);
+        if complete || self.volume(volume.id).is_some() {
+            return Err(Error::VolumeExists(volume.id));
+        }
+        // Whatever an interrupted creation or removal left of this id must not become part of the new volume.
+        self.finish_removal(volume.id).await?;
+        self.shared.log.forget(volume.id).await?;
+        let (volumes, store_config) = (Arc::clone(&self.volumes), self.store_config());
+        let made = blocking(move || {
+            volumes.remove_tree(&name)?;
+            let directory = volumes.create_child(&name)?;
+            let generation = generation::prepare(&directory)?;
+            let store = Store::open(StoreConfig { path: generation.path.clone(), ..store_config })?;
+            generation::complete(&directory, &generation)?;
+            Ok((generation, store))
+        });
+        let (generation, store) = made.await?;
+        let volume = self.start(volume, generation, store).await;
+        drop(alone);
+        volume
+    }
+
+    /// Opens a volume that exists on disk; removes leftovers of interrupted work; returns when it leads and
+    /// everything acknowledged before the last stop is applied. An open volume is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::VolumeNotFound`]; its files are damaged, or of an unknown format and then left untouched.
+    pub async fn open_volume(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
+        let lane = self.lane(volume.id);
+        let alone = lane.lock().await;
+        self.check_open()?;
+        if let Some(open) = self.volume(volume.id) {
+            return Ok(open);
+        }
+        let (volumes, store_config) = (Arc::clone(&self.volumes), self.store_config());
+        let found = blocking(move || {
+            let name = generation::directory_name(volume.id);
+            if !volumes.has(&name) {
+                return Err(Error::VolumeNotFound(volume.id));
+            }
+            let directory = volumes.child(&name)?;
+            if !generation::is_complete(&directory) {
+                return Err(Error::VolumeNotFound(volume.id));
+            }
+            let generation = generation::recover(&directory)?;
+            let store = Store::open(StoreConfig { path: generation.path.clone(), ..store_config })?;
+            Ok((generation, store, volume))
+        });
+        let (generation, store, volume) = found.await?;
+        let volume = self.start(volume, generation, store).await;
+        drop(alone);
+        volume
+    }
+
+    async fn start(&self, volume: VolumeConfig, generation: Generation, store: Store) -> Result<Arc<Volume>> {
+        let id = volume.id;
+        let volume = Volume::start(volume, generation, Arc::new(store), self.shared.clone()).await?;
+        self.open.write().insert(id, Arc::clone(&volume));
+        // A shutdown that began meanwhile has not seen this volume.
+        if let Err(error) = self.check_open() {
+            self.open.write().remove(&id);
+            volume.stop(Deadline::after(self.shared.config.default_deadline)).await;
+            return Err(error);
+        }
+        Ok(volume)
+    }
+
+    fn store_config(&self) -> StoreConfig {
+        StoreConfig {
+            path: PathBuf::new(),
+            cache: Arc::clone(&self.cache),
+            descriptors: Some(Arc::clone(&self.descriptors)),
+            memtable_bytes: self.shared.config.memtable_bytes,
+        }
+    }
+
+    /// Volumes that have a directory, open or not, complete or not.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn volumes_on_disk(&self) -> Result<Vec<VolumeId>> {
+        let names = self.volumes.names()?;
+        let mut found: Vec<_> =
+            names.iter().filter_map(|name| name.to_str().and_then(generation::volume_of)).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// The volume, when open.
+    #[must_use]
+    pub fn volume(&self, id: VolumeId) -> Option<Arc<Volume>> {
+        self.open.read().get(&id).cloned()
+    }
+
+    /// Stops a volume (open or not) and removes its files and its log. Safe to repeat after a crash, and when
+    /// nothing is left to remove.
+    ///
+    /// # Errors
+    /// A file cannot be removed, or the log has failed; the call can be repeated.
+    pub async fn remove_volume(&self, id: VolumeId) -> Result<()> {
+        let lane = self.lane(id);
+        let alone = lane.lock().await;
+        self.check_open()?;
+        let open = self.open.write().remove(&id);
+        if let Some(open) = open {
+            open.stop(Deadline::after(self.shared.config.default_deadline)).await;
+        }
+        let name = generation::directory_name(id);
+        if self.volumes.has(&name) {
+            // A removal that failed halfway comes first: its name is needed.
+            self.finish_removal(id).await?;
+            self.volumes.rename(&name, &format!("{name}{REMOVING}"))?;
+        }
+        let removed = self.finish_removal(id).await;
+        drop(alone);
+        removed
+    }
+
+    /// Removes the log, then the files of a volume whose directory was renamed.
+    async fn finish_removal(&self, id: VolumeId) -> Result<()> {
+        let name = format!("{}{REMOVING}", generation::directory_name(id));
+        if !self.volumes.has(&name) {
+            return Ok(());
+        }
+        self.shared.log.forget(id).await?;
+        let volumes = Arc::clone(&self.volumes);
+        blocking(move || volumes.remove_tree(&name)).await
+    }
+
+    /// Stops every volume and closes the log; nothing acknowledged is lost (nor would be by `kill -9`).
+    /// Safe to repeat.
+    ///
+    /// # Errors
+    /// The log failed before; everything is stopped nevertheless.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Release);
+        let volumes: Vec<_> = self.open.write().drain().map(|(_, volume)| volume).collect();
+        let deadline = Deadline::after(self.shared.config.default_deadline);
+        futures::future::join_all(volumes.iter().map(|volume| volume.stop(deadline))).await;
+        let log = Arc::clone(&self.shared.log);
+        blocking(move || {
+            log.close();
+            Ok(())
+        })
+        .await?;
+        self.lock.lock().take();
+        match self.shared.log.failure() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Free bytes on the disk that holds the data directory.
+    ///
+    /// # Errors
+    /// The file system does not answer.
+    pub fn free_disk_bytes(&self) -> Result<u64> {
+        self.shared.disk.free_bytes()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closing.load(Ordering::Acquire) { Err(Error::ShuttingDown("the node")) } else { Ok(()) }
+    }
+
+    fn lane(&self, id: VolumeId) -> Lane {
+        Arc::clone(self.lanes.lock().entry(id).or_default())
+    }
+}

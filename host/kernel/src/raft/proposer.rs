@@ -1,0 +1,268 @@
+//! Gathers commands into log entries.
+//!
+//! One task per volume takes everything that waits, up to a count and a size, makes one entry of it and hands
+//! it to raft. A few entries may be in flight, so that the next one gathers while the disk syncs and the
+//! store applies. An entry's place is given back by apply, not by openraft's response, which comes later.
+//!
+//! Whoever waits holds a oneshot receiver; dropping it is all there is to giving up. A command whose waiter
+//! is gone before it was taken is never proposed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::BoxFuture;
+use openraft::Raft;
+use openraft::error::ClientWriteError;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::types::{Batch, Replies, Reply, TypeConfig};
+use crate::kv::{Command, CommandResponse};
+use crate::seams::Deadline;
+use crate::{Error, Result};
+
+/// Bounds of the queue and of an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct ProposerConfig {
+    /// Most commands in an entry.
+    pub entry_commands: usize,
+    /// An entry takes no further command once it has this many bytes.
+    pub entry_bytes: usize,
+    /// Most entries in flight.
+    pub entries_in_flight: usize,
+    /// Most commands that wait; more are refused as busy.
+    pub queued_commands: usize,
+    /// Most bytes that wait.
+    pub queued_bytes: usize,
+}
+
+impl Default for ProposerConfig {
+    fn default() -> Self {
+        Self {
+            entry_commands: 256,
+            entry_bytes: 1024 * 1024,
+            entries_in_flight: 2,
+            queued_commands: 8192,
+            queued_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Holds entries back when the store does not keep up.
+pub trait Throttle: Send + Sync + 'static {
+    /// Returns when the next entry may go; whether it had to wait.
+    fn pause(&self) -> BoxFuture<'_, bool>;
+    /// This many commands were held back.
+    fn slowed(&self, commands: usize);
+}
+
+/// About the bytes that a command takes, in the queue and in the log.
+fn size_of(command: &Command) -> usize {
+    const FIELDS: usize = 16;
+    FIELDS
+        + match command {
+            Command::Put(put) => put.key.len() + put.value.len(),
+            Command::DeleteRange(delete) => delete.key.len() + delete.range_end.len(),
+            Command::Txn(txn) => postcard::experimental::serialized_size(txn).unwrap_or(0),
+            Command::Compact { .. } => 0,
+        }
+}
+
+struct Pending {
+    command: Command,
+    bytes: usize,
+    reply: Reply,
+}
+
+/// The queue of a volume's commands and the task that empties it.
+pub(super) struct Proposer {
+    queue: mpsc::Sender<Pending>,
+    queued_bytes: Arc<AtomicUsize>,
+    config: ProposerConfig,
+    closing: Arc<Notify>,
+    task: parking_lot::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Proposer {
+    pub(super) fn start(raft: Raft<TypeConfig>, throttle: Arc<dyn Throttle>, config: ProposerConfig) -> Self {
+        let (queue, waiting) = mpsc::channel(config.queued_commands);
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let closing = Arc::new(Notify::new());
+        let gatherer = Gatherer {
+            raft,
+            throttle,
+            config,
+            queue: waiting,
+            queued_bytes: Arc::clone(&queued_bytes),
+            waiting: VecDeque::new(),
+            arrivals: Vec::new(),
+            places: Arc::new(Semaphore::new(config.entries_in_flight)),
+            flights: JoinSet::new(),
+        };
+        let task = tokio::spawn(gatherer.run(Arc::clone(&closing)));
+        Self { queue, queued_bytes, config, closing, task: parking_lot::Mutex::new(Some(task)) }
+    }
+
+    /// Queues a command and waits for its answer.
+    pub(super) async fn propose(&self, command: Command, deadline: Deadline) -> Result<CommandResponse> {
+        let bytes = size_of(&command);
+        let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        let refusal = if queued > 0 && queued + bytes > self.config.queued_bytes {
+            Some(Error::Busy(format!("{queued} bytes of writes wait already")))
+        } else {
+            match self.queue.try_send(Pending { command, bytes, reply }) {
+                Ok(()) => None,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    Some(Error::Busy(format!("{} writes wait already", self.config.queued_commands)))
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => Some(Error::ShuttingDown("the volume")),
+            }
+        };
+        if let Some(refusal) = refusal {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(refusal);
+        }
+        // A dropped sender means that the group stopped before the command was logged or answered.
+        deadline.bound("the write", answer).await?.unwrap_or(Err(Error::ShuttingDown("the volume")))
+    }
+
+    /// Takes no more commands, proposes those that wait, and ends.
+    pub(super) async fn close(&self, deadline: Deadline) {
+        self.closing.notify_one();
+        let Some(mut task) = self.task.lock().take() else { return };
+        if deadline.bound("the waiting writes", &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Proposer {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get_mut().take() {
+            task.abort();
+        }
+    }
+}
+
+struct Gatherer {
+    raft: Raft<TypeConfig>,
+    throttle: Arc<dyn Throttle>,
+    config: ProposerConfig,
+    queue: mpsc::Receiver<Pending>,
+    queued_bytes: Arc<AtomicUsize>,
+    waiting: VecDeque<Pending>,
+    arrivals: Vec<Pending>,
+    places: Arc<Semaphore>,
+    /// Watches entries in flight, to hand out the error of one that failed.
+    flights: JoinSet<()>,
+}
+
+impl Gatherer {
+    async fn run(mut self, closing: Arc<Notify>) {
+        loop {
+            if self.waiting.is_empty() {
+                let most = self.config.entry_commands;
+                tokio::select! {
+                    biased;
+                    () = closing.notified() => self.queue.close(),
+                    arrived = self.queue.recv_many(&mut self.arrivals, most) => {
+                        if arrived == 0 {
+                            break;
+                        }
+                        self.take_arrivals();
+                    }
+                }
+                continue;
+            }
+            let slowed = self.throttle.pause().await;
+            // The semaphore is never closed; without a place nothing may be proposed.
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { break };
+            self.top_up();
+            let (commands, replies) = self.next_entry();
+            if commands.is_empty() {
+                continue;
+            }
+            if slowed {
+                self.throttle.slowed(commands.len());
+            }
+            self.submit(commands, Replies::new(replies, place)).await;
+            while self.flights.try_join_next().is_some() {}
+        }
+        while self.flights.join_next().await.is_some() {}
+    }
+
+    fn take_arrivals(&mut self) {
+        let bytes: usize = self.arrivals.iter().map(|pending| pending.bytes).sum();
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.waiting.extend(self.arrivals.drain(..));
+    }
+
+    /// Takes what arrived while a place was waited for.
+    fn top_up(&mut self) {
+        while self.waiting.len() + self.arrivals.len() < self.config.entry_commands
+            && let Ok(pending) = self.queue.try_recv()
+        {
+            self.arrivals.push(pending);
+        }
+        self.take_arrivals();
+    }
+
+    /// The commands of the next entry; those that nobody waits for are left out.
+    fn next_entry(&mut self) -> (Vec<Command>, Vec<Reply>) {
+        let most = self.waiting.len().min(self.config.entry_commands);
+        let (mut commands, mut replies) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let mut bytes = 0;
+        while commands.len() < self.config.entry_commands
+            && let Some(next) = self.waiting.front()
+            && (commands.is_empty() || bytes + next.bytes <= self.config.entry_bytes)
+            && let Some(pending) = self.waiting.pop_front()
+        {
+            if !pending.reply.is_closed() {
+                bytes += pending.bytes;
+                commands.push(pending.command);
+                replies.push(pending.reply);
+            }
+        }
+        (commands, replies)
+    }
+
+    async fn submit(&mut self, commands: Vec<Command>, replies: Replies) {
+        let replies = Arc::new(replies);
+        let batch = match Batch::with_replies(commands, Arc::clone(&replies)) {
+            Ok(batch) => batch,
+            Err(error) => {
+                let text = error.to_string();
+                return replies.fail(|| Error::Internal(text.clone()));
+            }
+        };
+        match self.raft.client_write_ff(batch).await {
+            Ok(outcome) => {
+                let raft = self.raft.clone();
+                self.flights.spawn(async move {
+                    match outcome.await {
+                        Ok(Ok(_)) => {}
+                        Ok(Err(ClientWriteError::ForwardToLeader(forward))) => {
+                            replies.fail(|| Error::NotLeader { leader: forward.leader_id });
+                        }
+                        Ok(Err(other)) => replies.fail(|| Error::Internal(other.to_string())),
+                        Err(_) => replies.fail(|| stopped(&raft)),
+                    }
+                });
+            }
+            Err(_) => replies.fail(|| stopped(&self.raft)),
+        }
+    }
+}
+
+/// Why a group does not answer any more.
+pub(super) fn stopped(raft: &Raft<TypeConfig>) -> Error {
+    match &raft.metrics().borrow().running_state {
+        Err(openraft::error::Fatal::StorageError(error)) => {
+            Error::Storage { context: "the raft group has stopped", detail: error.to_string() }
+        }
+        Err(openraft::error::Fatal::Panicked) => Error::Internal("the raft group panicked".into()),
+        _ => Error::ShuttingDown("the volume"),
+    }
+}
