@@ -1,146 +1,297 @@
-//! Skeleton of the store: signatures that the node builds against.
-#![allow(clippy::unimplemented, missing_docs)]
+//! The store's handle: opening it, writing to it, reading from it.
+//!
+//! Writes go through one lock, one entry of the raft log at a time, into the active memtable; the raft log is
+//! their write-ahead log. The state row ([`State`]) travels in the same memtable as the data, and memtables
+//! are sealed between two entries only: whatever is in tables is therefore the state at exactly one
+//! position, [`Store::flushed`], and after a restart the log is replayed from there.
+//!
+//! Reads take no lock that a writer holds: they load a published view (see [`super::view`]) and are right for
+//! as long as they run. Maintenance (flush, compaction steps) is in [`super::maintenance`].
+//!
+//! The store must not know raft, volumes or plugins.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
 
-use super::{Step, StepOutcome, TreeShape};
-use crate::Result;
+use super::draft::Draft;
+use super::maintenance::{self, Sealed};
+use super::read::{self, Readable};
+use super::records::State;
+use super::source::{Source, Staged};
+use super::tree::{Change, Tree};
+use super::txn::Opened;
+use super::view::{Gate, ReadView};
+use super::{Applied, Step, StepOutcome, StoreConfig, StoreCounters, TreeShape, columns, hash, scrub};
+use super::{Flushed, ScrubProgress};
 use crate::kv::{Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::node::ContentHash;
-
-/// What a store is opened with.
-pub struct StoreConfig {
-    /// Directory of the tree; created when missing.
-    pub path: PathBuf,
-    /// Block cache, shared by all stores of a node.
-    pub cache: Arc<lsm_tree::Cache>,
-    /// File descriptors kept open, shared by all stores of a node; `None` keeps every table's file open.
-    pub descriptors: Option<Arc<lsm_tree::DescriptorTable>>,
-    /// Size in bytes from which [`Store::memtable_full`] says that the memtable should be sealed.
-    pub memtable_bytes: u64,
-}
-
-impl StoreConfig {
-    /// A configuration with a small cache of its own, for tests and tools.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            cache: Arc::new(lsm_tree::Cache::with_capacity_bytes(16 * 1024 * 1024)),
-            descriptors: None,
-            memtable_bytes: 16 * 1024 * 1024,
-        }
-    }
-}
-
-/// A position in the raft log up to which a state holds the effects of all entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Index of the last entry, 0 before the first.
-    pub index: u64,
-    /// Bytes of the raft layer, kept with the data and handed back unread.
-    pub opaque: Bytes,
-}
-
-/// What a flush wrote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flushed {
-    /// Bytes of the new tables on disk.
-    pub bytes: u64,
-}
-
-/// What one step of logical compaction did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ScrubProgress {
-    /// Whether nothing superseded is left below the compacted revision.
-    pub done: bool,
-    /// Superseded versions and tombstones removed by this step.
-    pub removed: u64,
-}
-
-/// Counts since a store was opened. They only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoreCounters {
-    /// Commands applied.
-    pub commands: u64,
-    /// Key and value bytes written into memtables.
-    pub written_bytes: u64,
-    /// Bytes written to tables by memtable flushes.
-    pub flushed_bytes: u64,
-    /// Bytes read by compaction steps.
-    pub compaction_in_bytes: u64,
-    /// Bytes written by compaction steps.
-    pub compaction_out_bytes: u64,
-}
+use crate::{Error, Result};
 
 /// One volume's multi-version store. All calls block; share it as `Arc<Store>`.
-#[derive(Debug)]
-pub struct Store;
+pub struct Store {
+    pub(super) tree: Tree,
+    pub(super) gate: Gate,
+    pub(super) writer: Mutex<Writer>,
+    /// One flush at a time.
+    pub(super) flush_turn: Mutex<()>,
+    /// One compaction step at a time. Taken before `flush_turn` by those who need both.
+    pub(super) step_turn: Mutex<()>,
+    pub(super) positions: RwLock<Positions>,
+    pub(super) tallies: Tallies,
+    memtable_limit: u64,
+    /// Size of the active memtable.
+    pub(super) memtable_bytes: AtomicU64,
+}
+
+/// What only the holder of the write lock may change.
+pub(super) struct Writer {
+    pub(super) state: State,
+    /// Sealed memtables that are not flushed yet, oldest first.
+    pub(super) sealed: VecDeque<Sealed>,
+    /// Rows of the revisions column up to here are gone.
+    pub(super) scrubbed: i64,
+}
+
+/// Positions that are asked for without the write lock.
+pub(super) struct Positions {
+    pub(super) applied: Applied,
+    pub(super) flushed: Applied,
+}
+
+/// [`StoreCounters`] while they count.
+#[derive(Default)]
+pub(super) struct Tallies {
+    commands: AtomicU64,
+    written_bytes: AtomicU64,
+    pub(super) flushed_bytes: AtomicU64,
+    pub(super) compaction_in_bytes: AtomicU64,
+    pub(super) compaction_out_bytes: AtomicU64,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.tree.path()).finish_non_exhaustive()
+    }
+}
 
 impl Store {
-    pub fn open(_config: StoreConfig) -> Result<Self> {
-        unimplemented!()
+    /// Opens the store in the configured directory, or creates it there.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], naming the file, when the directory holds a tree that is damaged; [`Error::Io`].
+    pub fn open(config: StoreConfig) -> Result<Self> {
+        let tree = Tree::open(&config)?;
+        let seqno = tree.next_seqno();
+        let source_row = tree.get(columns::STATE, seqno)?;
+        let state = match source_row {
+            Some(row) => State::decode(&row).ok_or_else(|| tree.undecodable(columns::STATE))?,
+            None if maintenance::is_empty(&tree) => State::default(),
+            None => {
+                let detail = "expected a row with the applied position, found tables without one".to_owned();
+                return Err(Error::Corrupt { path: tree.path(), detail });
+            }
+        };
+        let view = ReadView { seqno, revision: state.revision, compacted: state.compacted };
+        let applied = state.applied.clone();
+        Ok(Self {
+            tree,
+            gate: Gate::new(view),
+            writer: Mutex::new(Writer { state, sealed: VecDeque::new(), scrubbed: 0 }),
+            flush_turn: Mutex::new(()),
+            step_turn: Mutex::new(()),
+            positions: RwLock::new(Positions { flushed: applied.clone(), applied }),
+            tallies: Tallies::default(),
+            memtable_limit: config.memtable_bytes,
+            memtable_bytes: AtomicU64::new(0),
+        })
     }
+
+    /// Position of the last entry that was applied.
+    #[must_use]
     pub fn applied(&self) -> Applied {
-        unimplemented!()
+        self.positions.read().applied.clone()
     }
+
+    /// Position whose state is in tables; a restart replays the log behind it.
+    #[must_use]
     pub fn flushed(&self) -> Applied {
-        unimplemented!()
+        self.positions.read().flushed.clone()
     }
-    pub fn apply(&self, _position: Applied, _commands: &[Command]) -> Result<Vec<Result<CommandResponse>>> {
-        unimplemented!()
+
+    /// Applies one entry of the log. Its commands take effect in order, each seeing the ones before it, and
+    /// become visible together, with the position. A command that is refused has an error in its place and
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// The storage failed; then nothing of the entry was applied and it may be tried again.
+    pub fn apply(&self, position: Applied, commands: &[Command]) -> Result<Vec<Result<CommandResponse>>> {
+        let mut writer = self.writer.lock();
+        let mut draft = Draft::new(&self.tree, writer.state.clone());
+        let answers = commands.iter().map(|command| draft.run(command)).collect::<Result<Vec<_>>>()?;
+        let (staged, mut state) = draft.finish();
+        state.applied = position;
+        self.commit(&mut writer, staged, state);
+        self.tallies.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
+        Ok(answers)
     }
-    pub fn set_position(&self, _position: Applied) -> Result<()> {
-        unimplemented!()
+
+    /// Notes the position of an entry that holds no command.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn set_position(&self, position: Applied) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let state = State { applied: position, ..writer.state.clone() };
+        self.commit(&mut writer, Staged::new(), state);
+        Ok(())
     }
-    pub fn range(&self, _request: &RangeRequest) -> Result<RangeResponse> {
-        unimplemented!()
+
+    /// Inserts changes together with the state row, and lets readers see them.
+    pub(super) fn commit(&self, writer: &mut Writer, staged: Staged, state: State) {
+        let row = (bytes::Bytes::from_static(columns::STATE), Change::Put(state.encode()));
+        let (written, size) = self.tree.insert(staged.into_iter().chain([row]));
+        self.tallies.written_bytes.fetch_add(written, Ordering::Relaxed);
+        self.memtable_bytes.store(size, Ordering::Relaxed);
+        self.positions.write().applied = state.applied.clone();
+        writer.state = state;
+        self.publish(writer);
     }
-    pub fn read_txn(&self, _request: &TxnRequest) -> Result<TxnResponse> {
-        unimplemented!()
+
+    /// Publishes everything written so far. The write lock is held, so nothing is half written.
+    pub(super) fn publish(&self, writer: &Writer) {
+        let (revision, compacted) = (writer.state.revision, writer.state.compacted);
+        self.gate.publish(ReadView { seqno: self.tree.next_seqno(), revision, compacted });
     }
-    pub fn content_hash(&self, _revision: i64) -> Result<ContentHash> {
-        unimplemented!()
+
+    /// Answers a range request.
+    ///
+    /// # Errors
+    /// [`Error::Compacted`], [`Error::FutureRevision`], or the storage failed.
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse> {
+        let passage = self.gate.enter();
+        let view = passage.view;
+        let scan = read::open(Source::at(&self.tree, view.seqno), request, Readable::from(view))?;
+        drop(passage);
+        read::answer(request, scan, view.revision)
     }
+
+    /// Answers a transaction that holds no write (see [`crate::kv::is_read_only`]).
+    ///
+    /// # Errors
+    /// As [`Self::range`]; [`Error::Internal`] when the transaction does hold a write.
+    pub fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse> {
+        let passage = self.gate.enter();
+        let view = passage.view;
+        let opened = Opened::open(Source::at(&self.tree, view.seqno), request, Readable::from(view))?;
+        drop(passage);
+        opened.answer(view.revision)
+    }
+
+    /// Hash of all that can be read at `revision` (0: the newest), independent of the tree's shape.
+    ///
+    /// # Errors
+    /// As [`Self::range`].
+    pub fn content_hash(&self, revision: i64) -> Result<ContentHash> {
+        let passage = self.gate.enter();
+        let view = passage.view;
+        let opened = hash::open(Source::at(&self.tree, view.seqno), Readable::from(view), revision)?;
+        drop(passage);
+        opened.hash()
+    }
+
+    /// Current revision; 1 for an empty store.
+    #[must_use]
     pub fn revision(&self) -> i64 {
-        unimplemented!()
+        self.gate.view().revision
     }
-    /// 0 when nothing was compacted.
+
+    /// Oldest readable revision; 0 when nothing was compacted.
+    #[must_use]
     pub fn compact_revision(&self) -> i64 {
-        unimplemented!()
+        self.gate.view().compacted.max(0)
     }
+
+    /// Whether the active memtable has reached the configured size.
+    #[must_use]
     pub fn memtable_full(&self) -> bool {
-        unimplemented!()
+        self.memtable_bytes.load(Ordering::Relaxed) >= self.memtable_limit
     }
-    /// Seals the active memtable; `false` when it is empty. Call it between two entries only.
+
+    /// Seals the active memtable; `false` when it is empty. Waits for an entry that is being applied.
+    ///
+    /// # Errors
+    /// None at present.
     pub fn seal(&self) -> Result<bool> {
-        unimplemented!()
+        Ok(maintenance::seal(self))
     }
+
+    /// Sealed memtables that wait for their flush.
+    #[must_use]
     pub fn sealed_memtables(&self) -> usize {
-        unimplemented!()
+        self.writer.lock().sealed.len()
     }
+
+    /// Runs in level 0.
+    #[must_use]
     pub fn l0_runs(&self) -> usize {
-        unimplemented!()
+        maintenance::l0_runs(&self.tree)
     }
+
+    /// Flushes the sealed memtables to a new run of level 0; `None` when there are none.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] or [`Error::Io`]; then the memtables stay and the flush may be tried again.
+    /// [`Error::Busy`] when level 0 holds as many runs as the tree can count.
     pub fn flush(&self) -> Result<Option<Flushed>> {
-        unimplemented!()
+        maintenance::flush(self)
     }
-    pub fn scrub(&self, _max_revisions: usize) -> Result<ScrubProgress> {
-        unimplemented!()
+
+    /// One small step of logical compaction: removes what up to `max_revisions` revisions below the compacted
+    /// one superseded. Safe to stop and repeat at any point.
+    ///
+    /// # Errors
+    /// The storage failed; nothing of the step was done.
+    pub fn scrub(&self, max_revisions: usize) -> Result<ScrubProgress> {
+        scrub::step(self, max_revisions)
     }
+
+    /// The tree's present shape.
+    #[must_use]
     pub fn shape(&self) -> TreeShape {
-        unimplemented!()
+        maintenance::shape(self)
     }
-    pub fn run_step(&self, _step: &Step) -> Result<StepOutcome> {
-        unimplemented!()
+
+    /// Judges a compaction step against the present shape and runs it.
+    ///
+    /// # Errors
+    /// [`Error::IllegalStep`]; [`Error::NoSpace`], [`Error::Io`] and [`Error::Corrupt`], after which the tree
+    /// is as before.
+    pub fn run_step(&self, step: &Step) -> Result<StepOutcome> {
+        maintenance::run_step(self, step)
     }
+
+    /// Counts since the store was opened.
+    #[must_use]
     pub fn counters(&self) -> StoreCounters {
-        unimplemented!()
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StoreCounters {
+            commands: read(&self.tallies.commands),
+            written_bytes: read(&self.tallies.written_bytes),
+            flushed_bytes: read(&self.tallies.flushed_bytes),
+            compaction_in_bytes: read(&self.tallies.compaction_in_bytes),
+            compaction_out_bytes: read(&self.tallies.compaction_out_bytes),
+        }
     }
+
     /// Seals and flushes everything, so that the next open has nothing to replay.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
     pub fn close(&self) -> Result<()> {
-        unimplemented!()
+        self.seal()?;
+        self.flush()?;
+        Ok(())
     }
 }

@@ -1,9 +1,29 @@
 //! One volume's multi-version store over an lsm-tree.
+//!
+//! From the bottom up: `columns` and `records` fix the bytes, `tree` and `damage` wrap the library, `view` says
+//! what readers see, `source` lays staged changes over the tree, `scan` and `read` answer, `draft` and `txn` apply
+//! entries, `scrub` removes superseded versions, `maintenance` changes the shape, `hash` proves that nothing else
+//! changed, and `handle` is the face of it all.
 
+mod columns;
+mod config;
+mod damage;
+mod draft;
 mod handle;
+mod hash;
+mod maintenance;
+mod read;
+mod records;
+mod scan;
+mod scrub;
 mod shape;
+mod source;
+mod tree;
+mod txn;
+mod view;
 
-pub use handle::{Applied, Flushed, ScrubProgress, Store, StoreConfig, StoreCounters};
+pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
+pub use handle::Store;
 pub use shape::{
     IllegalStep, LEVELS, LevelShape, RunShape, Step, StepOutcome, TABLE_BYTES, TableShape, TreeShape,
     check_step,

@@ -1,0 +1,71 @@
+//! What a store is opened with and what it tells about itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lsm_tree::{Cache, DescriptorTable};
+
+/// What a store is opened with.
+pub struct StoreConfig {
+    /// Directory of the tree; created when missing.
+    pub path: PathBuf,
+    /// Block cache, shared by all stores of a node.
+    pub cache: Arc<Cache>,
+    /// File descriptors kept open, shared by all stores of a node; `None` keeps every table's file open.
+    pub descriptors: Option<Arc<DescriptorTable>>,
+    /// Size in bytes from which [`super::Store::memtable_full`] says that the memtable should be sealed.
+    pub memtable_bytes: u64,
+}
+
+impl StoreConfig {
+    /// A configuration with a small cache of its own, for tests and tools.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            cache: Arc::new(Cache::with_capacity_bytes(16 * 1024 * 1024)),
+            descriptors: None,
+            memtable_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// A position in the raft log up to which a state holds the effects of all entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Index of the last entry, 0 before the first.
+    pub index: u64,
+    /// Bytes of the raft layer, kept with the data and handed back unread.
+    pub opaque: Bytes,
+}
+
+/// What a flush wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Bytes of the new tables on disk.
+    pub bytes: u64,
+}
+
+/// What one step of logical compaction did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubProgress {
+    /// Whether nothing superseded is left below the compacted revision.
+    pub done: bool,
+    /// Superseded versions and tombstones removed by this step.
+    pub removed: u64,
+}
+
+/// Counts since a store was opened. They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreCounters {
+    /// Commands applied.
+    pub commands: u64,
+    /// Key and value bytes written into memtables.
+    pub written_bytes: u64,
+    /// Bytes written to tables by memtable flushes.
+    pub flushed_bytes: u64,
+    /// Bytes read by compaction steps.
+    pub compaction_in_bytes: u64,
+    /// Bytes written by compaction steps.
+    pub compaction_out_bytes: u64,
+}

@@ -1,0 +1,175 @@
+//! Names damage: turns the library's errors into the kernel's and finds the file that is to blame.
+//!
+//! The tree's directory holds `current` (id and XXH3-128 of the manifest), the manifest `v<id>` (every table
+//! with its XXH3-128) and `tables/<id>`. All of it is written once and then only read, so a checksum that
+//! differs is damage. Reading all tables takes time; it is done only after something else has failed.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{Error, Result};
+
+const CURRENT: &str = "current";
+const TABLES: &str = "tables";
+/// Bytes of `current`: id (8, little-endian), checksum (16), checksum type (1).
+const CURRENT_BYTES: usize = 25;
+const XXH3: u8 = 0;
+
+/// The manifest that is in force and the checksum that `current` gives it.
+struct Manifest {
+    path: PathBuf,
+    checksum: u128,
+}
+
+/// Checks that the manifest is the one that `current` names; a directory without `current` holds no tree.
+pub(super) fn check_manifest(tree: &Path) -> Result<()> {
+    let Some(manifest) = current_manifest(tree)? else { return Ok(()) };
+    let found = file_checksum(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
+    if found == manifest.checksum {
+        return Ok(());
+    }
+    let detail = format!("expected the checksum {:032x}, found {found:032x}", manifest.checksum);
+    Err(Error::Corrupt { path: manifest.path, detail })
+}
+
+/// The error for a tree that the library refuses to open.
+pub(super) fn explain_open(tree: &Path, error: &lsm_tree::Error) -> Error {
+    match error {
+        // At this point a file that is not there, or too short, was there and complete when it was written.
+        lsm_tree::Error::Io(io) if is_damage(io) => locate(tree, &io.to_string()),
+        error => explain(tree, "opening the tree", error),
+    }
+}
+
+/// The kernel's error for an error of the library.
+pub(super) fn explain(tree: &Path, context: &'static str, error: &lsm_tree::Error) -> Error {
+    match error {
+        lsm_tree::Error::Io(io) => explain_io(tree, context, io),
+        error => locate(tree, &error.to_string()),
+    }
+}
+
+fn explain_io(tree: &Path, context: &'static str, io: &io::Error) -> Error {
+    match io.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::NoSpace(format!("{context} in {}: {io}", tree.display()))
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => locate(tree, &io.to_string()),
+        _ => Error::Io { context: format!("{context} in {}", tree.display()), source: copy(io) },
+    }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+    )
+}
+
+/// [`Error::Corrupt`] with the first file that is missing or fails its checksum, else with the directory.
+pub(super) fn locate(tree: &Path, symptom: &str) -> Error {
+    match first_damaged(tree) {
+        Ok(Some((path, detail))) => Error::Corrupt { path, detail },
+        Ok(None) => Error::Corrupt {
+            path: tree.to_path_buf(),
+            detail: format!("{symptom}, although every file has its checksum"),
+        },
+        Err(error) => error,
+    }
+}
+
+fn first_damaged(tree: &Path) -> Result<Option<(PathBuf, String)>> {
+    check_manifest(tree)?;
+    let Some(manifest) = current_manifest(tree)? else { return Ok(None) };
+    let tables = listed_tables(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
+    for (id, expected) in tables {
+        let path = tree.join(TABLES).join(id.to_string());
+        match file_checksum(&path) {
+            Ok(found) if found == expected => {}
+            Ok(found) => {
+                let detail = format!("expected the checksum {expected:032x}, found {found:032x}");
+                return Ok(Some((path, detail)));
+            }
+            Err(error) => return Ok(Some((path, format!("the manifest lists it, but: {error}")))),
+        }
+    }
+    Ok(None)
+}
+
+fn current_manifest(tree: &Path) -> Result<Option<Manifest>> {
+    let path = tree.join(CURRENT);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
+    let bytes: [u8; CURRENT_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| Error::Corrupt {
+        path: path.clone(),
+        detail: format!("expected {CURRENT_BYTES} bytes, found {}", bytes.len()),
+    })?;
+    let (&id, rest) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    let (&checksum, kind) = rest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    if kind != [XXH3] {
+        let detail = format!("expected checksum type {XXH3}, found {kind:?}");
+        return Err(Error::Corrupt { path, detail });
+    }
+    let manifest = tree.join(format!("v{}", u64::from_le_bytes(id)));
+    Ok(Some(Manifest { path: manifest, checksum: u128::from_le_bytes(checksum) }))
+}
+
+/// Id and checksum of every table in a manifest whose own checksum is right.
+fn listed_tables(manifest: &Path) -> io::Result<Vec<(u64, u128)>> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let archive = sfa::Reader::new(manifest).map_err(|error| invalid(&format!("{error:?}")))?;
+    let section = archive.toc().section(b"tables").ok_or_else(|| invalid("no section `tables`"))?;
+    let mut reader = section.buf_reader(manifest).map_err(|error| invalid(&format!("{error:?}")))?;
+    let mut tables = Vec::new();
+    for _level in 0..u8::from_le_bytes(take(&mut reader)?) {
+        for _run in 0..u8::from_le_bytes(take(&mut reader)?) {
+            for _table in 0..u32::from_le_bytes(take(&mut reader)?) {
+                let id = u64::from_le_bytes(take(&mut reader)?);
+                let _checksum_type: [u8; 1] = take(&mut reader)?;
+                let checksum = u128::from_le_bytes(take(&mut reader)?);
+                let _global_seqno: [u8; 8] = take(&mut reader)?;
+                tables.push((id, checksum));
+            }
+        }
+    }
+    Ok(tables)
+}
+
+fn take<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn file_checksum(path: &Path) -> io::Result<u128> {
+    let mut file = File::open(path)?;
+    let mut hasher = Xxh3::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.digest128()),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    if is_damage(error) {
+        return Error::Corrupt { path: path.to_path_buf(), detail: error.to_string() };
+    }
+    Error::Io { context: format!("reading {}", path.display()), source: copy(error) }
+}
+
+/// The library hands out its errors by reference; their number and text are all that matters here.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}

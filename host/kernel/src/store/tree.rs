@@ -1,0 +1,135 @@
+//! The lsm-tree of one store, with the library's errors made into the kernel's.
+//!
+//! Opening checks what the library leaves unchecked: that the manifest is the one whose checksum `current`
+//! names. Without that, one flipped bit in the manifest could make a table look like an orphan, and the
+//! library removes orphans. Some damage makes the library panic instead of answering with an error; those
+//! panics are caught here, while no other part of the store exists yet.
+//!
+//! This module knows files and sequence numbers. It must not know columns or records.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lsm_tree::{AbstractTree, AnyTree, Guard, InternalValue, SeqNo, SequenceNumberCounter, ValueType};
+
+use super::{StoreConfig, damage};
+use crate::{Error, Result};
+
+/// Rows of the tree in key order, as of one sequence number.
+pub(super) type TreeRows = Box<dyn DoubleEndedIterator<Item = lsm_tree::IterGuardImpl> + Send>;
+
+/// What is done to one key of the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The key gets this value.
+    Put(Bytes),
+    /// The key goes.
+    Remove,
+    /// The key, which was put exactly once, goes: tombstone and value vanish where they meet.
+    RemoveOnce,
+}
+
+/// A handle on the tree; clones share it.
+#[derive(Clone)]
+pub(super) struct Tree {
+    tree: lsm_tree::Tree,
+    path: Arc<Path>,
+    seqno: SequenceNumberCounter,
+}
+
+impl Tree {
+    /// Opens the tree in the directory, or creates it there.
+    pub(super) fn open(config: &StoreConfig) -> Result<Self> {
+        let path: Arc<Path> = config.path.clone().into();
+        damage::check_manifest(&path)?;
+        let seqno = SequenceNumberCounter::new(1);
+        let visible = SequenceNumberCounter::new(1);
+        let library = lsm_tree::Config::new(&path, seqno.clone(), visible.clone())
+            .use_cache(Arc::clone(&config.cache))
+            .use_descriptor_table(config.descriptors.clone());
+        let opened = catch_unwind(AssertUnwindSafe(|| library.open()));
+        let tree = match opened {
+            Ok(Ok(AnyTree::Standard(tree))) => tree,
+            Ok(Ok(AnyTree::Blob(_))) => {
+                let detail = "expected a plain tree, found one with separated values".to_owned();
+                return Err(Error::Corrupt { path: path.to_path_buf(), detail });
+            }
+            Ok(Err(error)) => return Err(damage::explain_open(&path, &error)),
+            Err(_) => return Err(damage::locate(&path, "its tables cannot be decoded")),
+        };
+        if let Some(highest) = tree.get_highest_persisted_seqno() {
+            seqno.set(highest + 1);
+            visible.set(highest + 1);
+        }
+        Ok(Self { tree, path, seqno })
+    }
+
+    /// Its directory.
+    pub(super) fn path(&self) -> PathBuf {
+        self.path.to_path_buf()
+    }
+
+    /// The library's tree, for maintenance.
+    pub(super) fn library(&self) -> &lsm_tree::Tree {
+        &self.tree
+    }
+
+    /// The sequence number that the next write will get; everything complete lies below it, as long as no
+    /// write is under way.
+    pub(super) fn next_seqno(&self) -> SeqNo {
+        self.seqno.get()
+    }
+
+    /// The value of one key as of `seqno`.
+    pub(super) fn get(&self, key: &[u8], seqno: SeqNo) -> Result<Option<Bytes>> {
+        match self.tree.get(key, seqno) {
+            Ok(value) => Ok(value.map(Bytes::from)),
+            Err(error) => Err(self.explain("reading a key", &error)),
+        }
+    }
+
+    /// The rows from `start` (inclusive) to `end` (exclusive) as of `seqno`. The iterator pins what it reads.
+    pub(super) fn rows(&self, start: &Bytes, end: &Bytes, seqno: SeqNo) -> TreeRows {
+        self.tree.range(&start[..]..&end[..], seqno, None)
+    }
+
+    /// Key and value of one item of [`Self::rows`].
+    pub(super) fn row(&self, item: lsm_tree::IterGuardImpl) -> Result<(Bytes, Bytes)> {
+        match item.into_inner() {
+            Ok((key, value)) => Ok((key.into(), value.into())),
+            Err(error) => Err(self.explain("reading a range", &error)),
+        }
+    }
+
+    /// Inserts the changes into the active memtable under one new sequence number. The caller keeps others
+    /// from writing and sealing meanwhile. Returns the bytes of keys and values written and the size of the
+    /// memtable.
+    pub(super) fn insert(&self, changes: impl IntoIterator<Item = (Bytes, Change)>) -> (u64, u64) {
+        let seqno = self.seqno.next();
+        let memtable = self.tree.active_memtable();
+        let (mut written, mut size) = (0, memtable.size());
+        for (key, change) in changes {
+            let (value, kind) = match change {
+                Change::Put(value) => (value, ValueType::Value),
+                Change::Remove => (Bytes::new(), ValueType::Tombstone),
+                Change::RemoveOnce => (Bytes::new(), ValueType::WeakTombstone),
+            };
+            written += (key.len() + value.len()) as u64;
+            (_, size) = memtable.insert(InternalValue::from_components(key, value, seqno, kind));
+        }
+        (written, size)
+    }
+
+    /// The kernel's error for an error of the library.
+    pub(super) fn explain(&self, context: &'static str, error: &lsm_tree::Error) -> Error {
+        damage::explain(&self.path, context, error)
+    }
+
+    /// The error for a row that cannot be decoded although its block's checksum is right.
+    pub(super) fn undecodable(&self, key: &[u8]) -> Error {
+        let detail = format!("the row with the key {} cannot be decoded", key.escape_ascii());
+        Error::Corrupt { path: self.path(), detail }
+    }
+}
