@@ -14,6 +14,7 @@
 //! back. Validation is the kernel's, so that no other way in can pass around it.
 
 mod admin;
+mod admin_messages;
 mod call;
 mod cluster;
 mod errors;
@@ -23,7 +24,7 @@ mod maintenance;
 mod stub;
 mod translate;
 
-pub use front::Front;
+pub use front::{Front, InFlight};
 pub use stub::stub_front;
 
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl Context {
             cluster_id: self.node.cluster_id(),
             member_id: self.node.node_id(),
             revision,
-            raft_term: volume.raft_term(),
+            raft_term: volume.status().raft_term,
         }
     }
 }

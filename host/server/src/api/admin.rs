@@ -1,0 +1,164 @@
+//! Our own service: volumes and plugins.
+
+use std::time::Duration;
+
+use mortise_mechanisms::{self as mechanisms, Error};
+use mortise_plugin_runtime::{self as runtime, MAX_COMPONENT_BYTES};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Context;
+use super::admin_messages as messages;
+use super::errors::from_mechanisms;
+use crate::pb::mortise::v1 as pb;
+use crate::pb::mortise::v1::admin_server::Admin;
+
+pub(super) struct AdminService {
+    context: Context,
+}
+
+impl AdminService {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    /// The limits that `wanted` means: fields that are 0 keep the value that the newest version has.
+    fn limits(&self, name: &str, wanted: pb::Limits) -> Result<runtime::Limits, Status> {
+        let detail = self.context.system.plugin_show(name).map_err(failed)?;
+        let now = detail.versions.first().map(|version| version.limits).unwrap_or_default();
+        let answer_bytes = usize::try_from(wanted.answer_bytes).unwrap_or(usize::MAX);
+        Ok(runtime::Limits {
+            memory_bytes: kept(wanted.memory_bytes, now.memory_bytes),
+            deadline: kept(Duration::from_millis(wanted.deadline_ms), now.deadline),
+            answer_bytes: kept(answer_bytes, now.answer_bytes),
+        })
+    }
+}
+
+fn kept<T: Default + PartialEq>(wanted: T, now: T) -> T {
+    if wanted == T::default() { now } else { wanted }
+}
+
+fn failed(error: Error) -> Status {
+    from_mechanisms(&error)
+}
+
+fn given(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    async fn create_volume(
+        &self,
+        request: Request<pb::CreateVolumeRequest>,
+    ) -> Result<Response<pb::CreateVolumeResponse>, Status> {
+        let name = request.into_inner().name;
+        let info = self.context.system.create_volume(&name).await.map_err(failed)?;
+        Ok(Response::new(pb::CreateVolumeResponse { volume: Some(messages::volume(info)) }))
+    }
+
+    async fn list_volumes(
+        &self,
+        _request: Request<pb::ListVolumesRequest>,
+    ) -> Result<Response<pb::ListVolumesResponse>, Status> {
+        let volumes = self.context.system.list_volumes().into_iter().map(messages::volume).collect();
+        Ok(Response::new(pb::ListVolumesResponse { volumes }))
+    }
+
+    async fn volume_status(
+        &self,
+        request: Request<pb::VolumeStatusRequest>,
+    ) -> Result<Response<pb::VolumeStatusResponse>, Status> {
+        let report = self.context.system.volume_report(&request.get_ref().name).map_err(failed)?;
+        Ok(Response::new(messages::volume_status(report)))
+    }
+
+    async fn delete_volume(
+        &self,
+        request: Request<pb::DeleteVolumeRequest>,
+    ) -> Result<Response<pb::DeleteVolumeResponse>, Status> {
+        self.context.system.delete_volume(&request.get_ref().name).await.map_err(failed)?;
+        Ok(Response::new(pb::DeleteVolumeResponse {}))
+    }
+
+    async fn add_plugin(
+        &self,
+        request: Request<Streaming<pb::AddPluginRequest>>,
+    ) -> Result<Response<pb::AddPluginResponse>, Status> {
+        let mut stream = request.into_inner();
+        let (mut name, mut bytes) = (None, Vec::new());
+        while let Some(part) = stream.message().await? {
+            name = name.or_else(|| given(part.name));
+            bytes.extend_from_slice(&part.chunk);
+            if bytes.len() as u64 > MAX_COMPONENT_BYTES {
+                return Err(Status::invalid_argument(format!(
+                    "the component has more than {MAX_COMPONENT_BYTES} bytes, the most that is accepted; \
+                     build it with optimisation for size and without debug information"
+                )));
+            }
+        }
+        let info = self.context.system.plugin_add(bytes, name).await.map_err(failed)?;
+        Ok(Response::new(pb::AddPluginResponse { plugin: Some(messages::plugin(info)) }))
+    }
+
+    async fn list_plugins(
+        &self,
+        _request: Request<pb::ListPluginsRequest>,
+    ) -> Result<Response<pb::ListPluginsResponse>, Status> {
+        let plugins = self.context.system.plugin_list().into_iter().map(messages::plugin).collect();
+        Ok(Response::new(pb::ListPluginsResponse { plugins }))
+    }
+
+    async fn show_plugin(
+        &self,
+        request: Request<pb::ShowPluginRequest>,
+    ) -> Result<Response<pb::ShowPluginResponse>, Status> {
+        let detail = self.context.system.plugin_show(&request.get_ref().name).map_err(failed)?;
+        Ok(Response::new(messages::plugin_detail(detail)))
+    }
+
+    async fn use_plugin(
+        &self,
+        request: Request<pb::UsePluginRequest>,
+    ) -> Result<Response<pb::UsePluginResponse>, Status> {
+        let wanted = request.into_inner();
+        let (version, config) = (given(wanted.version), given(wanted.config_json));
+        let activation = self
+            .context
+            .system
+            .plugin_use(&wanted.name, version.as_deref(), &wanted.volume, config)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(pb::UsePluginResponse { activation: Some(messages::activation(activation)) }))
+    }
+
+    async fn rollback_plugin(
+        &self,
+        request: Request<pb::RollbackPluginRequest>,
+    ) -> Result<Response<pb::RollbackPluginResponse>, Status> {
+        let activation: mechanisms::Activation =
+            self.context.system.plugin_rollback(&request.get_ref().volume).await.map_err(failed)?;
+        Ok(Response::new(pb::RollbackPluginResponse { activation: Some(messages::activation(activation)) }))
+    }
+
+    async fn remove_plugin(
+        &self,
+        request: Request<pb::RemovePluginRequest>,
+    ) -> Result<Response<pb::RemovePluginResponse>, Status> {
+        let wanted = request.into_inner();
+        let version = given(wanted.version);
+        self.context.system.plugin_remove(&wanted.name, version.as_deref()).await.map_err(failed)?;
+        Ok(Response::new(pb::RemovePluginResponse {}))
+    }
+
+    async fn set_plugin_limits(
+        &self,
+        request: Request<pb::SetPluginLimitsRequest>,
+    ) -> Result<Response<pb::SetPluginLimitsResponse>, Status> {
+        let wanted = request.into_inner();
+        let limits = self.limits(&wanted.name, wanted.limits.unwrap_or_default())?;
+        let plugins = self.context.system.plugin_limits(&wanted.name, limits).await.map_err(failed)?;
+        let plugins = plugins.into_iter().map(messages::plugin).collect();
+        Ok(Response::new(pb::SetPluginLimitsResponse { plugins }))
+    }
+}

@@ -1,0 +1,165 @@
+//! What the mechanisms tell about volumes and plugins, as messages. Field for field, nothing is decided.
+
+use mortise_kernel::store::RunShape;
+use mortise_mechanisms::{
+    Activation, BindingInfo, FaultInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo, StrategyInfo,
+    VolumeInfo, VolumeReport,
+};
+use mortise_plugin_runtime::Limits;
+
+use crate::pb::mortise::v1 as pb;
+
+pub(super) fn volume(info: VolumeInfo) -> pb::Volume {
+    pb::Volume {
+        name: info.name,
+        id: info.id,
+        created_unix_ms: info.created_unix_ms,
+        generation: info.generation,
+        format: info.format,
+        state: info.state,
+        problem: info.problem.unwrap_or_default(),
+    }
+}
+
+pub(super) fn volume_status(report: VolumeReport) -> pb::VolumeStatusResponse {
+    let (status, counters) = (report.status, report.counters);
+    let levels = report.shape.levels.iter();
+    pb::VolumeStatusResponse {
+        volume: Some(volume(report.info)),
+        revision: status.revision,
+        compact_revision: status.compact_revision,
+        raft_term: status.raft_term,
+        raft_index: status.raft_index,
+        raft_applied_index: status.raft_applied_index,
+        flushed_index: status.flushed_index,
+        leader: status.leader.unwrap_or_default(),
+        node_id: status.node_id,
+        disk_bytes: status.disk_bytes,
+        memtable_bytes: status.memtable_bytes,
+        sealed_memtables: report.shape.sealed_memtables as u64,
+        levels: levels.map(|level| pb::Level { runs: level.runs.iter().map(run).collect() }).collect(),
+        counters: Some(pb::Counters {
+            commands: counters.commands,
+            written_bytes: counters.written_bytes,
+            flushed_bytes: counters.flushed_bytes,
+            compaction_in_bytes: counters.compaction_in_bytes,
+            compaction_out_bytes: counters.compaction_out_bytes,
+            slowed_writes: counters.slowed_writes,
+        }),
+        write_rate: report.write_rate,
+        write_amplification: report.write_amplification,
+        strategy: Some(binding(report.strategy)),
+    }
+}
+
+fn run(run: &RunShape) -> pb::Run {
+    pb::Run {
+        tables: run.tables.len() as u64,
+        bytes: run.bytes(),
+        entries: run.tables.iter().map(|table| table.entries).sum(),
+        tombstones: run.tables.iter().map(|table| table.tombstones).sum(),
+    }
+}
+
+pub(super) fn plugin(info: PluginInfo) -> pb::Plugin {
+    pb::Plugin {
+        name: info.name,
+        version: info.version,
+        digest: info.digest,
+        world: info.world,
+        wit_version: info.wit_version,
+        bytes: info.bytes,
+        added_unix_ms: info.added_unix_ms,
+        state: info.state,
+        summary: info.summary,
+        limits: Some(limits(info.limits)),
+        serves: info.serves,
+        quarantined: info.quarantined,
+    }
+}
+
+fn limits(limits: Limits) -> pb::Limits {
+    pb::Limits {
+        memory_bytes: limits.memory_bytes,
+        deadline_ms: u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
+        answer_bytes: limits.answer_bytes as u64,
+    }
+}
+
+pub(super) fn plugin_detail(detail: PluginDetail) -> pb::ShowPluginResponse {
+    pb::ShowPluginResponse {
+        name: detail.name,
+        versions: detail.versions.into_iter().map(plugin).collect(),
+        bindings: detail.bindings.into_iter().map(binding).collect(),
+        quarantines: detail.quarantines.into_iter().map(quarantine).collect(),
+        faults: detail.faults.into_iter().map(fault).collect(),
+        history: detail.history.into_iter().map(history_row).collect(),
+    }
+}
+
+fn binding(info: BindingInfo) -> pb::Binding {
+    pb::Binding {
+        volume: info.volume,
+        world: info.world,
+        serving: Some(strategy(info.serving)),
+        bound: Some(strategy(info.bound)),
+        problem: info.problem.unwrap_or_default(),
+        since_unix_ms: info.since_unix_ms,
+        explicit: info.explicit,
+        previous: info.previous.into_iter().map(strategy).collect(),
+    }
+}
+
+fn strategy(info: StrategyInfo) -> pb::Strategy {
+    pb::Strategy {
+        plugin: info.plugin,
+        version: info.version,
+        digest: info.digest,
+        config_json: info.config,
+    }
+}
+
+fn quarantine(info: QuarantineInfo) -> pb::Quarantine {
+    pb::Quarantine {
+        volume: info.volume,
+        version: info.version,
+        digest: info.digest,
+        since_unix_ms: info.since_unix_ms,
+        reason: info.reason,
+    }
+}
+
+fn fault(info: FaultInfo) -> pb::PluginFault {
+    pb::PluginFault {
+        unix_ms: info.unix_ms,
+        volume: info.volume,
+        plugin: info.plugin,
+        version: info.version,
+        kind: info.kind,
+        detail: info.detail,
+    }
+}
+
+fn history_row(info: HistoryInfo) -> pb::HistoryRow {
+    pb::HistoryRow {
+        unix_ms: info.unix_ms,
+        actor: info.actor,
+        action: info.action,
+        volume: info.volume.unwrap_or_default(),
+        plugin: info.plugin.unwrap_or_default(),
+        version: info.version.unwrap_or_default(),
+        digest: info.digest.unwrap_or_default(),
+        reason: info.reason,
+        outcome: info.outcome,
+    }
+}
+
+pub(super) fn activation(activation: Activation) -> pb::Activation {
+    pb::Activation {
+        volume: activation.volume,
+        serving: Some(strategy(activation.serving)),
+        replaced: Some(strategy(activation.replaced)),
+        rehearsed_views: activation.rehearsed_views as u64,
+        changed: activation.changed,
+    }
+}
