@@ -13,7 +13,7 @@
 //! process; `main.rs` only calls [`cli::main`].
 
 pub mod api;
-//pub mod cli;
+pub mod cli;
 pub mod http;
 pub mod logging;
 pub mod metrics;

@@ -96,7 +96,7 @@ const GAUGES: [(&str, Unit, &str); 12] = [
     ("mortise_volume_memtable_bytes", Unit::Bytes, "Bytes in memtables"),
     ("mortise_volume_sealed_memtables", Unit::Count, "Sealed memtables that wait for their flush"),
     ("mortise_volume_tables", Unit::Count, "Tables on disk"),
-    ("mortise_volume_write_rate_bytes_per_second", Unit::BytesPerSecond, "Bytes that clients write"),
+    ("mortise_volume_write_rate_bytes_per_second", Unit::Bytes, "Bytes that clients write"),
     (
         "mortise_volume_write_amplification",
         Unit::Count,

@@ -188,7 +188,10 @@ impl Daemon {
     /// # Errors
     /// When the node cannot be closed properly. Nothing acknowledged is lost even then.
     pub async fn stop(mut self) -> anyhow::Result<Stopped> {
+        // Watchers of the health service see the change and then the end of their streams, which would
+        // otherwise keep their connections open for the whole grace time.
         self.health.set_service_status("", ServingStatus::NotServing).await;
+        self.health.clear_service_status("").await;
         self.phase.send_replace(Phase::Stopping);
         let finished = tokio::time::timeout(self.grace, &mut self.calls).await;
         let cut_off = if finished.is_err() { self.in_flight.calls() } else { 0 };

@@ -24,6 +24,7 @@ mod maintenance;
 mod stub;
 mod translate;
 
+pub(crate) use call::VOLUME_HEADER;
 pub use front::{Front, InFlight};
 pub use stub::stub_front;
 

@@ -1,0 +1,101 @@
+//! The command line as a whole: what help says, and who wins over whom.
+
+use clap::CommandFactory as _;
+
+use super::*;
+
+fn serve() -> clap::Command {
+    let command = Cli::command();
+    command.find_subcommand("serve").expect("serve").clone()
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_of_serve_names_every_default_and_every_variable() {
+    let help = serve().render_long_help().to_string();
+    for arg in serve().get_arguments() {
+        let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
+        assert!(help.contains(&format!("--{long}")), "--{long} is missing");
+        for default in arg.get_default_values() {
+            let default = format!("[default: {}]", default.to_string_lossy());
+            assert!(help.contains(&default), "{default} of --{long} is missing");
+        }
+        let variable = format!("MORTISE_{}", long.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&variable), "{variable} of --{long} is missing");
+    }
+}
+
+#[test]
+fn every_client_command_takes_an_endpoint_and_an_output() {
+    let command = Cli::command();
+    for group in ["kv", "volume", "plugin", "bench"] {
+        for action in command.find_subcommand(group).expect(group).get_subcommands() {
+            let longs: Vec<_> = action.get_arguments().filter_map(clap::Arg::get_long).collect();
+            assert!(longs.contains(&"endpoint") && longs.contains(&"output"), "{group} {action}");
+        }
+    }
+}
+
+fn parsed(args: &[&str]) -> Result<serve::Serve, Refused> {
+    let args = ["mortise", "serve"].iter().chain(args).map(OsString::from).collect();
+    match parse(args)?.command {
+        Command::Serve(serve) => Ok(*serve),
+        other => panic!("not serve: {other:?}"),
+    }
+}
+
+fn with_file(text: &str, args: &[&str]) -> Result<serve::Serve, Refused> {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("mortise.toml");
+    std::fs::write(&path, text).expect("file");
+    let path = path.to_string_lossy().into_owned();
+    parsed(&[&["--config", path.as_str()], args].concat())
+}
+
+#[test]
+fn a_file_supplies_defaults_and_flags_win_over_it() {
+    let file = "listen = \"127.0.0.1:1\"\nmax-txn-ops = 7\nadvertise-urls = [\"http://a\", \"http://b\"]\n";
+    let found = format!("{:?}", with_file(file, &[]).expect("valid"));
+    assert!(found.contains("listen: \"127.0.0.1:1\""), "{found}");
+    assert!(found.contains("max_txn_ops: 7"), "{found}");
+    assert!(found.contains("advertise_urls: [\"http://a\", \"http://b\"]"), "{found}");
+    assert!(found.contains("plugin_threads: 4"), "{found}");
+    let found = format!("{:?}", with_file(file, &["--listen", "127.0.0.1:2"]).expect("valid"));
+    assert!(found.contains("listen: \"127.0.0.1:2\""), "{found}");
+}
+
+#[test]
+fn mistakes_in_a_file_are_named() {
+    let cases = [
+        ("cache-sise = 1", vec!["unknown key \"cache-sise\"", "cache-size"]),
+        ("config = \"x\"", vec!["unknown key \"config\""]),
+        ("cache-size = \"lots\"", vec!["mortise.toml", "lots", "--cache-size"]),
+        ("log-format = \"xml\"", vec!["mortise.toml", "xml"]),
+        ("listen = ", vec!["mortise.toml", "not valid TOML"]),
+        ("[listen]\nport = 1", vec!["mortise.toml", "listen", "table"]),
+    ];
+    for (text, words) in cases {
+        match with_file(text, &[]) {
+            Err(Refused::Config(error)) => {
+                let message = format!("{error:#}");
+                for word in words {
+                    assert!(message.contains(word), "{message:?} lacks {word:?}");
+                }
+            }
+            other => panic!("{text:?} was taken: {other:?}"),
+        }
+    }
+    let error = parsed(&["--config", "/nowhere/mortise.toml"]).expect_err("missing");
+    assert!(format!("{error:?}").contains("/nowhere/mortise.toml"), "{error:?}");
+}
+
+#[test]
+fn usage_errors_name_the_flag() {
+    let error = parsed(&["--cache-size", "lots"]).expect_err("no size");
+    assert!(matches!(&error, Refused::Usage(error) if error.use_stderr()), "{error:?}");
+    assert!(format!("{error:?}").contains("cache-size"), "{error:?}");
+}

@@ -1,0 +1,96 @@
+//! Connecting to a daemon, and explaining why it did not work.
+
+use std::time::Duration;
+
+use clap::Args;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use super::output::Format;
+use crate::api::VOLUME_HEADER;
+
+/// Where the daemon is and how to answer; every client command takes these.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Target {
+    /// URL of the daemon.
+    #[arg(long, env = "MORTISE_ENDPOINT", value_name = "URL", default_value = "http://127.0.0.1:2379")]
+    pub(super) endpoint: String,
+    /// Longest wait for an answer.
+    #[arg(long, env = "MORTISE_TIMEOUT", value_name = "TIME", default_value = "30s")]
+    timeout: humantime::Duration,
+    /// A table for people or JSON for programs.
+    #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value = "table")]
+    pub(super) output: Format,
+}
+
+impl Target {
+    /// A connection to the daemon.
+    ///
+    /// # Errors
+    /// When the URL cannot be understood or nobody answers there.
+    pub(super) async fn connect(&self) -> anyhow::Result<Channel> {
+        connect(&self.endpoint).await
+    }
+
+    /// A request with the deadline and, when one is named, the volume.
+    ///
+    /// # Errors
+    /// When the volume's name cannot be sent.
+    pub(super) fn request<T>(&self, volume: Option<&str>, message: T) -> anyhow::Result<Request<T>> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout.into());
+        if let Some(name) = volume {
+            request.metadata_mut().insert(VOLUME_HEADER, header_value(name)?);
+        }
+        Ok(request)
+    }
+}
+
+/// The volume that a key-value command means.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ChosenVolume {
+    /// Volume to use; without it the daemon decides, which means the one called default.
+    #[arg(long, env = "MORTISE_VOLUME", value_name = "NAME")]
+    pub(super) volume: Option<String>,
+}
+
+/// `name` as the value of a header.
+pub(super) fn header_value(name: &str) -> anyhow::Result<MetadataValue<Ascii>> {
+    name.parse().map_err(|_| anyhow::anyhow!("{name:?} cannot name a volume; use printable ASCII"))
+}
+
+/// A connection to `endpoint`; a missing scheme means `http`.
+pub(super) async fn connect(endpoint: &str) -> anyhow::Result<Channel> {
+    let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    if !url.starts_with("http://") {
+        anyhow::bail!("cannot use endpoint {endpoint}: only http:// is supported");
+    }
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| {
+        anyhow::anyhow!("{endpoint:?} is not a URL ({error}); an example is http://127.0.0.1:2379")
+    })?;
+    endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(5)).connect().await.map_err(|error| {
+        anyhow::anyhow!(
+            "cannot reach {url}: {}; is the daemon running there? Start it with `mortise serve`, \
+             or name another with --endpoint",
+            root_cause(&error)
+        )
+    })
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// The daemon's refusal as an error for people: its message, and its code where the message is empty.
+pub(super) fn refused(status: Status) -> anyhow::Error {
+    if status.message().is_empty() {
+        anyhow::anyhow!("the daemon answered {:?} without a message", status.code())
+    } else {
+        anyhow::anyhow!("{}", status.message())
+    }
+}

@@ -1,0 +1,135 @@
+//! The command line: one file per command, and what they share.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `serve` | runs the daemon |
+//! | `kv`, `volume`, `plugin` | talk to a daemon |
+//! | `bench` | loads a daemon, or etcd, and measures |
+//! | `config` | lets a file supply the defaults of flags |
+//! | `client` | connects, and explains why it cannot |
+//! | `output` | tables for people, JSON for programs |
+//!
+//! A command either succeeds and exits with 0, or says `error: …` on standard error and exits with 1. A command
+//! line that cannot be understood exits with 2.
+
+mod bench;
+mod client;
+mod config;
+mod kv;
+mod output;
+mod plugin;
+mod plugin_tables;
+mod serve;
+mod volume;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+/// A storage daemon that serves etcd's key-value API and takes its policies as WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "mortise", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "Start a daemon with `mortise serve`, then try `mortise kv put greeting hello` and \
+                        `mortise kv get greeting`, or any etcd v3 client.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(Box<serve::Serve>),
+    /// Read and write keys.
+    Kv(kv::Kv),
+    /// Create, list, inspect and delete volumes.
+    Volume(volume::Volume),
+    /// Add, inspect, bind and remove plugins.
+    Plugin(plugin::Plugin),
+    /// Load a daemon, or an etcd, and measure it.
+    Bench(bench::Bench),
+    /// Answer every key-value call with nothing: the ceiling that the transport sets for `bench`.
+    #[command(hide = true)]
+    BenchStub(bench::Stub),
+    /// Print the version.
+    Version,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(Refused::Usage(error)) => {
+            // Help and version arrive here too; they go to standard output and are no failure.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+        Err(Refused::Config(error)) => return failure(&error, 2),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&anyhow::Error::from(error).context("starting the runtime"), 1),
+    };
+    let done = runtime.block_on(run(cli.command));
+    // Calls that a stop has cut off, and the input of an interrupted command, are not waited for.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => failure(&error, 1),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where the command line reports its errors")]
+fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(code)
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Kv(kv) => kv.run().await,
+        Command::Volume(volume) => volume.run().await,
+        Command::Plugin(plugin) => plugin.run().await,
+        Command::Bench(bench) => bench.run().await,
+        Command::BenchStub(stub) => stub.run().await,
+        Command::Version => output::print(&format!(
+            "mortise {}\netcd API {}\n",
+            env!("CARGO_PKG_VERSION"),
+            crate::api::ETCD_VERSION
+        )),
+    }
+}
+
+/// Why a command line was not accepted.
+#[derive(Debug)]
+enum Refused {
+    /// clap says why (or prints help).
+    Usage(clap::Error),
+    /// The configuration file is at fault.
+    Config(anyhow::Error),
+}
+
+/// Parses `args`. Where `serve` names a configuration file, the file's values take the place of defaults.
+fn parse(args: Vec<OsString>) -> Result<Cli, Refused> {
+    let matches = Cli::command().try_get_matches_from(&args).map_err(Refused::Usage)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(Refused::Usage)?;
+    let Command::Serve(serve) = &cli.command else { return Ok(cli) };
+    let Some(path) = &serve.config else { return Ok(cli) };
+    let file = config::File::read(path).map_err(Refused::Config)?;
+    let command = Cli::command().mut_subcommand("serve", |serve| file.supply_defaults(serve));
+    file.check_keys(&command).map_err(Refused::Config)?;
+    let matches = command.try_get_matches_from(&args).map_err(|error| {
+        // Without the file the command line was fine, so that the file's value is the one refused.
+        Refused::Config(anyhow::anyhow!("{}: {}", path.display(), config::first_line(&error)))
+    })?;
+    Cli::from_arg_matches(&matches).map_err(Refused::Usage)
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,266 @@
+//! How plugins, bindings and swaps are shown. Pure functions of the daemon's answers.
+
+use serde_json::{Value, json};
+
+use super::output::{or_dash, pairs, size, table, time};
+use crate::pb::mortise::v1 as pb;
+
+pub(super) fn list(plugins: &[pb::Plugin]) -> String {
+    let rows = plugins.iter().map(|plugin| {
+        vec![
+            plugin.name.clone(),
+            plugin.version.clone(),
+            plugin.world.clone(),
+            plugin.state.clone(),
+            size(plugin.bytes),
+            or_dash(&plugin.serves.join(", ")),
+            or_dash(&plugin.quarantined.join(", ")),
+        ]
+    });
+    table(&["NAME", "VERSION", "WORLD", "STATE", "SIZE", "SERVES", "QUARANTINED FOR"], &[4], rows.collect())
+}
+
+pub(super) fn limits(plugins: &[pb::Plugin]) -> String {
+    let rows = plugins.iter().map(|plugin| {
+        let limits = plugin.limits.unwrap_or_default();
+        vec![
+            plugin.name.clone(),
+            plugin.version.clone(),
+            size(limits.memory_bytes),
+            format!("{} ms", limits.deadline_ms),
+            size(limits.answer_bytes),
+        ]
+    });
+    table(&["NAME", "VERSION", "MEMORY", "DEADLINE", "ANSWER"], &[2, 3, 4], rows.collect())
+}
+
+pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
+    let newest = plugin.versions.first().cloned().unwrap_or_default();
+    let limits = newest.limits.unwrap_or_default();
+    let mut text = pairs(vec![
+        ("plugin", plugin.name.clone()),
+        ("about", or_dash(&newest.summary)),
+        ("world", newest.world.clone()),
+        (
+            "limits",
+            format!(
+                "{} memory, {} ms, {} answer",
+                size(limits.memory_bytes),
+                limits.deadline_ms,
+                size(limits.answer_bytes)
+            ),
+        ),
+    ]);
+    text += &format!("\n{}", versions(&plugin.versions));
+    for (title, part) in [
+        ("bindings", bindings(&plugin.bindings)),
+        ("quarantine", quarantines(&plugin.quarantines)),
+        ("faults since the daemon started", faults(&plugin.faults)),
+        ("history", history(&plugin.history)),
+    ] {
+        if let Some(part) = part {
+            text += &format!("\n{title}\n{part}");
+        }
+    }
+    text
+}
+
+fn versions(versions: &[pb::Plugin]) -> String {
+    let rows = versions.iter().map(|version| {
+        vec![
+            version.version.clone(),
+            version.state.clone(),
+            size(version.bytes),
+            time(version.added_unix_ms),
+            version.wit_version.clone(),
+            or_dash(&version.serves.join(", ")),
+            version.digest.clone(),
+        ]
+    });
+    table(&["VERSION", "STATE", "SIZE", "ADDED", "CONTRACT", "SERVES", "DIGEST"], &[2], rows.collect())
+}
+
+fn bindings(bindings: &[pb::Binding]) -> Option<String> {
+    let rows = bindings.iter().map(|binding| {
+        let bound = binding.bound.clone().unwrap_or_default();
+        vec![
+            binding.volume.clone(),
+            or_dash(&bound.version),
+            if binding.explicit { "explicit" } else { "default" }.to_owned(),
+            time(binding.since_unix_ms),
+            or_dash(&bound.config_json),
+            if binding.problem.is_empty() { "serves".to_owned() } else { binding.problem.clone() },
+        ]
+    });
+    some(&["VOLUME", "VERSION", "BINDING", "SINCE", "CONFIG", "STATE"], rows.collect())
+}
+
+fn quarantines(quarantines: &[pb::Quarantine]) -> Option<String> {
+    let rows = quarantines.iter().map(|row| {
+        vec![row.volume.clone(), row.version.clone(), time(row.since_unix_ms), row.reason.clone()]
+    });
+    some(&["VOLUME", "VERSION", "SINCE", "REASON"], rows.collect())
+}
+
+fn faults(faults: &[pb::PluginFault]) -> Option<String> {
+    let rows = faults.iter().map(|row| {
+        let detail = row.detail.lines().next().unwrap_or_default().to_owned();
+        vec![time(row.unix_ms), row.volume.clone(), row.version.clone(), row.kind.clone(), detail]
+    });
+    some(&["WHEN", "VOLUME", "VERSION", "KIND", "DETAIL"], rows.collect())
+}
+
+fn history(history: &[pb::HistoryRow]) -> Option<String> {
+    let rows = history.iter().map(|row| {
+        vec![
+            time(row.unix_ms),
+            row.actor.clone(),
+            row.action.clone(),
+            or_dash(&row.volume),
+            or_dash(&row.version),
+            or_dash(&row.outcome),
+            or_dash(&row.reason),
+        ]
+    });
+    some(&["WHEN", "WHO", "WHAT", "VOLUME", "VERSION", "OUTCOME", "WHY"], rows.collect())
+}
+
+fn some(head: &[&str], rows: Vec<Vec<String>>) -> Option<String> {
+    (!rows.is_empty()).then(|| table(head, &[], rows))
+}
+
+pub(super) fn activation(activation: &pb::Activation) -> String {
+    let named = |strategy: &Option<pb::Strategy>| {
+        let strategy = strategy.clone().unwrap_or_default();
+        format!("{} {}", strategy.plugin, strategy.version).trim_end().to_owned()
+    };
+    let (serving, replaced) = (named(&activation.serving), named(&activation.replaced));
+    if !activation.changed {
+        return format!("{serving} served volume {} already\n", activation.volume);
+    }
+    let rehearsal = match activation.rehearsed_views {
+        0 => String::new(),
+        views => format!(", rehearsed on {views} views"),
+    };
+    format!("{serving} serves volume {} now, in place of {replaced}{rehearsal}\n", activation.volume)
+}
+
+pub(super) fn plugin_json(plugin: &pb::Plugin) -> Value {
+    let limits = plugin.limits.unwrap_or_default();
+    json!({
+        "name": plugin.name,
+        "version": plugin.version,
+        "digest": plugin.digest,
+        "world": plugin.world,
+        "wit_version": plugin.wit_version,
+        "bytes": plugin.bytes,
+        "added_unix_ms": plugin.added_unix_ms,
+        "state": plugin.state,
+        "summary": plugin.summary,
+        "limits": {
+            "memory_bytes": limits.memory_bytes,
+            "deadline_ms": limits.deadline_ms,
+            "answer_bytes": limits.answer_bytes,
+        },
+        "serves": plugin.serves,
+        "quarantined": plugin.quarantined,
+    })
+}
+
+pub(super) fn binding_json(binding: &pb::Binding) -> Value {
+    json!({
+        "volume": binding.volume,
+        "world": binding.world,
+        "serving": binding.serving.as_ref().map(strategy_json),
+        "bound": binding.bound.as_ref().map(strategy_json),
+        "problem": binding.problem,
+        "since_unix_ms": binding.since_unix_ms,
+        "explicit": binding.explicit,
+        "previous": binding.previous.iter().map(strategy_json).collect::<Vec<_>>(),
+    })
+}
+
+fn strategy_json(strategy: &pb::Strategy) -> Value {
+    json!({
+        "plugin": strategy.plugin,
+        "version": strategy.version,
+        "digest": strategy.digest,
+        "config": strategy.config_json,
+    })
+}
+
+pub(super) fn detail_json(plugin: &pb::ShowPluginResponse) -> Value {
+    let quarantine = |row: &pb::Quarantine| {
+        json!({
+            "volume": row.volume, "version": row.version, "digest": row.digest,
+            "since_unix_ms": row.since_unix_ms, "reason": row.reason,
+        })
+    };
+    let fault = |row: &pb::PluginFault| {
+        json!({
+            "unix_ms": row.unix_ms, "volume": row.volume, "plugin": row.plugin, "version": row.version,
+            "kind": row.kind, "detail": row.detail,
+        })
+    };
+    let history = |row: &pb::HistoryRow| {
+        json!({
+            "unix_ms": row.unix_ms, "actor": row.actor, "action": row.action, "volume": row.volume,
+            "plugin": row.plugin, "version": row.version, "digest": row.digest, "reason": row.reason,
+            "outcome": row.outcome,
+        })
+    };
+    json!({
+        "name": plugin.name,
+        "versions": plugin.versions.iter().map(plugin_json).collect::<Vec<_>>(),
+        "bindings": plugin.bindings.iter().map(binding_json).collect::<Vec<_>>(),
+        "quarantines": plugin.quarantines.iter().map(quarantine).collect::<Vec<_>>(),
+        "faults": plugin.faults.iter().map(fault).collect::<Vec<_>>(),
+        "history": plugin.history.iter().map(history).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn activation_json(activation: &pb::Activation) -> Value {
+    json!({
+        "volume": activation.volume,
+        "serving": activation.serving.as_ref().map(strategy_json),
+        "replaced": activation.replaced.as_ref().map(strategy_json),
+        "rehearsed_views": activation.rehearsed_views,
+        "changed": activation.changed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strategy(plugin: &str, version: &str) -> Option<pb::Strategy> {
+        Some(pb::Strategy { plugin: plugin.into(), version: version.into(), ..Default::default() })
+    }
+
+    #[test]
+    fn a_swap_is_told_in_one_sentence() {
+        let mut swap = pb::Activation {
+            volume: "default".into(),
+            serving: strategy("compaction-tiered", "0.1.0"),
+            replaced: strategy("native", ""),
+            rehearsed_views: 8,
+            changed: true,
+        };
+        assert_eq!(
+            activation(&swap),
+            "compaction-tiered 0.1.0 serves volume default now, in place of native, rehearsed on 8 views\n"
+        );
+        swap.changed = false;
+        assert_eq!(activation(&swap), "compaction-tiered 0.1.0 served volume default already\n");
+    }
+
+    #[test]
+    fn empty_parts_of_a_plugin_are_left_out() {
+        let plugin = pb::ShowPluginResponse { name: "mine".into(), ..Default::default() };
+        let text = detail(&plugin);
+        assert!(text.contains("mine") && !text.contains("faults") && !text.contains("history"), "{text}");
+        let fault = pb::PluginFault { kind: "trap".into(), detail: "unreachable\nat …".into(), ..Default::default() };
+        let text = detail(&pb::ShowPluginResponse { faults: vec![fault], ..plugin });
+        assert!(text.contains("trap") && text.contains("unreachable") && !text.contains("at …"), "{text}");
+    }
+}
