@@ -39,8 +39,7 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
 /// # Errors
 /// When `level` cannot be read or another log is installed already.
 pub fn install(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),

@@ -102,7 +102,11 @@ const GAUGES: [(&str, Unit, &str); 12] = [
         Unit::Count,
         "Bytes written to tables for each byte that clients wrote since the volume was opened",
     ),
-    ("mortise_volume_slowed_writes", Unit::Count, "Writes slowed by back-pressure since the volume was opened"),
+    (
+        "mortise_volume_slowed_writes",
+        Unit::Count,
+        "Writes slowed by back-pressure since the volume was opened",
+    ),
 ];
 
 fn values(report: &VolumeReport) -> [f64; GAUGES.len()] {

@@ -130,8 +130,7 @@ impl Daemon {
         };
         let front = api::front(context, HealthService::from_health_reporter(health.clone()))?;
         let in_flight = front.in_flight();
-        let running =
-            Running { node: node.clone(), system: system.clone(), in_flight: in_flight.clone() };
+        let running = Running { node: node.clone(), system: system.clone(), in_flight: in_flight.clone() };
         if pages.running.set(running).is_err() {
             bail!("the daemon was started twice");
         }
@@ -244,7 +243,11 @@ pub(crate) async fn bind(address: &str, flag: &str) -> anyhow::Result<(TcpListen
 }
 
 fn advertised(options: &Options, grpc: SocketAddr) -> Arc<[String]> {
-    if options.advertise.is_empty() { Arc::from([format!("http://{grpc}")]) } else { options.advertise.clone().into() }
+    if options.advertise.is_empty() {
+        Arc::from([format!("http://{grpc}")])
+    } else {
+        options.advertise.clone().into()
+    }
 }
 
 /// Serves calls until the phase says to stop, then lets those under way finish.
@@ -253,9 +256,8 @@ pub(crate) async fn serve_calls(
     front: Front,
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(Duration::from_secs(30)));
+    let incoming =
+        TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(30)));
     let stopping = async move {
         // An error means that the daemon itself is gone, which is a stop too.
         let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;

@@ -111,12 +111,7 @@ fn binding(info: BindingInfo) -> pb::Binding {
 }
 
 fn strategy(info: StrategyInfo) -> pb::Strategy {
-    pb::Strategy {
-        plugin: info.plugin,
-        version: info.version,
-        digest: info.digest,
-        config_json: info.config,
-    }
+    pb::Strategy { plugin: info.plugin, version: info.version, digest: info.digest, config_json: info.config }
 }
 
 fn quarantine(info: QuarantineInfo) -> pb::Quarantine {

@@ -59,10 +59,8 @@ pub(super) struct CallDeadline {
 impl CallDeadline {
     /// The deadline in `metadata`, else `default` from now.
     pub(super) fn read(metadata: &MetadataMap, default: Duration) -> Self {
-        let asked = metadata
-            .get("grpc-timeout")
-            .and_then(|value| value.to_str().ok())
-            .and_then(parse_grpc_timeout);
+        let asked =
+            metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_grpc_timeout);
         match asked {
             Some(wait) => {
                 let wait = wait - MARGIN.min(wait / 10);
@@ -197,9 +195,8 @@ mod tests {
         let mut header = MetadataMap::new();
         header.insert(VOLUME_HEADER, "missing".parse().expect("value"));
         let none = MetadataMap::new();
-        let choose = |metadata, host| {
-            chosen(metadata, &extensions(host), exists).expect("text").map(str::to_owned)
-        };
+        let choose =
+            |metadata, host| chosen(metadata, &extensions(host), exists).expect("text").map(str::to_owned);
         assert_eq!(choose(&header, "tenant-a.example.com:2379").as_deref(), Some("missing"));
         assert_eq!(choose(&none, "tenant-a.example.com:2379").as_deref(), Some("tenant-a"));
         assert_eq!(choose(&none, "tenant-a:2379").as_deref(), Some("tenant-a"));

@@ -38,11 +38,7 @@ fn etcd_errors_have_etcds_codes_and_texts() {
             "etcdserver: mvcc: required revision is a future revision",
         ),
         (Error::LeaseNotFound(1), Code::NotFound, "etcdserver: requested lease not found"),
-        (
-            Error::NoSpace("full".into()),
-            Code::ResourceExhausted,
-            "etcdserver: mvcc: database space exceeded",
-        ),
+        (Error::NoSpace("full".into()), Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
         (Error::Busy("queue".into()), Code::ResourceExhausted, "etcdserver: too many requests"),
         (timed_out, Code::Unavailable, "etcdserver: request timed out"),
         (Error::NotLeader { leader: None }, Code::Unavailable, "etcdserver: not leader"),

@@ -48,9 +48,9 @@ impl Method {
             metrics::counter!("mortise_grpc_requests_total", "method" => self.name.clone(), "code" => code)
         });
         counter.increment(1);
-        let histogram = self.seconds.get_or_init(|| {
-            metrics::histogram!("mortise_grpc_request_seconds", "method" => self.name.clone())
-        });
+        let histogram = self.seconds.get_or_init(
+            || metrics::histogram!("mortise_grpc_request_seconds", "method" => self.name.clone()),
+        );
         histogram.record(started.elapsed());
     }
 }
@@ -68,8 +68,9 @@ impl Methods {
         for set in [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {
             // Both are compiled into the program; a broken one would only cost names in metrics.
             let files = FileDescriptorSet::decode(set).unwrap_or_default().file;
-            for (package, service) in
-                files.iter().flat_map(|file| file.service.iter().map(move |service| (file.package(), service)))
+            for (package, service) in files
+                .iter()
+                .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)))
             {
                 for method in &service.method {
                     let name = format!("{package}.{}/{}", service.name(), method.name());
@@ -164,7 +165,8 @@ impl Service<Request<Body>> for Front {
             let mut watched = watched;
             let response = answer.await?;
             // A call that failed before its answer began carries its code in the head; any other went well.
-            watched.code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+            watched.code =
+                Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
             Ok(response)
         })
     }

@@ -87,9 +87,11 @@ pub fn front(
 ) -> anyhow::Result<Front> {
     let frame = context.node.config().max_request_bytes.saturating_add(FRAME_ALLOWANCE);
     let kv = KvServer::new(kv::KvService::new(context.clone())).max_decoding_message_size(frame);
-    let reflection = || tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let routes = Routes::new(kv.clone())
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService::new(context.clone())))
         .add_service(ClusterServer::new(cluster::ClusterService::new(context.clone())))

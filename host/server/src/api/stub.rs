@@ -18,7 +18,10 @@ fn empty<T: Default>() -> Response<T> {
 
 #[tonic::async_trait]
 impl Kv for Stub {
-    async fn range(&self, _request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
+    async fn range(
+        &self,
+        _request: Request<pb::RangeRequest>,
+    ) -> Result<Response<pb::RangeResponse>, Status> {
         Ok(empty())
     }
 

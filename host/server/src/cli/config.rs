@@ -87,7 +87,9 @@ fn scalar(key: &str, value: toml::Value) -> anyhow::Result<String> {
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Float(number) => number.to_string(),
         toml::Value::Boolean(flag) => flag.to_string(),
-        other => bail!("key {key:?} holds a {}; a text, number or truth value was expected", other.type_str()),
+        other => {
+            bail!("key {key:?} holds a {}; a text, number or truth value was expected", other.type_str())
+        }
     })
 }
 

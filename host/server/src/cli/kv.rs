@@ -15,8 +15,10 @@ use crate::pb::mvccpb::KeyValue;
 /// Read and write keys.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
-#[command(after_help = "Tables show bytes that are not printable text escaped (\\xff); JSON carries all keys and \
-                        values in base64, as etcdctl does.")]
+#[command(
+    after_help = "Tables show bytes that are not printable text escaped (\\xff); JSON carries all keys and \
+                        values in base64, as etcdctl does."
+)]
 pub(super) struct Kv {
     #[command(subcommand)]
     action: Action,
@@ -302,7 +304,8 @@ impl Del {
             || {
                 let rows = answer.prev_kvs.iter().map(|kv| vec![readable(&kv.key), readable(&kv.value)]);
                 let rows: Vec<_> = rows.collect();
-                let head = if rows.is_empty() { String::new() } else { output::table(&["KEY", "VALUE"], &[], rows) };
+                let head =
+                    if rows.is_empty() { String::new() } else { output::table(&["KEY", "VALUE"], &[], rows) };
                 format!("{head}{} deleted\n", answer.deleted)
             },
             || {

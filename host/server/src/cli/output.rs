@@ -25,7 +25,11 @@ impl Format {
     ///
     /// # Errors
     /// When standard output cannot be written.
-    pub(super) fn emit(self, table: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> anyhow::Result<()> {
+    pub(super) fn emit(
+        self,
+        table: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> anyhow::Result<()> {
         match self {
             Self::Table => print(&table()),
             Self::Json => print(&format!("{:#}\n", json())),
@@ -48,9 +52,7 @@ pub(super) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Whether `error` only says that nobody reads standard output any more.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Lays out rows below a head; columns named in `right` hold numbers.
@@ -69,7 +71,9 @@ pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> S
 /// Lays out names and what they stand for.
 pub(super) fn pairs(rows: Vec<(&str, String)>) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.into_iter().map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned() + "\n").collect()
+    rows.into_iter()
+        .map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned() + "\n")
+        .collect()
 }
 
 fn trimmed(text: &str) -> String {

@@ -119,7 +119,9 @@ impl Plugin {
                 let request = target.request(None, pb::ListPluginsRequest {})?;
                 let answer = admin(&target).await?.list_plugins(request).await.map_err(refused)?;
                 let plugins = answer.into_inner().plugins;
-                target.output.emit(|| tables::list(&plugins), || plugins.iter().map(tables::plugin_json).collect())
+                target
+                    .output
+                    .emit(|| tables::list(&plugins), || plugins.iter().map(tables::plugin_json).collect())
             }
             Action::Add(add) => add.run().await,
             Action::Show { name, target } => {
@@ -202,7 +204,8 @@ impl Limits {
         }
         let message = pb::SetPluginLimitsRequest { name: self.name, limits: Some(limits) };
         let request = self.target.request(None, message)?;
-        let answer = admin(&self.target).await?.set_plugin_limits(request).await.map_err(refused)?.into_inner();
+        let answer =
+            admin(&self.target).await?.set_plugin_limits(request).await.map_err(refused)?.into_inner();
         let json = || -> Value { answer.plugins.iter().map(tables::plugin_json).collect() };
         self.target.output.emit(|| tables::limits(&answer.plugins), json)
     }

@@ -259,7 +259,10 @@ mod tests {
         let plugin = pb::ShowPluginResponse { name: "mine".into(), ..Default::default() };
         let text = detail(&plugin);
         assert!(text.contains("mine") && !text.contains("faults") && !text.contains("history"), "{text}");
-        let fault = pb::PluginFault { kind: "trap".into(), detail: "unreachable\nat …".into(), ..Default::default() };
+        let fault =
+            pb::PluginFault {
+                kind: "trap".into(), detail: "unreachable\nat …".into(), ..Default::default()
+            };
         let text = detail(&pb::ShowPluginResponse { faults: vec![fault], ..plugin });
         assert!(text.contains("trap") && text.contains("unreachable") && !text.contains("at …"), "{text}");
     }

@@ -14,11 +14,13 @@ use crate::wiring::{Daemon, Options};
 
 /// Run the daemon.
 #[derive(Debug, Args)]
-#[command(after_help = "Every setting is taken from the flag, else from its environment variable, else from \
+#[command(
+    after_help = "Every setting is taken from the flag, else from its environment variable, else from \
     the file given with --config (TOML, the flags' names are the keys), else from the default.\n\n\
     The log goes to standard error. Once calls are served it has a line with the message \"listening\" and \
     the fields `grpc` and `http`, the addresses in use; with port 0 they tell the ports chosen. SIGTERM and \
-    SIGINT stop the daemon in good order; a second one stops it at once, which loses nothing acknowledged.")]
+    SIGINT stop the daemon in good order; a second one stops it at once, which loses nothing acknowledged."
+)]
 pub(super) struct Serve {
     /// File with settings.
     #[arg(long, env = "MORTISE_CONFIG", value_name = "FILE")]

@@ -71,7 +71,8 @@ impl Volume {
             }
             Action::Status { name, target } => {
                 let request = target.request(None, pb::VolumeStatusRequest { name })?;
-                let answer = admin(&target).await?.volume_status(request).await.map_err(refused)?.into_inner();
+                let answer =
+                    admin(&target).await?.volume_status(request).await.map_err(refused)?.into_inner();
                 target.output.emit(|| status(&answer), || status_json(&answer))
             }
             Action::Delete { name, target } => {
@@ -151,7 +152,9 @@ fn strategy(binding: Option<&pb::Binding>) -> String {
     let name = format!("{} {}", serving.plugin, serving.version);
     match binding.problem.as_str() {
         "" => name,
-        problem => format!("{name} (instead of {}: {problem})", binding.bound.clone().unwrap_or_default().plugin),
+        problem => {
+            format!("{name} (instead of {}: {problem})", binding.bound.clone().unwrap_or_default().plugin)
+        }
     }
 }
 

@@ -78,8 +78,13 @@ pub(super) struct Load {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// URL of the daemon or etcd, or several with commas between them.
-    #[arg(long, env = "MORTISE_ENDPOINT", value_name = "URL", value_delimiter = ',',
-          default_value = "http://127.0.0.1:2379")]
+    #[arg(
+        long,
+        env = "MORTISE_ENDPOINT",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:2379"
+    )]
     endpoint: Vec<String>,
     #[command(flatten)]
     volume: ChosenVolume,

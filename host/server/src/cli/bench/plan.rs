@@ -130,7 +130,10 @@ mod tests {
     }
 
     fn put(frame: &Bytes) -> pb::PutRequest {
-        assert_eq!(usize::try_from(u32::from_be_bytes(frame[1..5].try_into().expect("four"))).expect("size"), frame.len() - 5);
+        assert_eq!(
+            usize::try_from(u32::from_be_bytes(frame[1..5].try_into().expect("four"))).expect("size"),
+            frame.len() - 5
+        );
         pb::PutRequest::decode(&frame[5..]).expect("a put")
     }
 

@@ -12,7 +12,10 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 pub(super) fn table(name: &str, load: &Load, connections: usize, measured: &Measured) -> String {
     let mut rows = vec![
         ("requests", format!("{} {name}, {} clients, {connections} connections", load.total, load.clients)),
-        ("key, value", format!("{} B, {} B, {} different keys", load.key_size, load.value_size, load.key_space)),
+        (
+            "key, value",
+            format!("{} B, {} B, {} different keys", load.key_size, load.value_size, load.key_space),
+        ),
         ("time", format!("{:.2} s", measured.elapsed.as_secs_f64())),
         ("throughput", format!("{:.0} requests/s", throughput(measured))),
         ("errors", measured.errors.to_string()),

@@ -46,9 +46,13 @@ impl Connection {
             anyhow::bail!("cannot use endpoint {endpoint}: only http:// is supported");
         }
         let connect = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(&authority));
-        let stream = connect.await.context("no answer within 5 s").and_then(|stream| Ok(stream?)).with_context(
-            || format!("cannot reach {endpoint}; is the daemon running there? Start it with `mortise serve`"),
-        )?;
+        let stream = connect
+            .await
+            .context("no answer within 5 s")
+            .and_then(|stream| Ok(stream?))
+            .with_context(|| {
+                format!("cannot reach {endpoint}; is the daemon running there? Start it with `mortise serve`")
+            })?;
         stream.set_nodelay(true)?;
         let (requests, driver) = h2::client::Builder::new()
             .initial_window_size(WINDOW)
@@ -68,7 +72,8 @@ impl Connection {
     /// # Errors
     /// When the endpoint cannot be part of a URL.
     pub(super) fn head(&self, path: &'static str) -> anyhow::Result<Request<()>> {
-        let uri = Uri::builder().scheme("http").authority(self.authority.as_str()).path_and_query(path).build()?;
+        let uri =
+            Uri::builder().scheme("http").authority(self.authority.as_str()).path_and_query(path).build()?;
         let mut head = Request::builder()
             .method(Method::POST)
             .version(Version::HTTP_2)
