@@ -194,7 +194,8 @@ impl Directory {
 
     /// Waits until names made, changed or removed in here are durable.
     pub(super) fn sync(&self) -> Result<()> {
-        let synced = self.dir.try_clone().and_then(|dir| dir.into_std_file().sync_all());
+        // The capability itself is opened without the right to sync.
+        let synced = self.dir.open(".").and_then(|dir| dir.sync_all());
         synced.map_err(io_error("syncing", &self.path))
     }
 }

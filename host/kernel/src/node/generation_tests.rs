@@ -88,7 +88,9 @@ fn every_combination_of_leftovers_is_cleared_and_nothing_else() {
 
 #[test]
 fn a_damaged_or_dangling_current_is_reported_and_nothing_is_removed() {
-    for content in ["", "gen-000007", "gen-7\n", "gen-000007\n\n", "../gen-000007\n", "gen-000008\n", "\u{0}\u{0}"] {
+    for content in
+        ["", "gen-000007", "gen-7\n", "gen-000007\n\n", "../gen-000007\n", "gen-000008\n", "\u{0}\u{0}"]
+    {
         let dir = tempfile::tempdir().expect("a directory");
         make_generation(dir.path(), "gen-000007", Some(FORMAT));
         make_generation(dir.path(), "gen-000009.building", Some(FORMAT));

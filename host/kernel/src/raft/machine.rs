@@ -1,8 +1,7 @@
 //! openraft's state machine over the volume's store.
 //!
 //! Each entry is applied with its position, which the store keeps in the same memtable as the data, so that
-//! whatever is flushed is the state at exactly one entry. Memtables are sealed between entries only: the
-//! *gate* is held for one entry, or for one seal.
+//! whatever is flushed is the state at exactly one entry; the store itself seals between entries only.
 //!
 //! A *snapshot* is only a statement here: «everything up to the flushed position is in tables». openraft asks
 //! for one before it purges the log, so this is what bounds the purge to what is flushed. Its data cannot be
@@ -39,7 +38,6 @@ pub trait Upkeep: Send + Sync + 'static {
 pub(super) struct Machine {
     store: Arc<Store>,
     upkeep: Arc<dyn Upkeep>,
-    gate: Mutex<()>,
     membership: Mutex<StoredMembership>,
     applied: watch::Sender<u64>,
 }
@@ -54,7 +52,6 @@ impl Machine {
         let machine = Self {
             store,
             upkeep,
-            gate: Mutex::new(()),
             membership: Mutex::new(membership),
             applied: watch::Sender::new(applied.index),
         };
@@ -63,10 +60,7 @@ impl Machine {
 
     /// Seals the memtable between two entries.
     pub(super) fn seal(&self) -> Result<()> {
-        let gate = self.gate.lock();
-        let sealed = self.store.seal()?;
-        drop(gate);
-        if sealed {
+        if self.store.seal()? {
             self.upkeep.sealed();
         }
         Ok(())
@@ -90,9 +84,7 @@ impl Machine {
                 batch.encoded().len()
             }
             EntryPayload::Blank | EntryPayload::Membership(_) => {
-                let gate = self.gate.lock();
                 self.store.set_position(position)?;
-                drop(gate);
                 0
             }
         };
@@ -104,12 +96,7 @@ impl Machine {
     }
 
     fn apply_batch(&self, position: Applied, batch: &Batch) -> Result<()> {
-        let answers = {
-            let gate = self.gate.lock();
-            let answers = self.store.apply(position, batch.commands())?;
-            drop(gate);
-            answers
-        };
+        let answers = self.store.apply(position, batch.commands())?;
         if compacts(batch.commands(), &answers) {
             self.upkeep.compacted();
         }
