@@ -1,1 +1,91 @@
-//! Placeholder.
+//! Write plugins for Mortise in Rust.
+//!
+//! A plugin is a library that implements one trait and exports it with one macro. It compiles natively, where
+//! it is tested like any Rust code, and to `wasm32-unknown-unknown`, which gives a core module that
+//! `wasm-tools component new` turns into the component that `mortise plugin add` takes.
+//!
+//! | world | trait | macro |
+//! |---|---|---|
+//! | `compaction-strategy` | [`compaction::CompactionStrategy`] | [`export_compaction_strategy!`] |
+//!
+//! # What a plugin can count on, and what not
+//! Every call gets a fresh instance: nothing that a call leaves in memory is there at the next one. There is
+//! no clock, randomness, file, socket or environment; time and a seed come with the call, and the same call
+//! must get the same answer. A call has a deadline and a memory limit (100 ms and 16 MiB unless the operator
+//! says otherwise). A panic ends the call as a fault, with its message in the host's log.
+//!
+//! # A complete plugin
+//! ```toml
+//! [package]
+//! name = "compact-at-night"
+//! version = "0.1.0"
+//! edition = "2024"
+//! description = "Rewrites the tree when level 0 is full."
+//!
+//! [lib]
+//! crate-type = ["cdylib", "rlib"]
+//!
+//! [dependencies]
+//! mortise-guest = { path = "../mortise/guest-sdk" }
+//! serde = { version = "1", features = ["derive"] }
+//!
+//! [profile.release]
+//! opt-level = "s"
+//! lto = true
+//! panic = "abort"
+//! strip = true
+//! ```
+//! ```
+//! use mortise_guest::compaction::{CompactionStrategy, Step, View};
+//! use mortise_guest::Call;
+//!
+//! /// What an operator can set with `mortise plugin use --config '{"max_runs": 8}'`.
+//! #[derive(serde::Deserialize)]
+//! #[serde(default, deny_unknown_fields)]
+//! pub struct Config {
+//!     max_runs: usize,
+//! }
+//!
+//! impl Default for Config {
+//!     fn default() -> Self {
+//!         Self { max_runs: 4 }
+//!     }
+//! }
+//!
+//! pub struct CompactWhenFull;
+//!
+//! impl CompactionStrategy for CompactWhenFull {
+//!     type Config = Config;
+//!
+//!     fn decide(config: &Config, _call: &Call, view: &View) -> Result<Step, String> {
+//!         if config.max_runs == 0 {
+//!             return Err("max_runs is 0; expected at least 1".to_owned());
+//!         }
+//!         if view.level0_runs() < config.max_runs {
+//!             return Ok(Step::WAIT);
+//!         }
+//!         Ok(Step::Major { table_bytes: 64 << 20 })
+//!     }
+//! }
+//!
+//! mortise_guest::export_compaction_strategy!(CompactWhenFull);
+//!
+//! // A native test.
+//! use mortise_guest::testkit::view;
+//! let full = view().run(0, 1 << 20).run(0, 1 << 20).build();
+//! let config = Config { max_runs: 2 };
+//! let step = CompactWhenFull::decide(&config, &Call::default(), &full).unwrap();
+//! assert_eq!(step, Step::Major { table_bytes: 64 << 20 });
+//! assert!(full.check(&step).is_ok());
+//! ```
+
+#[doc(hidden)]
+pub mod bindings;
+mod call;
+pub mod compaction;
+#[doc(hidden)]
+pub mod export;
+pub mod log;
+pub mod testkit;
+
+pub use call::{Call, Random};

@@ -1,5 +1,27 @@
-//! Skeleton of the plugins that ship with Mortise: signatures that other crates build against.
-#![allow(clippy::unimplemented, missing_docs)]
+//! The plugins that ship with Mortise, as components.
+//!
+//! Each is a crate below `guests/`, written with the guest SDK and built by this crate's build script. A new
+//! one is added there, to the workspace of the guests, and to the list below.
+
+macro_rules! shipped {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub const $constant: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm"));
+        )*
+
+        const SHIPPED: &[Shipped] = &[$(Shipped { name: $name, bytes: $constant }),*];
+    };
+}
+
+shipped! {
+    /// Levelled compaction; the default.
+    COMPACTION_LEVELED = "compaction-leveled";
+    /// Size-tiered compaction.
+    COMPACTION_TIERED = "compaction-tiered";
+    /// Levelled compaction that yields to writers.
+    COMPACTION_QUIET = "compaction-quiet";
+}
 
 /// A plugin that ships with Mortise.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +33,7 @@ pub struct Shipped {
 }
 
 /// All shipped plugins; the first one, `compaction-leveled`, is the default binding.
+#[must_use]
 pub fn shipped() -> &'static [Shipped] {
-    unimplemented!()
+    SHIPPED
 }

@@ -3,8 +3,6 @@
 
 use std::path::PathBuf;
 
-use crate::inspect::Digest;
-
 /// Result of an operation of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -118,11 +116,5 @@ impl Error {
     #[must_use]
     pub fn is_component_fault(&self) -> bool {
         !matches!(self, Self::Cache { .. } | Self::Engine { .. } | Self::Limit { .. })
-    }
-}
-
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
     }
 }

@@ -1,5 +1,12 @@
 //! What went wrong in a call of a plugin, sorted by cause, with a sentence for the operator.
 
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+use crate::Limits;
+use crate::engine::WASM_STACK_BYTES;
+use crate::limiter::MemoryExceeded;
+use crate::log::presentable;
+
 /// The sort of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -13,6 +20,8 @@ pub enum FaultKind {
     Memory,
     /// The plugin's answer is larger than its limit.
     AnswerTooLarge,
+    /// The plugin's answer breaks the contract in a way that its types don't show.
+    InvalidAnswer,
     /// The plugin itself answered with an error, for example about its configuration.
     Refused,
     /// The plugin was not run because too many calls are under way. Not the plugin's fault: try again.
@@ -28,6 +37,7 @@ impl FaultKind {
             Self::Deadline => "deadline",
             Self::Memory => "memory",
             Self::AnswerTooLarge => "answer_too_large",
+            Self::InvalidAnswer => "invalid_answer",
             Self::Refused => "refused",
             Self::Busy => "busy",
         }
@@ -54,4 +64,50 @@ impl Fault {
     pub(crate) fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into() }
     }
+
+    /// Sorts what wasmtime reports of a call that ended early.
+    pub(crate) fn from_wasmtime(error: &wasmtime::Error, limits: &Limits) -> Self {
+        if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
+            return Self::new(FaultKind::Memory, exceeded.to_string());
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Self::new(FaultKind::Busy, "all slots for plugin instances are taken; try again");
+        }
+        let cause = error.root_cause().to_string();
+        // wasmtime keeps the type of this error to itself; a test holds the text in place.
+        if cause.contains("fuel allocated for hostcalls has been exhausted") {
+            let detail =
+                format!("the plugin's answer is larger than {} bytes, its limit", limits.answer_bytes);
+            return Self::new(FaultKind::AnswerTooLarge, detail);
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => {
+                let detail = format!("the plugin did not answer within {:?}, its deadline", limits.deadline);
+                Self::new(FaultKind::Deadline, detail)
+            }
+            Some(Trap::StackOverflow) => {
+                let detail =
+                    format!("the plugin ran out of stack ({WASM_STACK_BYTES} bytes): endless recursion?");
+                Self::new(FaultKind::Trap, detail)
+            }
+            _ => Self::new(FaultKind::Trap, format!("the plugin trapped: {cause}{}", place(error))),
+        }
+    }
+}
+
+/// Where a trap happened, as far as the component still carries names.
+fn place(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return String::new();
+    };
+    let frames: Vec<_> = backtrace
+        .frames()
+        .iter()
+        .take(3)
+        .map(|frame| match frame.func_name() {
+            Some(name) => format!("`{}`", presentable(name)),
+            None => format!("function {}", frame.func_index()),
+        })
+        .collect();
+    if frames.is_empty() { String::new() } else { format!(" (in {})", frames.join(", called by ")) }
 }

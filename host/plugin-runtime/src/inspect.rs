@@ -1,8 +1,32 @@
 //! Reading what a component says about itself, without running or compiling any of it.
+//!
+//! World and version are read from the names of the component's exports, grants are checked against the
+//! names of its imports. Exports beyond the world are fine (some languages' runtimes add their own), imports
+//! beyond it are not.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use wasmparser::{Encoding, Parser, Payload};
+
+use crate::config::{MAX_COMPONENT_BYTES, MAX_MEMORY_BYTES};
+use crate::engine::MAX_TABLE_ELEMENTS;
+use crate::{Error, Result};
+
+/// Package of the contract.
+const PACKAGE: &str = "mortise:plugin";
+
+/// Versions of the contract that this host serves.
+const SERVED: &[&str] = &["0.1.0"];
+
+/// Interface that every plugin exports.
+const PLUGIN: &str = "plugin";
+
+/// The only interface that plugins may import.
+const GRANTED: &str = "log";
+
+/// Bytes of a page where a memory doesn't say otherwise.
+const PAGE_BYTES: u64 = 64 * 1024;
 
 /// SHA-256 of a component's bytes; shows as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +74,15 @@ impl World {
             Self::CompactionStrategy => "compaction-strategy",
         }
     }
+
+    /// The interface that makes a component one of this world.
+    fn interface(self) -> &'static str {
+        match self {
+            Self::CompactionStrategy => "compaction",
+        }
+    }
+
+    const ALL: [Self; 1] = [Self::CompactionStrategy];
 }
 
 impl fmt::Display for World {
@@ -71,4 +104,133 @@ pub struct Description {
     pub wit_version: String,
     /// Names of its imports.
     pub imports: Vec<String>,
+}
+
+/// Reads and checks a component.
+pub(crate) fn inspect(bytes: &[u8]) -> Result<Description> {
+    let size = bytes.len() as u64;
+    if size > MAX_COMPONENT_BYTES {
+        return Err(Error::TooLarge { found: size, allowed: MAX_COMPONENT_BYTES });
+    }
+    check_magic(bytes)?;
+    let outline = Outline::read(bytes)?;
+    let (world, wit_version) = identify(&outline.exports)?;
+    let granted = format!("{PACKAGE}/{GRANTED}@{wit_version}");
+    let refused: Vec<_> = outline.imports.iter().filter(|name| **name != granted).cloned().collect();
+    if !refused.is_empty() {
+        return Err(Error::RefusedImports { imports: refused, granted });
+    }
+    outline.check_sizes()?;
+    Ok(Description { digest: Digest::of(bytes), bytes: size, world, wit_version, imports: outline.imports })
+}
+
+fn check_magic(bytes: &[u8]) -> Result<()> {
+    if bytes.starts_with(b"\0asm") {
+        return Ok(());
+    }
+    let found = match bytes {
+        [] => "it is empty".to_owned(),
+        [b'(', ..] => {
+            "it begins with `(`, like the text format, which `wasm-tools parse` turns to binary".into()
+        }
+        _ => format!("it begins with {:02x?}", &bytes[..bytes.len().min(4)]),
+    };
+    Err(Error::NotWasm { found })
+}
+
+/// Names and sizes found in a component.
+#[derive(Debug, Default)]
+struct Outline {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    memory_bytes: u64,
+    largest_table: u64,
+}
+
+impl Outline {
+    fn read(bytes: &[u8]) -> Result<Self> {
+        let mut outline = Self::default();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.map_err(malformed)? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(Error::CoreModule);
+                }
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(imports) if depth == 0 => {
+                    for import in imports {
+                        outline.imports.push(import.map_err(malformed)?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(exports) if depth == 0 => {
+                    for export in exports {
+                        outline.exports.push(export.map_err(malformed)?.name.name.to_owned());
+                    }
+                }
+                Payload::MemorySection(memories) => {
+                    for memory in memories {
+                        let memory = memory.map_err(malformed)?;
+                        let page = memory.page_size_log2.map_or(PAGE_BYTES, |log2| 1 << log2.min(16));
+                        let initial = memory.initial.saturating_mul(page);
+                        outline.memory_bytes = outline.memory_bytes.saturating_add(initial);
+                    }
+                }
+                Payload::TableSection(tables) => {
+                    for table in tables {
+                        let initial = table.map_err(malformed)?.ty.initial;
+                        outline.largest_table = outline.largest_table.max(initial);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(outline)
+    }
+
+    fn check_sizes(&self) -> Result<()> {
+        let table_bytes = self.largest_table.saturating_mul(8);
+        for (what, found, allowed) in
+            [("memory", self.memory_bytes, MAX_MEMORY_BYTES), ("tables", table_bytes, MAX_TABLE_ELEMENTS * 8)]
+        {
+            if found > allowed {
+                return Err(Error::StartsTooBig { what, found, allowed });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn malformed(error: impl fmt::Display) -> Error {
+    Error::Malformed { detail: error.to_string() }
+}
+
+/// Finds the world, and the version of the contract, from the names of the exports.
+fn identify(exports: &[String]) -> Result<(World, String)> {
+    let ours: Vec<(&str, &str)> = exports.iter().filter_map(|name| contract_name(name)).collect();
+    if let Some((_, version)) = ours.iter().find(|(_, version)| !SERVED.contains(version)) {
+        return Err(Error::UnknownVersion { found: (*version).to_owned(), served: SERVED.join(", ") });
+    }
+    for world in World::ALL {
+        let version =
+            |interface| ours.iter().find(|(name, _)| *name == interface).map(|(_, version)| *version);
+        match (version(PLUGIN), version(world.interface())) {
+            (Some(plugin), Some(own)) if plugin == own => return Ok((world, own.to_owned())),
+            _ => {}
+        }
+    }
+    let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let newest = SERVED[SERVED.len() - 1];
+    let expected: Vec<_> = World::ALL
+        .iter()
+        .flat_map(|world| [PLUGIN, world.interface()])
+        .map(|interface| format!("{PACKAGE}/{interface}@{newest}"))
+        .collect();
+    let found = if exports.is_empty() { "nothing".to_owned() } else { list(exports) };
+    Err(Error::OtherWorld { found, expected: list(&expected) })
+}
+
+/// Splits `mortise:plugin/<interface>@<version>`.
+fn contract_name(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(PACKAGE)?.strip_prefix('/')?.split_once('@')
 }

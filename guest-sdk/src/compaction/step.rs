@@ -1,0 +1,56 @@
+//! The steps that a strategy can answer.
+
+use super::Knobs;
+use crate::bindings::exports::mortise::plugin::compaction as wire;
+
+/// One change of a tree's shape.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Nothing to do until the shape changes.
+    Wait {
+        /// Ask again after so many milliseconds even if it hasn't.
+        ask_again_ms: Option<u64>,
+    },
+    /// One step of the host's own levelled compaction; see [`Knobs::work`] for when it finds something to do.
+    Partial(Knobs),
+    /// Merge all of level `from` with all of level `to` into one run of `to`. Levels strictly between must be
+    /// empty. Equal levels merge the level's runs, of which there must be several.
+    Merge {
+        /// Source level.
+        from: u8,
+        /// Destination level.
+        to: u8,
+    },
+    /// Move the only run of level `from` to level `to` without rewriting. Levels below `from`, down to and
+    /// including `to`, must be empty.
+    Move {
+        /// Source level.
+        from: u8,
+        /// Destination level.
+        to: u8,
+    },
+    /// Rewrite the whole tree into one run of the last level.
+    Major {
+        /// Size that tables should have, in bytes.
+        table_bytes: u64,
+    },
+}
+
+impl Step {
+    /// Nothing to do until the shape changes.
+    pub const WAIT: Self = Self::Wait { ask_again_ms: None };
+}
+
+impl From<Step> for wire::Step {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Wait { ask_again_ms } => Self::Wait(ask_again_ms),
+            Step::Partial(Knobs { l0_threshold, level_ratio, table_bytes }) => {
+                Self::Partial(wire::Knobs { l0_threshold, level_ratio, table_bytes })
+            }
+            Step::Merge { from, to } => Self::Merge(wire::Span { from, to }),
+            Step::Move { from, to } => Self::Move(wire::Span { from, to }),
+            Step::Major { table_bytes } => Self::Major(table_bytes),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the export macros expand to; not for direct use.
+
+use crate::Call;
+use crate::bindings::exports::mortise::plugin::{compaction as wire, plugin};
+use crate::compaction::{CompactionStrategy, View};
+
+/// Reads the configuration; an empty text is the same as `{}`.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn config<C: serde::de::DeserializeOwned>(text: &str) -> Result<C, String> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let config = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        match path.as_str() {
+            "." => format!("configuration: {}", error.inner()),
+            path => format!("configuration field `{path}`: {}", error.inner()),
+        }
+    })?;
+    reader.end().map_err(|error| format!("configuration: {error}"))?;
+    Ok(config)
+}
+
+/// Turns a call of the host into one of the trait.
+///
+/// # Errors
+/// Those of the configuration and of the strategy.
+pub fn decide<S: CompactionStrategy>(call: &plugin::Call, view: &View) -> Result<wire::Step, String> {
+    report_panics();
+    let config: S::Config = config(&call.config)?;
+    S::decide(&config, &Call { now: call.now, seed: call.seed }, view).map(Into::into)
+}
+
+/// Sends the message of a panic to the host's log; without this it would be lost.
+pub fn report_panics() {
+    #[cfg(target_arch = "wasm32")]
+    std::panic::set_hook(Box::new(|info| crate::log::error(&info.to_string())));
+}
+
+/// Makes a type that implements [`CompactionStrategy`](crate::compaction::CompactionStrategy) the plugin of
+/// this crate. Name, version and summary are those of the crate's `Cargo.toml`.
+#[macro_export]
+macro_rules! export_compaction_strategy {
+    ($strategy:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::exports::mortise::plugin::{compaction, plugin};
+
+            struct Exported;
+
+            impl plugin::Guest for Exported {
+                fn describe() -> plugin::Identity {
+                    plugin::Identity {
+                        name: env!("CARGO_PKG_NAME").into(),
+                        version: env!("CARGO_PKG_VERSION").into(),
+                        summary: env!("CARGO_PKG_DESCRIPTION").into(),
+                    }
+                }
+            }
+
+            impl compaction::Guest for Exported {
+                fn decide(call: plugin::Call, view: compaction::View) -> Result<compaction::Step, String> {
+                    $crate::export::decide::<$strategy>(&call, &view)
+                }
+            }
+
+    $crate::bindings::export_world!(Exported with_types_in $crate::bindings);
+        };
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Config {
+        runs: u8,
+        nested: Nested,
+    }
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default)]
+    struct Nested {
+        ratio: f32,
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let read = super::config::<Config>;
+        assert_eq!(read(""), Ok(Config::default()));
+        assert_eq!(read(r#"{"nested":{"ratio":1.5}}"#).unwrap().nested.ratio, 1.5);
+        for (text, expected) in [
+            (r#"{"runs": 300}"#, "field `runs`: invalid value: integer `300`, expected u8"),
+            (r#"{"nested": {"ratio": "x"}}"#, "field `nested.ratio`: invalid type: string"),
+            (r#"{"rums": 3}"#, "unknown field `rums`, expected `runs` or `nested`"),
+            ("{", "EOF"),
+            ("{} {}", "trailing characters"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected) && error.starts_with("configuration"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A compiled component, ready to be instantiated.
+
+use std::sync::Arc;
+
+use metrics::{Counter, counter};
+use wasmtime::Store;
+use wasmtime::component::Component as Compiled;
+
+use crate::bindings::{CompactionStrategy as Instance, CompactionStrategyPre};
+use crate::compaction::CompactionStrategy;
+use crate::log::LogGate;
+use crate::runtime::{CallState, Shared, unfit};
+use crate::{Description, Fault, FaultKind, Limits, Result};
+
+pub use crate::bindings::exports::mortise::plugin::plugin::{Call, Identity};
+
+/// A component that was checked and compiled. Cheap to clone; every call gets a fresh instance.
+#[derive(Clone)]
+pub struct Component(Arc<Loaded>);
+
+struct Loaded {
+    shared: Arc<Shared>,
+    description: Description,
+    pre: CompactionStrategyPre<CallState>,
+    gate: Arc<LogGate>,
+    instantiations: Counter,
+}
+
+impl Component {
+    pub(crate) fn new(shared: Arc<Shared>, description: Description, compiled: &Compiled) -> Result<Self> {
+        let pre = shared
+            .linker()
+            .instantiate_pre(compiled)
+            .and_then(CompactionStrategyPre::new)
+            .map_err(|error| unfit(description.world, &error))?;
+        let gate = Arc::new(LogGate::new(description.digest));
+        let instantiations = counter!("mortise_plugin_instantiations_total");
+        Ok(Self(Arc::new(Loaded { shared, description, pre, gate, instantiations })))
+    }
+
+    /// What the component says about itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.0.description
+    }
+
+    /// Asks the plugin who it is. Runs the plugin on the calling thread, up to its deadline.
+    ///
+    /// # Errors
+    /// The plugin's fault; an identity that breaks the contract's rules is [`FaultKind::InvalidAnswer`].
+    pub fn identity(&self, limits: &Limits) -> Result<Identity, Fault> {
+        let identity =
+            self.call(limits, |instance, store| instance.mortise_plugin_plugin().call_describe(store))?;
+        check_identity(&identity)?;
+        Ok(identity)
+    }
+
+    /// The component as a compaction strategy under `limits`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) when the limits are beyond what the runtime grants.
+    pub fn compaction_strategy(&self, limits: Limits) -> Result<CompactionStrategy> {
+        limits.validate()?;
+        Ok(CompactionStrategy::new(self.clone(), limits))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    /// Makes a fresh instance and calls it; the store is gone afterwards, whatever happened.
+    pub(crate) fn call<T>(
+        &self,
+        limits: &Limits,
+        call: impl FnOnce(&Instance, &mut Store<CallState>) -> wasmtime::Result<T>,
+    ) -> Result<T, Fault> {
+        let loaded = &*self.0;
+        let (mut store, _running) = loaded.shared.store(limits, loaded.gate.clone());
+        loaded.instantiations.increment(1);
+        loaded
+            .pre
+            .instantiate(&mut store)
+            .and_then(|instance| call(&instance, &mut store))
+            .map_err(|error| Fault::from_wasmtime(&error, limits))
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Component").field(self.description()).finish()
+    }
+}
+
+/// Checks the rules that the contract states in words.
+fn check_identity(identity: &Identity) -> Result<(), Fault> {
+    let invalid = |what: &str, expected: &str, found: &str| {
+        let detail = format!(
+            "the plugin's {what} is {:?}; expected {expected}",
+            found.chars().take(100).collect::<String>()
+        );
+        Err(Fault::new(FaultKind::InvalidAnswer, detail))
+    };
+    let Identity { name, version, summary } = identity;
+    let named = (1..=64).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !named {
+        return invalid("name", "1 to 64 lower-case letters, digits and hyphens, a letter first", name);
+    }
+    if version.len() > 64 || !is_semantic(version) {
+        return invalid("version", "three numbers as in `1.2.3`", version);
+    }
+    if summary.len() > 1024 || summary.chars().any(char::is_control) {
+        return invalid("summary", "one line of at most 1024 bytes", summary);
+    }
+    Ok(())
+}
+
+/// Whether a text is `number.number.number`, with whatever semantic versioning allows after it.
+fn is_semantic(version: &str) -> bool {
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+    version.chars().all(allowed)
+        && core.split('.').count() == 3
+        && core.split('.').all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(name: &str, version: &str) -> Identity {
+        Identity { name: name.into(), version: version.into(), summary: "Does things.".into() }
+    }
+
+    #[test]
+    fn identities_follow_the_contract() {
+        for (name, version) in
+            [("a", "0.0.1"), ("compaction-leveled", "1.2.3-rc.1+build.5"), ("x9", "10.0.0")]
+        {
+            check_identity(&identity(name, version)).unwrap();
+        }
+        for (name, version) in [
+            ("", "1.0.0"),
+            ("Upper", "1.0.0"),
+            ("9lives", "1.0.0"),
+            ("a/../b", "1.0.0"),
+            ("a", "1.0"),
+            ("a", "1..0"),
+            ("a", "1.0.0 "),
+            ("a", "1.0.0/.."),
+        ] {
+            let fault = check_identity(&identity(name, version)).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::InvalidAnswer, "{name} {version}");
+        }
+        let long = Identity { summary: "x".repeat(1025), ..identity("a", "1.0.0") };
+        assert!(check_identity(&long).unwrap_err().detail.contains("summary"));
+    }
+}
