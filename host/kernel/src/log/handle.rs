@@ -236,7 +236,9 @@ impl Log {
     /// Writes what waits, stops the writer and closes the database. Later changes are refused. Blocking.
     pub fn close(&self) {
         self.queue.close();
+        // The last owner of the log may be a completion that the writer itself runs; it ends right after.
         if let Some(writer) = self.writer.lock().take()
+            && writer.thread().id() != std::thread::current().id()
             && writer.join().is_err()
         {
             tracing::error!("the raft log's writer panicked");

@@ -1,0 +1,88 @@
+//! A full disk and a store that does not keep up.
+
+mod node_support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mortise_kernel::node::NodeConfig;
+use mortise_kernel::seams::Deadline;
+use mortise_kernel::store::Step;
+use mortise_kernel::{Error, ErrorKind};
+use node_support::{FakeDisk, config, get, open, open_with_disk, put, put_command, volume};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(FakeDisk(AtomicU64::new(1 << 40)));
+    let node = open_with_disk(config(dir.path()), Arc::clone(&disk)).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    put(&one, "a", "1").await.expect("written");
+    assert_eq!(node.free_disk_bytes().expect("known"), 1 << 40);
+
+    disk.0.store(node.config().reserve_disk_bytes - 1, Ordering::SeqCst);
+    // A flush makes the next write look at the disk again.
+    one.flush().await.expect("flushed");
+    for _ in 0..3 {
+        let error = put(&one, "a", "2").await.expect_err("refused");
+        assert!(matches!(error, Error::NoSpace(_)), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
+    assert_eq!(get(&one, "a").await.as_deref(), Some("1"), "reads go on");
+
+    disk.0.store(node.config().reserve_disk_bytes, Ordering::SeqCst);
+    let revision = loop {
+        match put(&one, "a", "2").await {
+            Ok(revision) => break revision,
+            Err(Error::NoSpace(_)) => tokio::task::yield_now().await,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(revision, 3, "no refused write may have happened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_are_slowed_then_stopped_then_released() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(NodeConfig { slow_l0_runs: 2, ..config(dir.path()) }).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    for round in 0..2 {
+        put(&one, "a", round.to_string()).await.expect("written");
+        one.flush().await.expect("flushed");
+    }
+    assert_eq!(one.counters().slowed_writes, 0);
+    put(&one, "a", "slowed").await.expect("a slowed write does not fail");
+    assert_eq!(one.counters().slowed_writes, 1);
+    one.flush().await.expect("flushed");
+    put(&one, "b", "1").await.expect("a slowed write does not fail");
+    assert_eq!(one.counters().slowed_writes, 2);
+    one.flush().await.expect("flushed");
+    assert_eq!(one.shape().levels[0].runs.len(), 4);
+    // At twice the limit nothing goes through, whatever the caller's patience; nothing fails for another reason.
+    let stopped = one.propose(put_command("c", "1"), Deadline::after(Duration::from_millis(300))).await;
+    assert!(matches!(stopped, Err(Error::DeadlineExceeded { .. })), "{stopped:?}");
+    assert_eq!(get(&one, "c").await, None);
+    let waiting = Arc::clone(&one);
+    let waiting = tokio::spawn(async move { put(&waiting, "d", "1").await });
+    one.compact_step(Step::Merge { from: 0, to: 1 }).await.expect("merged");
+    waiting.await.expect("joined").expect("released");
+    assert_eq!(get(&one, "c").await, None, "a write whose caller gave up before it was taken never happens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memtables_are_sealed_and_flushed_as_they_fill_and_the_log_follows() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(NodeConfig { memtable_bytes: 64 << 10, slow_l0_runs: 200, ..config(dir.path()) }).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    let mut changes = one.shape_changes();
+    for round in 0..600 {
+        put(&one, &format!("k{round}"), vec![0; 1024]).await.expect("written");
+    }
+    changes.changed().await.expect("a flush");
+    assert!(one.counters().flushed_bytes > 0);
+    while one.purged_index() == 0 {
+        put(&one, "more", "1").await.expect("written");
+    }
+    assert!(one.purged_index() <= one.status().flushed_index);
+}
