@@ -9,3 +9,6 @@ pub use types::{
     TxnRequest, TxnResponse,
 };
 pub use validate::{MAX_KEY_BYTES, Validate, is_read_only, validate};
+
+#[cfg(test)]
+mod validate_tests;

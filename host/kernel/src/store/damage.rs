@@ -26,7 +26,7 @@ struct Manifest {
 
 /// Checks that the manifest is the one that `current` names; a directory without `current` holds no tree.
 pub(super) fn check_manifest(tree: &Path) -> Result<()> {
-    let Some(manifest) = current_manifest(tree)? else { return Ok(()) };
+    let Some(manifest) = current_manifest(tree)? else { return check_empty(tree) };
     let found = file_checksum(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
     if found == manifest.checksum {
         return Ok(());
@@ -35,13 +35,20 @@ pub(super) fn check_manifest(tree: &Path) -> Result<()> {
     Err(Error::Corrupt { path: manifest.path, detail })
 }
 
-/// The error for a tree that the library refuses to open.
-pub(super) fn explain_open(tree: &Path, error: &lsm_tree::Error) -> Error {
-    match error {
-        // At this point a file that is not there, or too short, was there and complete when it was written.
-        lsm_tree::Error::Io(io) if is_damage(io) => locate(tree, &io.to_string()),
-        error => explain(tree, "opening the tree", error),
+/// Without `current` the library starts an empty tree and removes the tables that it finds as orphans. Creation
+/// writes `current` last, so that a crash then leaves no table behind.
+fn check_empty(tree: &Path) -> Result<()> {
+    let tables = tree.join(TABLES);
+    let mut entries = match std::fs::read_dir(&tables) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(&tables, &error)),
+    };
+    if entries.next().is_none() {
+        return Ok(());
     }
+    let detail = format!("the file is missing, although there are tables in {}", tables.display());
+    Err(Error::Corrupt { path: tree.join(CURRENT), detail })
 }
 
 /// The kernel's error for an error of the library.
@@ -52,13 +59,18 @@ pub(super) fn explain(tree: &Path, context: &'static str, error: &lsm_tree::Erro
     }
 }
 
+/// A damaged file shows in many ways (a seek before its start, a read behind its end), and so do troubles
+/// that have nothing to do with damage: the files decide.
 fn explain_io(tree: &Path, context: &'static str, io: &io::Error) -> Error {
-    match io.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::NoSpace(format!("{context} in {}: {io}", tree.display()))
+    if matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return Error::NoSpace(format!("{context} in {}: {io}", tree.display()));
+    }
+    match first_damaged(tree) {
+        Ok(Some((path, detail))) => Error::Corrupt { path, detail },
+        Err(error @ Error::Corrupt { .. }) => error,
+        Ok(None) | Err(_) => {
+            Error::Io { context: format!("{context} in {}", tree.display()), source: copy(io) }
         }
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => locate(tree, &io.to_string()),
-        _ => Error::Io { context: format!("{context} in {}", tree.display()), source: copy(io) },
     }
 }
 
@@ -93,7 +105,10 @@ fn first_damaged(tree: &Path) -> Result<Option<(PathBuf, String)>> {
                 let detail = format!("expected the checksum {expected:032x}, found {found:032x}");
                 return Ok(Some((path, detail)));
             }
-            Err(error) => return Ok(Some((path, format!("the manifest lists it, but: {error}")))),
+            Err(error) if is_damage(&error) => {
+                return Ok(Some((path, format!("the manifest lists it, but: {error}"))));
+            }
+            Err(error) => return Err(unreadable(&path, &error)),
         }
     }
     Ok(None)

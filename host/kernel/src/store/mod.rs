@@ -22,6 +22,11 @@ mod tree;
 mod txn;
 mod view;
 
+#[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
+mod shape_tests;
+
 pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
 pub use handle::Store;
 pub use shape::{

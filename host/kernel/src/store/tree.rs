@@ -56,7 +56,7 @@ impl Tree {
                 let detail = "expected a plain tree, found one with separated values".to_owned();
                 return Err(Error::Corrupt { path: path.to_path_buf(), detail });
             }
-            Ok(Err(error)) => return Err(damage::explain_open(&path, &error)),
+            Ok(Err(error)) => return Err(damage::explain(&path, "opening the tree", &error)),
             Err(_) => return Err(damage::locate(&path, "its tables cannot be decoded")),
         };
         if let Some(highest) = tree.get_highest_persisted_seqno() {
