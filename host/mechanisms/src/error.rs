@@ -170,16 +170,9 @@ pub enum Error {
         /// Its version.
         version: String,
     },
-    /// Limits that no plugin could work with.
-    #[error("{limit} is {found}; allowed is {allowed}")]
-    Limits {
-        /// The limit concerned.
-        limit: &'static str,
-        /// Value given.
-        found: String,
-        /// Values allowed.
-        allowed: &'static str,
-    },
+    /// Limits that no plugin could work with, or more than the runtime can grant.
+    #[error("the limits are refused: {0}")]
+    Limits(String),
     /// The runtime failed for a reason that is not the component's.
     #[error("the plugin runtime failed: {0}")]
     Runtime(String),
@@ -213,7 +206,7 @@ impl Error {
             | Self::ComponentRefused(_)
             | Self::DescribeFailed(_)
             | Self::ConfigSyntax(_)
-            | Self::Limits { .. } => ErrorKind::InvalidArgument,
+            | Self::Limits(_) => ErrorKind::InvalidArgument,
             Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } => ErrorKind::NotFound,
             Self::VolumeExists(_)
             | Self::VolumeInTransition { .. }

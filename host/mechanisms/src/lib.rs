@@ -1,12 +1,30 @@
 //! The mechanisms of Mortise: host code that observes, asks a plugin to decide, checks the answer, and acts.
 //!
+//! | module | what it owns |
+//! |---|---|
+//! | `system` | [`System`]: what the server talks to |
+//! | `catalog` | volumes, plugins, bindings and history as keys of the system volume |
+//! | `volumes` | which volumes exist and are served |
+//! | `plugins` | the plugin lifecycle: add, rehearse, swap, quarantine, remove |
+//! | `compaction` | a loop per volume that keeps its tree in shape |
+//! | `telemetry` | metrics |
+//!
+//! Every mechanism has the same three files: `observe` (what is known), `decide` (what to do about it, as pure
+//! functions; only here, and in the rehearsal, a plugin is asked) and `act`.
+//!
 //! This crate knows the kernel and the plugin runtime; it must not know gRPC or command lines.
 
+mod catalog;
+mod compaction;
 mod error;
+mod plugins;
 mod system;
+mod telemetry;
+mod volumes;
 
 pub use error::{Error, Result};
 pub use system::{
     Activation, BindingInfo, FaultInfo, HistoryInfo, NATIVE_STRATEGY, PluginDetail, PluginInfo, QuarantineInfo,
-    ShippedPlugin, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport, describe_metrics,
+    ShippedPlugin, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,
 };
+pub use telemetry::describe_metrics;

@@ -1,8 +1,17 @@
-//! The running set of mechanisms over one node.
-#![allow(clippy::unimplemented, clippy::unused_async, missing_docs, unused_variables)]
+//! The running set of mechanisms over one node: what the server talks to.
+//!
+//! [`System`] owns the catalog, the volumes with their loops, and the plugin lifecycle. Reads of its state take
+//! no lock. Changes run in tasks of their own: a caller who goes away leaves nothing half-done.
 
 mod config;
 mod info;
+mod start;
+
+
+use std::sync::Arc;
+
+use mortise_kernel::node::Volume;
+use mortise_plugin_runtime::Limits;
 
 pub use config::{ShippedPlugin, SystemConfig};
 pub use info::{
@@ -10,52 +19,112 @@ pub use info::{
     VolumeInfo, VolumeReport,
 };
 
-use std::sync::Arc;
-
-use mortise_kernel::node::{Node, Volume};
-use mortise_plugin_runtime::{Limits, Runtime};
-
-use crate::Result;
+use crate::catalog::{Catalog, Origin};
+use crate::plugins::Lifecycle;
+use crate::volumes::{DEFAULT, Volumes};
+use crate::{Error, Result};
 
 /// Name of the strategy that is part of the program. It needs no plugin and always works.
 pub const NATIVE_STRATEGY: &str = "native";
 
 /// The running set of mechanisms over one node.
-#[derive(Debug)]
-pub struct System;
+pub struct System {
+    catalog: Arc<Catalog>,
+    lifecycle: Arc<Lifecycle>,
+    volumes: Arc<Volumes>,
+}
+
+impl std::fmt::Debug for System {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("System").finish_non_exhaustive()
+    }
+}
 
 impl System {
-    pub async fn start(node: Arc<Node>, runtime: Arc<Runtime>, config: SystemConfig) -> Result<Arc<Self>> {
-        unimplemented!()
-    }
+    /// The volume called `name`, or `default`. Cheap: this is on the path of every request.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVolume`]; [`Error::VolumeFailed`] when it could not be opened.
     pub fn resolve(&self, name: Option<&str>) -> Result<Arc<Volume>> {
-        unimplemented!()
+        self.volumes.opened(name.unwrap_or(DEFAULT)).map(|open| Arc::clone(&open.volume))
     }
+
+    /// Whether a volume of this name is served.
+    #[must_use]
     pub fn has_volume(&self, name: &str) -> bool {
-        unimplemented!()
+        self.volumes.has(name)
     }
+
+    /// Creates a volume; it is served when this returns.
+    ///
+    /// # Errors
+    /// [`Error::VolumeName`], [`Error::VolumeExists`], [`Error::VolumeInTransition`], and those of the kernel.
     pub async fn create_volume(&self, name: &str) -> Result<VolumeInfo> {
-        unimplemented!()
+        let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
+        detached(async move { volumes.create(&name).await }).await
     }
+
+    /// All volumes of the catalog, by name.
+    #[must_use]
     pub fn list_volumes(&self) -> Vec<VolumeInfo> {
-        unimplemented!()
+        self.volumes.list()
     }
+
+    /// Deletes a volume with everything in it. Repeating it finishes a deletion that failed half-way.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVolume`], [`Error::VolumeProtected`], [`Error::VolumeInTransition`], and those of the
+    /// kernel.
     pub async fn delete_volume(&self, name: &str) -> Result<()> {
-        unimplemented!()
+        let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
+        detached(async move { volumes.delete(&name).await }).await
     }
+
+    /// Everything about one open volume.
+    ///
+    /// # Errors
+    /// As [`System::resolve`].
     pub fn volume_report(&self, name: &str) -> Result<VolumeReport> {
-        unimplemented!()
+        self.volumes.report(name)
     }
+
+    /// Verifies, compiles and stores a component under `name`, or under the name that it gives itself. The
+    /// same component may be added again.
+    ///
+    /// # Errors
+    /// [`Error::ComponentTooLarge`], [`Error::ComponentRefused`], [`Error::DescribeFailed`],
+    /// [`Error::PluginName`], [`Error::PluginVersion`], [`Error::PluginConflict`], and those of the catalog.
     pub async fn plugin_add(&self, bytes: Vec<u8>, name: Option<String>) -> Result<PluginInfo> {
-        unimplemented!()
+        let lifecycle = Arc::clone(&self.lifecycle);
+        detached(async move {
+            let chosen = lifecycle.add(bytes, name, Origin::Added).await?;
+            lifecycle.info_of(&chosen)
+        })
+        .await
     }
+
+    /// All versions of all plugins, by name, newest first.
+    #[must_use]
     pub fn plugin_list(&self) -> Vec<PluginInfo> {
-        unimplemented!()
+        self.lifecycle.list()
     }
+
+    /// Everything about one plugin.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlugin`].
     pub fn plugin_show(&self, name: &str) -> Result<PluginDetail> {
-        unimplemented!()
+        self.lifecycle.show(name)
     }
-    /// `name` may be [`NATIVE_STRATEGY`].
+
+    /// Binds a volume to a version of a plugin (the newest when none is given), or to [`NATIVE_STRATEGY`].
+    /// Verifies, compiles and rehearses first; returns when the new version serves. A call that is under way
+    /// finishes on the old version. Naming a version in quarantine explicitly gives it another chance.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlugin`], [`Error::NoSuchVolume`], [`Error::ConfigSyntax`], [`Error::Blob`],
+    /// [`Error::Rehearsal`], and those of the catalog. On every error the volume keeps its strategy, except
+    /// when the catalog's answer was lost: then the next start decides.
     pub async fn plugin_use(
         &self,
         name: &str,
@@ -63,24 +132,52 @@ impl System {
         volume: &str,
         config_json: Option<String>,
     ) -> Result<Activation> {
-        unimplemented!()
+        let lifecycle = Arc::clone(&self.lifecycle);
+        let (name, version, volume) = (name.to_owned(), version.map(str::to_owned), volume.to_owned());
+        detached(async move { lifecycle.bind(&name, version.as_deref(), &volume, config_json).await }).await
     }
+
+    /// Takes a volume back to its earlier binding; returns when that serves.
+    ///
+    /// # Errors
+    /// [`Error::NothingToRollBack`], [`Error::NoSuchVolume`], [`Error::Blob`], and those of the catalog.
     pub async fn plugin_rollback(&self, volume: &str) -> Result<Activation> {
-        unimplemented!()
+        let (lifecycle, volume) = (Arc::clone(&self.lifecycle), volume.to_owned());
+        detached(async move { lifecycle.roll_back(&volume).await }).await
     }
-    /// Removes one version, or all of them.
+
+    /// Removes one version of a plugin, or all.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlugin`], [`Error::PluginInUse`], [`Error::PluginShipped`], and those of the catalog.
     pub async fn plugin_remove(&self, name: &str, version: Option<&str>) -> Result<()> {
-        unimplemented!()
+        let lifecycle = Arc::clone(&self.lifecycle);
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        detached(async move { lifecycle.remove(&name, version.as_deref()).await }).await
     }
+
+    /// Sets the limits of every version of a plugin; they hold from its next call on.
+    ///
+    /// # Errors
+    /// [`Error::Limits`], [`Error::NoSuchPlugin`], and those of the catalog.
     pub async fn plugin_limits(&self, name: &str, limits: Limits) -> Result<Vec<PluginInfo>> {
-        unimplemented!()
+        let (lifecycle, name) = (Arc::clone(&self.lifecycle), name.to_owned());
+        let owned = name.clone();
+        detached(async move { lifecycle.limit(&owned, limits).await }).await?;
+        Ok(self.lifecycle.versions(&self.catalog.model(), &name))
     }
+
+    /// Ends the compaction loops. The volumes stay open: the node closes them.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        self.volumes.stop_loops().await;
     }
 }
 
-/// Describes this crate's metrics to the recorder that is installed.
-pub fn describe_metrics() {
-    unimplemented!()
+/// Runs `work` to its end even when the caller goes away.
+async fn detached<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => Err(Error::Internal(format!("a task panicked: {error}"))),
+        Err(_) => Err(Error::ShuttingDown),
+    }
 }

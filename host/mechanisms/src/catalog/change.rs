@@ -1,0 +1,126 @@
+//! A change of the catalog: what must still hold, and what is then written, in one transaction.
+//!
+//! Every row that a change writes is guarded by the revision at which the model last saw it. Whoever decides
+//! by a row without writing it guards it with [`Change::require`]. So two administrators who decide at
+//! once cannot both win: one transaction finds its guards broken, and its decision is made anew.
+
+use bytes::Bytes;
+use mortise_kernel::kv::{
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, TxnRequest,
+};
+use serde::Serialize;
+
+use super::keys::{BINDINGS, Key, prefix_end};
+use super::model::Model;
+use super::rows::{HistoryRow, ROW_VERSION};
+use crate::{Error, Result};
+
+/// Old audit rows that one change removes at most; a transaction has room for 128 operations.
+const PRUNED_AT_ONCE: usize = 16;
+
+/// Guards and writes.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    guards: Vec<(Key, i64)>,
+    /// Prefixes below which no row may be newer than the revision.
+    unchanged: Vec<(&'static str, i64)>,
+    /// New value, or `None` to delete.
+    writes: Vec<(Key, Option<Bytes>)>,
+    audit: Vec<HistoryRow>,
+}
+
+impl Change {
+    /// Makes the change conditional on the row being as `model` shows it.
+    pub(crate) fn require(&mut self, model: &Model, key: Key) -> &mut Self {
+        if !self.guards.iter().any(|(guarded, _)| *guarded == key) {
+            self.guards.push((key.clone(), model.mod_revision(&key)));
+        }
+        self
+    }
+
+    /// Makes the change conditional on no binding having been made or changed since `model`, however many
+    /// there are.
+    pub(crate) fn require_bindings(&mut self, model: &Model) -> &mut Self {
+        self.unchanged.push((BINDINGS, model.revision));
+        self
+    }
+
+    /// Writes a row that is as `model` shows it.
+    pub(crate) fn put(&mut self, model: &Model, key: Key, row: &impl Serialize) -> Result<&mut Self> {
+        let value = serde_json::to_vec(row).map_err(|error| Error::Internal(format!("row {key}: {error}")))?;
+        self.require(model, key.clone());
+        self.writes.push((key, Some(value.into())));
+        Ok(self)
+    }
+
+    /// Deletes a row that is as `model` shows it; nothing happens when there is none.
+    pub(crate) fn delete(&mut self, model: &Model, key: Key) -> &mut Self {
+        if model.mod_revision(&key) > 0 {
+            self.require(model, key.clone());
+            self.writes.push((key, None));
+        }
+        self
+    }
+
+    /// Adds an audit row.
+    pub(crate) fn audit(&mut self, row: HistoryRow) -> &mut Self {
+        self.audit.push(row);
+        self
+    }
+
+    /// Whether nothing would be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.audit.is_empty()
+    }
+
+    /// Gives the audit rows their place and time, and drops the oldest ones beyond `keep`.
+    pub(crate) fn write_history(&mut self, model: &Model, unix_ms: u64, keep: usize) -> Result<()> {
+        let rows = std::mem::take(&mut self.audit);
+        let first = model.history.last_key_value().map_or(0, |(sequence, _)| sequence + 1);
+        let excess = (model.history.len() + rows.len()).saturating_sub(keep).min(PRUNED_AT_ONCE);
+        for (sequence, row) in (first..).zip(rows) {
+            let row = HistoryRow { version: ROW_VERSION, unix_ms, ..row };
+            self.put(model, Key::History(sequence), &row)?;
+        }
+        for sequence in model.history.keys().take(excess) {
+            self.delete(model, Key::History(*sequence));
+        }
+        Ok(())
+    }
+
+    /// The transaction that makes the change.
+    pub(crate) fn to_txn(&self) -> TxnRequest {
+        let rows = self.guards.iter().map(|(key, revision)| Compare {
+            key: key.encode(),
+            range_end: Bytes::new(),
+            target: CompareTarget::ModRevision(*revision),
+            result: CompareResult::Equal,
+        });
+        let ranges = self.unchanged.iter().map(|(prefix, revision)| Compare {
+            key: Bytes::from_static(prefix.as_bytes()),
+            range_end: prefix_end(prefix),
+            target: CompareTarget::ModRevision(revision + 1),
+            result: CompareResult::Less,
+        });
+        let success = self.writes.iter().map(|(key, value)| match value {
+            Some(value) => {
+                Op::Put(PutRequest { key: key.encode(), value: value.clone(), ..PutRequest::default() })
+            }
+            None => {
+                Op::DeleteRange(DeleteRangeRequest { key: key.encode(), ..DeleteRangeRequest::default() })
+            }
+        });
+        TxnRequest { compare: rows.chain(ranges).collect(), success: success.collect(), failure: Vec::new() }
+    }
+
+    /// Takes the writes over into `model`, which was as the guards say, at the revision that they got.
+    pub(crate) fn apply(&self, model: &mut Model, revision: i64) {
+        for (key, value) in &self.writes {
+            match value {
+                Some(value) => model.set(key.clone(), value, revision),
+                None => model.unset(key),
+            }
+        }
+        model.revision = revision;
+    }
+}

@@ -1,0 +1,105 @@
+//! A system volume in memory, for tests of the catalog and of what is built on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use mortise_kernel::kv::{
+    CompareResult, CompareTarget, KeyValue, Op, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+};
+use mortise_kernel::seams::{Clock, SharedClock};
+use parking_lot::Mutex;
+
+use super::{Catalog, Rows};
+use crate::{Error, Result};
+
+#[derive(Debug, Default)]
+struct State {
+    revision: i64,
+    rows: BTreeMap<Bytes, (Bytes, i64)>,
+    /// Writes fail as long as this is set.
+    full: bool,
+}
+
+/// Rows that can be shared by several catalogs, as two administrators share a system volume.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemoryRows(Arc<Mutex<State>>);
+
+impl MemoryRows {
+    /// Writes a row behind the catalog's back.
+    pub(crate) fn put(&self, key: &str, value: &str) {
+        let mut state = self.0.lock();
+        state.revision += 1;
+        let revision = state.revision;
+        state.rows.insert(Bytes::from(key.to_owned()), (Bytes::from(value.to_owned()), revision));
+    }
+
+    pub(crate) fn set_full(&self, full: bool) {
+        self.0.lock().full = full;
+    }
+
+    pub(crate) async fn catalog(&self) -> Catalog {
+        Catalog::load(Box::new(self.clone()), fixed_clock(), 10).await.unwrap()
+    }
+}
+
+/// A clock that stands still.
+pub(crate) fn fixed_clock() -> SharedClock {
+    struct Fixed;
+    impl Clock for Fixed {
+        fn unix_millis(&self) -> u64 {
+            1_700_000_000_000
+        }
+    }
+    Arc::new(Fixed)
+}
+
+impl Rows for MemoryRows {
+    fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse>> {
+        let state = self.0.lock();
+        let kvs = state.rows.range(request.key..request.range_end).map(|(key, (value, revision))| KeyValue {
+            key: key.clone(),
+            value: value.clone(),
+            mod_revision: *revision,
+            ..KeyValue::default()
+        });
+        let kvs: Vec<_> = kvs.collect();
+        let count = i64::try_from(kvs.len()).unwrap();
+        let answer = RangeResponse { revision: state.revision, kvs, more: false, count };
+        Box::pin(async move { Ok(answer) })
+    }
+
+    fn txn(&self, request: TxnRequest) -> BoxFuture<'_, Result<TxnResponse>> {
+        // The yield lets other tasks in between a decision and its transaction.
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let mut state = self.0.lock();
+            if state.full {
+                return Err(Error::Kernel(mortise_kernel::Error::NoSpace("test".into())));
+            }
+            let succeeded = request.compare.iter().all(|guard| {
+                let CompareTarget::ModRevision(given) = guard.target else {
+                    unreachable!("the catalog compares nothing but revisions")
+                };
+                if guard.result == CompareResult::Less {
+                    let range = guard.key.clone()..guard.range_end.clone();
+                    return state.rows.range(range).all(|(_, (_, revision))| *revision < given);
+                }
+                state.rows.get(&guard.key).map_or(0, |(_, revision)| *revision) == given
+            });
+            if succeeded {
+                state.revision += 1;
+                let revision = state.revision;
+                for op in request.success {
+                    match op {
+                        Op::Put(put) => drop(state.rows.insert(put.key, (put.value, revision))),
+                        Op::DeleteRange(delete) => drop(state.rows.remove(&delete.key)),
+                        other => unreachable!("the catalog does not use {other:?}"),
+                    }
+                }
+            }
+            Ok(TxnResponse { revision: state.revision, succeeded, responses: Vec::new() })
+        })
+    }
+}

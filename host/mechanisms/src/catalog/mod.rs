@@ -1,0 +1,29 @@
+//! The catalog: volumes, plugins, bindings, quarantines and history, as ordinary keys of the system volume.
+//!
+//! The rows are the truth; [`Model`] is a copy of them for readers. Everything is changed through
+//! [`Catalog::commit`], conditionally on what was read. Components are too large for rows and lie beside
+//! them as files named by their digest ([`Blobs`]).
+
+mod blobs;
+mod change;
+mod keys;
+mod model;
+mod rows;
+mod store;
+
+#[cfg(test)]
+pub(crate) mod memory_rows;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use blobs::Blobs;
+pub(crate) use change::Change;
+pub(crate) use keys::{Key, label_problem};
+pub(crate) use model::Model;
+pub(crate) use rows::{
+    BindingRow, HistoryRow, NextVolumeId, Origin, NATURAL_FORMAT, PluginRow, QuarantineRow, ROW_VERSION, Target,
+    VolumeRow, VolumeState,
+};
+#[cfg(test)]
+pub(crate) use store::Rows;
+pub(crate) use store::{Catalog, SystemVolume};

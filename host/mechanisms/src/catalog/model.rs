@@ -1,0 +1,103 @@
+//! The catalog in memory: what the rows said at one revision of the system volume.
+//!
+//! Loading and following changes go through the same two functions, [`Model::set`] and [`Model::unset`], so
+//! a model that followed a hundred changes equals one that is loaded anew.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use super::keys::Key;
+use super::rows::{BindingRow, HistoryRow, NextVolumeId, PluginRow, QuarantineRow, VolumeRow};
+
+/// The rows at one revision.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    /// Revision of the system volume that the model shows.
+    pub revision: i64,
+    pub next_volume_id: Option<u64>,
+    pub volumes: BTreeMap<String, VolumeRow>,
+    /// By name, then by version as text.
+    pub plugins: BTreeMap<(String, String), PluginRow>,
+    /// By volume, then by world.
+    pub bindings: BTreeMap<(String, String), BindingRow>,
+    /// By volume, world and digest.
+    pub quarantines: BTreeMap<(String, String, String), QuarantineRow>,
+    pub history: BTreeMap<u64, HistoryRow>,
+    /// Rows that exist and cannot be read, with the reason.
+    pub unreadable: BTreeMap<Key, String>,
+    /// Revision of the last change of each row, readable or not: what a change is conditional on.
+    revisions: BTreeMap<Key, i64>,
+}
+
+impl Model {
+    /// Revision at which the row was last changed; 0 when there is no such row.
+    pub(crate) fn mod_revision(&self, key: &Key) -> i64 {
+        self.revisions.get(key).copied().unwrap_or(0)
+    }
+
+    /// Whether the catalog holds nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.revisions.is_empty()
+    }
+
+    /// Whether `digest` is in quarantine for a binding.
+    pub(crate) fn is_quarantined(&self, volume: &str, world: &str, digest: &str) -> bool {
+        self.quarantines.contains_key(&(volume.into(), world.into(), digest.into()))
+    }
+
+    /// The versions of a plugin.
+    pub(crate) fn versions<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a PluginRow)> {
+        self.plugins
+            .range((name.to_owned(), String::new())..)
+            .take_while(move |((found, _), _)| found == name)
+            .map(|((_, version), row)| (version.as_str(), row))
+    }
+
+    /// Takes over the value that a row has since `mod_revision`.
+    pub(crate) fn set(&mut self, key: Key, value: &[u8], mod_revision: i64) {
+        self.forget(&key);
+        self.revisions.insert(key.clone(), mod_revision);
+        if let Err(detail) = self.read(&key, value) {
+            self.unreadable.insert(key, detail);
+        }
+    }
+
+    /// Takes over that a row is gone.
+    pub(crate) fn unset(&mut self, key: &Key) {
+        self.forget(key);
+        self.revisions.remove(key);
+    }
+
+    fn read(&mut self, key: &Key, value: &[u8]) -> Result<(), String> {
+        match key.clone() {
+            Key::NextVolumeId => self.next_volume_id = Some(parse::<NextVolumeId>(value)?.next),
+            Key::Volume(name) => drop(self.volumes.insert(name, parse(value)?)),
+            Key::Plugin { name, version } => drop(self.plugins.insert((name, version), parse(value)?)),
+            Key::Binding { volume, world } => drop(self.bindings.insert((volume, world), parse(value)?)),
+            Key::Quarantine { volume, world, digest } => {
+                self.quarantines.insert((volume, world, digest), parse(value)?);
+            }
+            Key::History(sequence) => drop(self.history.insert(sequence, parse(value)?)),
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.unreadable.remove(key);
+        match key.clone() {
+            Key::NextVolumeId => self.next_volume_id = None,
+            Key::Volume(name) => drop(self.volumes.remove(&name)),
+            Key::Plugin { name, version } => drop(self.plugins.remove(&(name, version))),
+            Key::Binding { volume, world } => drop(self.bindings.remove(&(volume, world))),
+            Key::Quarantine { volume, world, digest } => {
+                self.quarantines.remove(&(volume, world, digest));
+            }
+            Key::History(sequence) => drop(self.history.remove(&sequence)),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(value).map_err(|error| error.to_string())
+}

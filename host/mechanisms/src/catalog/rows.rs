@@ -1,0 +1,173 @@
+//! The catalog's rows: JSON objects that people and controllers may read.
+//!
+//! Every row carries `version`, the version of its own layout. Reading ignores fields it doesn't know and
+//! fills those that are missing, so that neighbouring versions of the program read each other's rows.
+
+use mortise_plugin_runtime::Limits;
+use serde::{Deserialize, Serialize};
+
+/// Layout version that this program writes.
+pub(crate) const ROW_VERSION: u32 = 1;
+
+/// The name of the only format that volumes are written in so far.
+pub(crate) const NATURAL_FORMAT: &str = "natural";
+
+fn first_version() -> u32 {
+    1
+}
+
+/// Hands out volume ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NextVolumeId {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    /// The next volume gets this id.
+    pub next: u64,
+}
+
+/// How far a volume has come. Clients are served in `ready` only, so a volume in `creating` holds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum VolumeState {
+    Creating,
+    Ready,
+    Deleting,
+}
+
+impl VolumeState {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Ready => "ready",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+/// A volume by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VolumeRow {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    pub id: u64,
+    pub created_unix_ms: u64,
+    pub format: String,
+    pub state: VolumeState,
+}
+
+/// Where a plugin comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    /// Part of the program.
+    Shipped,
+    /// Added by an administrator.
+    Added,
+}
+
+/// One version of a plugin. The component itself is a file named by the digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PluginRow {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    pub digest: String,
+    pub world: String,
+    pub wit_version: String,
+    /// Bytes.
+    pub size: u64,
+    pub added_unix_ms: u64,
+    pub state: Origin,
+    #[serde(default)]
+    pub summary: String,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What a volume may be bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Target {
+    /// Whatever the node is configured with.
+    Default,
+    /// The strategy that is part of the program.
+    Native,
+    /// One version of a plugin.
+    Plugin { plugin: String, version: String, digest: String, config: String },
+}
+
+/// Which strategy serves a volume for a world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BindingRow {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    pub volume_id: u64,
+    pub current: Target,
+    pub since_unix_ms: u64,
+    /// Earlier targets, the newest first.
+    #[serde(default)]
+    pub previous: Vec<Target>,
+}
+
+/// Why a component must not serve a binding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuarantineRow {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    pub plugin: String,
+    pub plugin_version: String,
+    pub since_unix_ms: u64,
+    pub reason: String,
+}
+
+/// Who did what to what, why, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HistoryRow {
+    pub version: u32,
+    pub unix_ms: u64,
+    pub actor: String,
+    pub action: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    pub reason: String,
+    pub outcome: String,
+}
+
+impl HistoryRow {
+    /// What an administrator did. Time and layout version are filled in when it is written.
+    pub(crate) fn admin(action: &str, reason: impl Into<String>) -> Self {
+        Self { actor: "admin".into(), action: action.into(), reason: reason.into(), ..Self::default() }.ok()
+    }
+
+    /// What the node did by itself.
+    pub(crate) fn node(action: &str, reason: impl Into<String>) -> Self {
+        Self { actor: "node".into(), action: action.into(), reason: reason.into(), ..Self::default() }.ok()
+    }
+
+    fn ok(self) -> Self {
+        self.outcome("done")
+    }
+
+    pub(crate) fn outcome(mut self, outcome: impl Into<String>) -> Self {
+        self.outcome = outcome.into();
+        self
+    }
+
+    pub(crate) fn volume(mut self, name: &str) -> Self {
+        self.volume = Some(name.into());
+        self
+    }
+
+    pub(crate) fn plugin(mut self, name: &str, version: &str, digest: &str) -> Self {
+        self.plugin = Some(name.into());
+        self.plugin_version = Some(version.into());
+        self.digest = Some(digest.into());
+        self
+    }
+}

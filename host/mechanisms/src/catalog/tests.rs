@@ -1,0 +1,73 @@
+//! Changes race, strangers write, rows are damaged.
+
+use std::sync::Arc;
+
+use super::memory_rows::MemoryRows;
+use super::{Change, HistoryRow, Key, NextVolumeId, ROW_VERSION};
+use crate::{Error, Result};
+
+/// Counts `next-volume-id` up and returns the id that was free.
+fn next_id(model: &super::Model) -> Result<(Change, u64)> {
+    let id = model.next_volume_id.unwrap_or(3);
+    let mut change = Change::default();
+    change.put(model, Key::NextVolumeId, &NextVolumeId { version: ROW_VERSION, next: id + 1 })?;
+    Ok((change, id))
+}
+
+#[tokio::test]
+async fn ids_are_unique_though_two_catalogs_hand_them_out_at_once() {
+    let rows = MemoryRows::default();
+    let catalogs = [Arc::new(rows.catalog().await), Arc::new(rows.catalog().await)];
+    let tasks = (0..50).map(|i| {
+        let catalog = Arc::clone(&catalogs[i % 2]);
+        tokio::spawn(async move { catalog.commit(next_id).await.unwrap() })
+    });
+    let mut ids: Vec<u64> = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (3..53).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_change_that_followed_equals_one_that_was_loaded() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    for i in 0..25 {
+        catalog
+            .commit(|model| {
+                let (mut change, _) = next_id(model)?;
+                change.audit(HistoryRow::node("test", format!("number {i}")));
+                Ok((change, ()))
+            })
+            .await
+            .unwrap();
+    }
+    let (followed, loaded) = (catalog.model(), rows.catalog().await.model());
+    assert_eq!(format!("{followed:?}"), format!("{loaded:?}"));
+    assert_eq!(followed.history.len(), 10, "history is bounded");
+    assert_eq!(followed.history.last_key_value().unwrap().1.reason, "number 24");
+}
+
+#[tokio::test]
+async fn a_strangers_write_is_seen_before_the_decision_counts() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    assert_eq!(catalog.commit(next_id).await.unwrap(), 3);
+    rows.put("mortise/catalog/next-volume-id", r#"{"version":9,"next":70,"unknown":true}"#);
+    assert_eq!(catalog.commit(next_id).await.unwrap(), 70);
+    rows.put("mortise/volumes/strange", "not json");
+    assert_eq!(catalog.commit(next_id).await.unwrap(), 71);
+    let model = catalog.model();
+    assert_eq!(model.unreadable.len(), 1, "the unreadable row is known: {:?}", model.unreadable);
+    assert!(model.mod_revision(&Key::Volume("strange".into())) > 0);
+}
+
+#[tokio::test]
+async fn a_failed_write_is_told_and_the_next_one_passes() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    rows.set_full(true);
+    let error = catalog.commit(next_id).await.unwrap_err();
+    assert!(matches!(error, Error::Kernel(mortise_kernel::Error::NoSpace(_))), "{error}");
+    rows.set_full(false);
+    assert_eq!(catalog.commit(next_id).await.unwrap(), 3);
+}

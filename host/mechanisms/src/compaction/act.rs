@@ -1,0 +1,62 @@
+//! Carrying out a plan: one step at a time per volume, a few at once per node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mortise_kernel::store::{Step, StepOutcome};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::observe::Tree;
+use super::pace::By;
+use crate::telemetry::{StepMetrics, step_name};
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acted {
+    /// The tree changed; the step took so long.
+    Progressed(Duration),
+    /// Nothing changed, the tree had changed meanwhile, or storage failed.
+    Futile,
+}
+
+/// Runs a step when one of the node's `permits` is free.
+pub(crate) async fn run(
+    tree: &dyn Tree,
+    volume: &str,
+    step: &Step,
+    by: By,
+    permits: &Arc<Semaphore>,
+    metrics: &StepMetrics,
+) -> Acted {
+    let Ok(_permit) = permits.acquire().await else { return Acted::Futile };
+    let started = Instant::now();
+    let result = tree.compact_step(step.clone()).await;
+    let took = started.elapsed();
+    let (kind, by) = (step_name(step), by.as_str());
+    match result {
+        Ok(StepOutcome { tables_in: 0, tables_out: 0, .. }) => {
+            tracing::debug!(volume, step = kind, by, "the compaction step had nothing to do");
+            metrics.step(kind, by, "nothing", took);
+            Acted::Futile
+        }
+        Ok(outcome) => {
+            let StepOutcome { bytes_in, bytes_out, tables_in, tables_out } = outcome;
+            tracing::debug!(volume, step = kind, by, ?took, bytes_in, bytes_out, tables_in, tables_out, "compacted");
+            metrics.step(kind, by, "done", took);
+            metrics.bytes(bytes_in, bytes_out);
+            Acted::Progressed(took)
+        }
+        // The step was legal for the tree that the strategy saw, so this is nobody's fault.
+        Err(mortise_kernel::Error::IllegalStep(rule)) => {
+            tracing::debug!(volume, step = kind, by, %rule, "the tree changed before the step could begin");
+            metrics.step(kind, by, "stale", took);
+            Acted::Futile
+        }
+        Err(error) => {
+            tracing::warn!(volume, step = kind, by, %error, "a compaction step failed; it will be tried again");
+            metrics.step(kind, by, "failed", took);
+            Acted::Futile
+        }
+    }
+}

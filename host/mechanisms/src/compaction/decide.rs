@@ -1,0 +1,103 @@
+//! What to do with a tree: the strategy is asked, its answer is judged, and a plan is made.
+//!
+//! Everything here but [`ask`] is a function of its arguments. [`judge`] turns an answer into a [`Verdict`]
+//! by the kernel's rules for the tree that the strategy saw; [`plan`] weighs the verdict against the guard
+//! rail and the [`Pace`].
+
+use std::time::Duration;
+
+use mortise_kernel::store::{Step, TreeShape, check_step};
+use mortise_plugin_runtime::compaction::Answer;
+use mortise_plugin_runtime::{Call, Fault, FaultKind};
+use tokio::time::Instant;
+
+use super::observe::Observation;
+use super::pace::{By, Pace};
+use super::strategy::{Active, NATIVE_STEP};
+
+/// A strategy that says nothing for this long is taken as busy. The plugin runtime's own deadlines are much
+/// shorter; this one makes sure that the loop never depends on them.
+const ASK_LIMIT: Duration = Duration::from_secs(90);
+
+/// The shortest time that a strategy can ask to be asked again after.
+const MIN_ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What an answer amounts to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Nothing to do until the tree changes, or until so much time has passed.
+    Wait(Option<Duration>),
+    /// A legal step.
+    Step(Step),
+    /// The strategy did not answer, or its answer breaks a rule.
+    Fault { kind: &'static str, detail: String },
+    /// The strategy could not be asked, for no fault of its own.
+    NotAsked(String),
+}
+
+/// Asks the strategy about what was observed.
+pub(crate) async fn ask(active: &Active, call: Call, observed: &Observation) -> Result<Answer, Fault> {
+    let answer = active.strategy.decide(call, observed.view());
+    tokio::time::timeout(ASK_LIMIT, answer).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {ASK_LIMIT:?}");
+        Err(Fault { kind: FaultKind::Busy, detail })
+    })
+}
+
+/// Judges an answer about a tree of this `shape`.
+pub(crate) fn judge(shape: &TreeShape, answer: Result<Answer, Fault>) -> Verdict {
+    let step = match answer {
+        Err(Fault { kind: FaultKind::Busy, detail }) => return Verdict::NotAsked(detail),
+        Err(fault) => return Verdict::Fault { kind: fault.kind.as_str(), detail: fault.detail },
+        Ok(Answer::Wait { ask_again_ms }) => {
+            return Verdict::Wait(ask_again_ms.map(|ms| Duration::from_millis(ms).max(MIN_ASK_AGAIN)));
+        }
+        Ok(Answer::Partial { l0_threshold, level_ratio, table_bytes }) => {
+            Step::Partial { l0_threshold, level_ratio, table_bytes }
+        }
+        Ok(Answer::Merge { from, to }) => Step::Merge { from, to },
+        Ok(Answer::Move { from, to }) => Step::Move { from, to },
+        Ok(Answer::Major { table_bytes }) => Step::Major { table_bytes },
+    };
+    match check_step(shape, &step) {
+        Ok(()) => Verdict::Step(step),
+        Err(rule) => Verdict::Fault { kind: "illegal", detail: format!("{step:?}: {rule}") },
+    }
+}
+
+/// What the loop does next.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Plan {
+    /// Run a step.
+    Run { step: Step, by: By },
+    /// Do nothing until the tree or the binding changes, at most so long.
+    Rest(Duration),
+}
+
+/// Weighs a verdict.
+///
+/// With more than `guard_l0_runs` runs in level 0, a strategy that does nothing about it, for whatever reason, is
+/// passed over and one native step is taken, unless a native step achieved nothing on this very tree.
+pub(crate) fn plan(
+    verdict: &Verdict,
+    observed: &Observation,
+    guard_l0_runs: usize,
+    pace: &Pace,
+    now: Instant,
+) -> Plan {
+    let rest = match verdict {
+        Verdict::Step(step) => match pace.holds_back(By::Strategy, step, observed.fingerprint, now) {
+            None => return Plan::Run { step: step.clone(), by: By::Strategy },
+            Some(rest) => rest,
+        },
+        Verdict::Wait(after) => after.unwrap_or(pace.tick()).min(pace.tick()),
+        Verdict::Fault { .. } | Verdict::NotAsked(_) => pace.backoff(),
+    };
+    if observed.l0_runs() > guard_l0_runs {
+        return match pace.holds_back(By::Guard, &NATIVE_STEP, observed.fingerprint, now) {
+            None => Plan::Run { step: NATIVE_STEP, by: By::Guard },
+            Some(guard_rest) => Plan::Rest(rest.min(guard_rest)),
+        };
+    }
+    Plan::Rest(rest)
+}

@@ -1,0 +1,17 @@
+//! Compaction: each volume has a loop that observes its tree, has its strategy decide, and acts.
+//!
+//! The loop holds whatever a strategy answers: illegal answers are faults, faults lead to quarantine, idle
+//! strategies are passed over by the guard rail, and the pace keeps everything from spinning. What a
+//! strategy can do at worst is to waste disk writes.
+
+mod act;
+mod decide;
+mod observe;
+mod pace;
+mod strategy;
+mod task;
+
+pub(crate) use decide::{Verdict, judge};
+pub(crate) use observe::{FreeDisk, Observer, shape_of, write_amplification};
+pub(crate) use strategy::{Active, Candidate, Slot, Strategy, native_info};
+pub(crate) use task::{Handle, Supervisor, Task, spawn};

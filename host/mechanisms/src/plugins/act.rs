@@ -1,0 +1,222 @@
+//! The plugin lifecycle: components come in, are bound to volumes, are swapped while they serve, and go.
+//!
+//! [`Lifecycle`] holds what runs: the compiled components and one [`Slot`] per volume. Changes of one volume's
+//! binding are ordered by a lock per volume; the catalog's transactions order them against everybody
+//! else. The catalog is always changed first and the slot after it, so that what serves after a restart
+//! is what served before it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mortise_kernel::seams::SharedClock;
+use mortise_plugin_runtime::World;
+use parking_lot::Mutex;
+
+use super::decide::{self, Chosen, Convict};
+use super::host::{Host, Loaded};
+use crate::catalog::{Blobs, Catalog, Target};
+use crate::compaction::{Candidate, Observer, Slot, Strategy};
+use crate::system::{FaultInfo, StrategyInfo};
+use crate::{Error, NATIVE_STRATEGY, Result};
+
+/// The only world so far that a volume is bound for.
+pub(crate) const WORLD: World = World::CompactionStrategy;
+
+/// A volume whose strategy the lifecycle looks after.
+pub(crate) struct Attached {
+    pub observer: Arc<Observer>,
+    pub slot: Arc<Slot>,
+    /// Held while the binding is changed.
+    pub changing: tokio::sync::Mutex<()>,
+}
+
+/// The plugin lifecycle.
+pub(crate) struct Lifecycle {
+    pub(super) host: Arc<dyn Host>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) clock: SharedClock,
+    pub(super) default_strategy: String,
+    pub(super) max_component_bytes: usize,
+    /// Compiled components by digest.
+    components: Mutex<HashMap<String, Arc<dyn Loaded>>>,
+    pub(super) attached: ArcSwap<BTreeMap<String, Arc<Attached>>>,
+    attaching: Mutex<()>,
+    /// Quarantines that could not be written into the catalog yet, by volume and digest.
+    pub(super) unsaved: Mutex<BTreeMap<(String, String), Convict>>,
+    /// Latest faults, newest last.
+    pub(super) faults: Mutex<VecDeque<FaultInfo>>,
+    /// Digests of the components that come with this program.
+    pub(super) shipped: Mutex<BTreeSet<String>>,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(
+        host: Arc<dyn Host>,
+        catalog: Arc<Catalog>,
+        blobs: Blobs,
+        clock: SharedClock,
+        default_strategy: String,
+        max_component_bytes: usize,
+    ) -> Self {
+        Self {
+            host,
+            catalog,
+            blobs: Arc::new(blobs),
+            clock,
+            default_strategy,
+            max_component_bytes,
+            components: Mutex::default(),
+            attached: ArcSwap::default(),
+            attaching: Mutex::default(),
+            unsaved: Mutex::default(),
+            faults: Mutex::default(),
+            shipped: Mutex::default(),
+        }
+    }
+
+    /// Begins to look after a volume: its binding's strategy is put into service, or the next best.
+    pub(crate) async fn attach(&self, volume: &str, observer: Arc<Observer>) -> Arc<Slot> {
+        let first = self.best(volume).await;
+        let slot = Arc::new(Slot::new(volume, first, self.clock.unix_millis()));
+        let entry = Attached { observer, slot: Arc::clone(&slot), changing: tokio::sync::Mutex::default() };
+        self.change_attached(|all| drop(all.insert(volume.into(), Arc::new(entry))));
+        slot
+    }
+
+    /// Forgets a volume that is closed.
+    pub(crate) fn detach(&self, volume: &str) {
+        if let Some(gone) = self.attached.load().get(volume) {
+            gone.slot.retire();
+        }
+        self.change_attached(|all| drop(all.remove(volume)));
+        self.unsaved.lock().retain(|(name, _), _| name != volume);
+    }
+
+    fn change_attached(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Attached>>)) {
+        let _order = self.attaching.lock();
+        let mut all = BTreeMap::clone(&self.attached.load());
+        change(&mut all);
+        self.attached.store(Arc::new(all));
+    }
+
+    /// The volume, when it is open.
+    pub(super) fn attached(&self, volume: &str) -> Result<Arc<Attached>> {
+        let all = self.attached.load();
+        all.get(volume).cloned().ok_or_else(|| Error::NoSuchVolume(volume.into()))
+    }
+
+    /// The best strategy that can serve a volume now. It never fails: the native one is always there.
+    pub(super) async fn best(&self, volume: &str) -> Candidate {
+        let model = self.catalog.model();
+        let barred = |digest: &str| self.unsaved.lock().contains_key(&(volume.into(), digest.into()));
+        let preference = decide::prefer(&model, volume, WORLD.as_str(), &self.default_strategy, barred);
+        let mut problem = preference.problem;
+        for (chosen, config) in preference.plugins {
+            match self.strategy(&chosen).await {
+                Ok(strategy) => return candidate(&chosen, &config, strategy, problem),
+                Err(error) => {
+                    let (plugin, version) = (&chosen.name, &chosen.version);
+                    tracing::error!(volume, plugin, version, %error, "the plugin cannot serve; the next best does");
+                    problem.get_or_insert(error.to_string());
+                }
+            }
+        }
+        if let Some(problem) = &problem {
+            tracing::warn!(volume, problem, "the native compaction strategy serves");
+        }
+        Candidate::native(problem)
+    }
+
+    /// A plugin version, ready to be asked: from memory, else from its file.
+    pub(super) async fn strategy(&self, chosen: &Chosen) -> Result<Arc<dyn Strategy>> {
+        let digest = chosen.row.digest.clone();
+        let limits = chosen.row.limits;
+        let known = self.components.lock().get(&digest).cloned();
+        let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
+        let name = digest.clone();
+        let (component, strategy) = blocking(move || {
+            let component = match known {
+                Some(component) => component,
+                None => host.load(&blobs.get(&name)?)?,
+            };
+            let strategy = component.strategy(limits)?;
+            Ok((component, strategy))
+        })
+        .await?;
+        self.keep(&digest, component);
+        Ok(strategy)
+    }
+
+    /// Remembers a compiled component.
+    pub(super) fn keep(&self, digest: &str, component: Arc<dyn Loaded>) {
+        self.components.lock().insert(digest.into(), component);
+    }
+
+    /// Forgets a compiled component; those that it serves right now keep it until they are replaced.
+    pub(super) fn forget(&self, digest: &str) {
+        self.components.lock().remove(digest);
+    }
+
+    /// Names of the volumes that a component serves right now.
+    pub(crate) fn serving(&self, digest: &str) -> Vec<String> {
+        let all = self.attached.load();
+        let serves = all.iter().filter(|(_, attached)| attached.slot.load().info.digest == digest);
+        serves.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A target as it is shown.
+    pub(crate) fn describe(&self, target: &Target) -> StrategyInfo {
+        let native = || crate::compaction::native_info();
+        match target {
+            Target::Plugin { plugin, version, digest, config } => StrategyInfo {
+                plugin: plugin.clone(),
+                version: version.clone(),
+                digest: digest.clone(),
+                config: config.clone(),
+            },
+            Target::Native => native(),
+            Target::Default => match decide::resolve(&self.catalog.model(), target, &self.default_strategy) {
+                Ok(Some((chosen, config))) => info(&chosen, &config),
+                Ok(None) => native(),
+                Err(_) => StrategyInfo { plugin: self.default_strategy.clone(), ..native() },
+            },
+        }
+    }
+}
+
+/// A plugin version that is about to serve.
+pub(super) fn candidate(
+    chosen: &Chosen,
+    config: &str,
+    strategy: Arc<dyn Strategy>,
+    problem: Option<String>,
+) -> Candidate {
+    Candidate { info: info(chosen, config), strategy, problem }
+}
+
+fn info(chosen: &Chosen, config: &str) -> StrategyInfo {
+    StrategyInfo {
+        plugin: chosen.name.clone(),
+        version: chosen.version.clone(),
+        digest: chosen.row.digest.clone(),
+        config: config.into(),
+    }
+}
+
+/// Whether `name` is the built-in strategy rather than a plugin.
+pub(super) fn is_native(name: &str) -> bool {
+    name == NATIVE_STRATEGY
+}
+
+/// Runs blocking work on a thread for it.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => Err(Error::Internal(format!("blocking work panicked: {error}"))),
+        Err(_) => Err(Error::ShuttingDown),
+    }
+}

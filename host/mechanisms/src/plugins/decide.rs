@@ -1,0 +1,421 @@
+//! Which plugin may come in, which serves, and what follows a fault: functions of the catalog's model.
+//!
+//! Those that change the catalog return the [`Change`] that [`Catalog::commit`](crate::catalog::Catalog::commit)
+//! makes; each is decided anew when the catalog changed meanwhile.
+
+use mortise_plugin_runtime::{Description, Identity, Limits};
+use semver::Version;
+
+use crate::catalog::{
+    BindingRow, Change, HistoryRow, Key, Model, Origin, PluginRow, QuarantineRow, ROW_VERSION, Target,
+    VolumeState, label_problem,
+};
+use crate::{Error, NATIVE_STRATEGY, Result};
+
+/// Earlier bindings that a volume remembers.
+const REMEMBERED_BINDINGS: usize = 16;
+
+/// A plugin version with what is needed to run it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub name: String,
+    pub version: String,
+    pub row: PluginRow,
+}
+
+impl Chosen {
+    /// This version with a configuration, as a binding names it.
+    pub(crate) fn target(&self, config: &str) -> Target {
+        Target::Plugin {
+            plugin: self.name.clone(),
+            version: self.version.clone(),
+            digest: self.row.digest.clone(),
+            config: config.into(),
+        }
+    }
+}
+
+/// What may serve a volume: in the order of preference, native last and left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Preference {
+    /// Plugins to try, with their configuration.
+    pub plugins: Vec<(Chosen, String)>,
+    /// Why the binding's own target is not the first of them.
+    pub problem: Option<String>,
+}
+
+/// The version of `name` that is asked for, or the newest.
+pub(crate) fn pick(model: &Model, name: &str, version: Option<&str>) -> Result<Chosen> {
+    let found = match version {
+        Some(version) => model.versions(name).find(|(found, _)| *found == version),
+        None => model.versions(name).max_by_key(|(version, _)| Version::parse(version).ok()),
+    };
+    let Some((version, row)) = found else {
+        let versions: Vec<_> = model.versions(name).map(|(version, _)| version).collect();
+        let known = if versions.is_empty() {
+            let mut names: Vec<_> = model.plugins.keys().map(|(name, _)| name.as_str()).collect();
+            names.dedup();
+            format!("there are {}", listed(&names))
+        } else {
+            format!("its versions are {}", listed(&versions))
+        };
+        return Err(Error::NoSuchPlugin { name: name.into(), version: version.map(Into::into), known });
+    };
+    Ok(Chosen { name: name.into(), version: version.into(), row: row.clone() })
+}
+
+pub(crate) fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// The configuration text to bind with; it must be a JSON object, for that is what every plugin is promised.
+pub(crate) fn config_text(config: Option<String>) -> Result<String> {
+    let text = config.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| "{}".into());
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(serde_json::Value::Object(_)) => Ok(text),
+        Ok(other) => Err(Error::ConfigSyntax(format!("it is {other}"))),
+        Err(error) => Err(Error::ConfigSyntax(error.to_string())),
+    }
+}
+
+/// Whether a component may come in under this name, and with which row.
+pub(crate) fn admit(
+    model: &Model,
+    name: Option<&str>,
+    description: &Description,
+    identity: &Identity,
+    origin: Origin,
+    unix_ms: u64,
+) -> Result<(Change, Chosen)> {
+    let name = name.unwrap_or(&identity.name);
+    if let Some(why) = label_problem(name) {
+        return Err(Error::PluginName { name: name.into(), why });
+    }
+    if name == NATIVE_STRATEGY {
+        return Err(Error::PluginName { name: name.into(), why: "it is the name of the built-in strategy" });
+    }
+    if Version::parse(&identity.version).is_err() {
+        return Err(Error::PluginVersion { name: name.into(), found: identity.version.clone() });
+    }
+    let digest = description.digest.to_string();
+    let key = Key::plugin(name, &identity.version);
+    let existing = model.plugins.get(&(name.into(), identity.version.clone()));
+    let mut change = Change::default();
+    let mut row = PluginRow {
+        version: ROW_VERSION,
+        digest,
+        world: description.world.to_string(),
+        wit_version: description.wit_version.clone(),
+        size: description.bytes,
+        added_unix_ms: unix_ms,
+        state: origin,
+        summary: identity.summary.clone(),
+        limits: Limits::default(),
+    };
+    let mut reason = "added";
+    if let Some(existing) = existing {
+        let shipped = origin == Origin::Shipped;
+        if existing.digest != row.digest && !(shipped && existing.state == Origin::Shipped) {
+            return Err(Error::PluginConflict {
+                name: name.into(),
+                version: identity.version.clone(),
+                existing: existing.digest.clone(),
+                found: row.digest,
+            });
+        }
+        row.limits = existing.limits;
+        if existing.digest == row.digest && (!shipped || existing.state == Origin::Shipped) {
+            let chosen = Chosen { name: name.into(), version: identity.version.clone(), row: existing.clone() };
+            return Ok((change, chosen));
+        }
+        reason = "replaced by the build that comes with this program";
+    }
+    change.put(model, key, &row)?;
+    let audit = match origin {
+        Origin::Shipped => HistoryRow::node("plugin-add", format!("shipped with this program; {reason}")),
+        Origin::Added => HistoryRow::admin("plugin-add", reason),
+    };
+    change.audit(audit.plugin(name, &identity.version, &row.digest));
+    Ok((change, Chosen { name: name.into(), version: identity.version.clone(), row }))
+}
+
+/// Which plugins may serve a volume, in order: its binding's target, the earlier ones, nothing in quarantine.
+/// `barred` adds quarantines that the catalog does not show yet.
+pub(crate) fn prefer(
+    model: &Model,
+    volume: &str,
+    world: &str,
+    default_strategy: &str,
+    barred: impl Fn(&str) -> bool,
+) -> Preference {
+    let default = [Target::Default];
+    let binding = model.bindings.get(&(volume.into(), world.into()));
+    let targets: Vec<&Target> = match binding {
+        Some(row) => std::iter::once(&row.current).chain(&row.previous).collect(),
+        None => default.iter().collect(),
+    };
+    let mut preference = Preference::default();
+    for target in targets {
+        match resolve(model, target, default_strategy) {
+            Ok(None) => break,
+            Ok(Some((chosen, config))) => {
+                let digest = &chosen.row.digest;
+                if model.is_quarantined(volume, world, digest) || barred(digest) {
+                    let reason = format!("{} {} is in quarantine", chosen.name, chosen.version);
+                    preference.problem.get_or_insert(reason);
+                } else {
+                    preference.plugins.push((chosen, config));
+                }
+            }
+            Err(error) => drop(preference.problem.get_or_insert(error.to_string())),
+        }
+        // What follows the first usable one only matters when that one cannot be loaded.
+    }
+    if preference.plugins.first().is_some_and(|(chosen, _)| is_current(binding, chosen, default_strategy)) {
+        preference.problem = None;
+    }
+    preference
+}
+
+fn is_current(binding: Option<&BindingRow>, chosen: &Chosen, default_strategy: &str) -> bool {
+    match binding.map(|row| &row.current) {
+        Some(Target::Plugin { plugin, version, .. }) => *plugin == chosen.name && *version == chosen.version,
+        Some(Target::Native) => false,
+        Some(Target::Default) | None => chosen.name == default_strategy,
+    }
+}
+
+/// The plugin that a target stands for; `None` for the native strategy.
+pub(crate) fn resolve(
+    model: &Model,
+    target: &Target,
+    default_strategy: &str,
+) -> Result<Option<(Chosen, String)>> {
+    match target {
+        Target::Native => Ok(None),
+        Target::Default if default_strategy == NATIVE_STRATEGY => Ok(None),
+        Target::Default => {
+            let shipped = model.versions(default_strategy).filter(|(_, row)| row.state == Origin::Shipped);
+            let newest = shipped.max_by_key(|(version, _)| Version::parse(version).ok());
+            let version = newest.map(|(version, _)| version.to_owned());
+            pick(model, default_strategy, version.as_deref()).map(|chosen| Some((chosen, "{}".into())))
+        }
+        Target::Plugin { plugin, version, config, .. } => {
+            pick(model, plugin, Some(version)).map(|chosen| Some((chosen, config.clone())))
+        }
+    }
+}
+
+/// Binds a volume to `target`, which has passed its rehearsal. Clears the quarantine that it may be in.
+pub(crate) fn bind(
+    model: &Model,
+    volume: &str,
+    world: &str,
+    target: &Target,
+    unix_ms: u64,
+) -> Result<(Change, ())> {
+    let volume_id = ready_volume(model, volume)?;
+    let key = Key::binding(volume, world);
+    let mut change = Change::default();
+    change.require(model, Key::Volume(volume.into()));
+    let mut audit = HistoryRow::admin("plugin-use", "rehearsal passed").volume(volume);
+    if let Target::Plugin { plugin, version, digest, .. } = target {
+        let row = pick(model, plugin, Some(version))?.row;
+        if row.digest != *digest {
+            return Err(Error::PluginConflict {
+                name: plugin.clone(),
+                version: version.clone(),
+                existing: row.digest,
+                found: digest.clone(),
+            });
+        }
+        change.require(model, Key::plugin(plugin, version));
+        change.delete(model, Key::quarantine(volume, world, digest));
+        audit = audit.plugin(plugin, version, digest);
+    } else {
+        audit.reason = "the native strategy was asked for".into();
+    }
+    let mut previous = match model.bindings.get(&(volume.into(), world.into())) {
+        Some(row) => std::iter::once(&row.current).chain(&row.previous).cloned().collect(),
+        None => vec![Target::Default],
+    };
+    previous.dedup();
+    previous.truncate(REMEMBERED_BINDINGS);
+    let row = BindingRow {
+        version: ROW_VERSION,
+        volume_id,
+        current: target.clone(),
+        since_unix_ms: unix_ms,
+        previous,
+    };
+    change.put(model, key, &row)?;
+    change.audit(audit);
+    Ok((change, ()))
+}
+
+/// Takes a volume back to its latest earlier binding that can serve.
+pub(crate) fn roll_back(
+    model: &Model,
+    volume: &str,
+    world: &str,
+    default_strategy: &str,
+    unix_ms: u64,
+) -> Result<(Change, Target)> {
+    let volume_id = ready_volume(model, volume)?;
+    let row = model.bindings.get(&(volume.into(), world.into()));
+    let earlier = row.map(|row| row.previous.as_slice()).unwrap_or_default();
+    let usable = |target: &&Target| match resolve(model, target, default_strategy) {
+        Ok(None) => true,
+        Ok(Some((chosen, _))) => !model.is_quarantined(volume, world, &chosen.row.digest),
+        Err(_) => false,
+    };
+    let Some(target) = earlier.iter().find(usable) else {
+        return Err(Error::NothingToRollBack(volume.into()));
+    };
+    let rest = earlier.iter().skip_while(|earlier| *earlier != target).skip(1).cloned().collect();
+    let mut change = Change::default();
+    change.require(model, Key::Volume(volume.into()));
+    let mut audit = HistoryRow::admin("plugin-rollback", "asked for").volume(volume);
+    if let Some((chosen, _)) = resolve(model, target, default_strategy)? {
+        change.require(model, Key::plugin(&chosen.name, &chosen.version));
+        audit = audit.plugin(&chosen.name, &chosen.version, &chosen.row.digest);
+    }
+    let row = BindingRow {
+        version: ROW_VERSION,
+        volume_id,
+        current: target.clone(),
+        since_unix_ms: unix_ms,
+        previous: rest,
+    };
+    change.put(model, Key::binding(volume, world), &row)?;
+    change.audit(audit);
+    Ok((change, target.clone()))
+}
+
+fn ready_volume(model: &Model, volume: &str) -> Result<u64> {
+    match model.volumes.get(volume) {
+        Some(row) if row.state == VolumeState::Ready => Ok(row.id),
+        _ => Err(Error::NoSuchVolume(volume.into())),
+    }
+}
+
+/// A version that faulted too often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Convict {
+    pub plugin: String,
+    pub version: String,
+    pub digest: String,
+    pub reason: String,
+    pub since_unix_ms: u64,
+}
+
+/// Puts a version into quarantine for a volume. When it is what the volume is bound to, the binding goes back to
+/// the latest earlier target that is not in quarantine, else to the native strategy.
+pub(crate) fn quarantine(
+    model: &Model,
+    volume: &str,
+    world: &str,
+    default_strategy: &str,
+    convict: &Convict,
+    serving: &str,
+) -> Result<(Change, ())> {
+    let mut change = Change::default();
+    if model.is_quarantined(volume, world, &convict.digest) || !model.volumes.contains_key(volume) {
+        return Ok((change, ()));
+    }
+    change.require(model, Key::Volume(volume.into()));
+    let row = QuarantineRow {
+        version: ROW_VERSION,
+        plugin: convict.plugin.clone(),
+        plugin_version: convict.version.clone(),
+        since_unix_ms: convict.since_unix_ms,
+        reason: convict.reason.clone(),
+    };
+    change.put(model, Key::quarantine(volume, world, &convict.digest), &row)?;
+    let audit = HistoryRow::node("quarantine", &convict.reason)
+        .volume(volume)
+        .plugin(&convict.plugin, &convict.version, &convict.digest)
+        .outcome(format!("{serving} serves"));
+    change.audit(audit);
+    let Some(binding) = model.bindings.get(&(volume.into(), world.into())) else { return Ok((change, ())) };
+    let convicted = |target: &Target| match resolve(model, target, default_strategy) {
+        Ok(Some((chosen, _))) => {
+            let digest = &chosen.row.digest;
+            *digest == convict.digest || model.is_quarantined(volume, world, digest)
+        }
+        Ok(None) => false,
+        Err(_) => true,
+    };
+    if convicted(&binding.current) {
+        let mut left = binding.previous.iter().skip_while(|target| convicted(target)).cloned();
+        let current = left.next().unwrap_or(Target::Native);
+        let since_unix_ms = convict.since_unix_ms;
+        let row = BindingRow { current, previous: left.collect(), since_unix_ms, ..binding.clone() };
+        change.put(model, Key::binding(volume, world), &row)?;
+    }
+    Ok((change, ()))
+}
+
+/// Removes versions of a plugin that serve nobody. Returns the digests that no other row names.
+pub(crate) fn remove(
+    model: &Model,
+    name: &str,
+    version: Option<&str>,
+    shipped_digests: &[String],
+    serving: &dyn Fn(&str) -> Vec<String>,
+) -> Result<(Change, Vec<String>)> {
+    let victims: Vec<Chosen> = match version {
+        Some(version) => vec![pick(model, name, Some(version))?],
+        None => {
+            pick(model, name, None)?;
+            let all = model.versions(name);
+            all.map(|(v, row)| Chosen { name: name.into(), version: v.into(), row: row.clone() }).collect()
+        }
+    };
+    let mut change = Change::default();
+    // Someone may be binding one of them right now.
+    change.require_bindings(model);
+    let mut digests = Vec::new();
+    for victim in &victims {
+        let Chosen { name, version, row } = victim;
+        if shipped_digests.contains(&row.digest) && row.state == Origin::Shipped {
+            return Err(Error::PluginShipped { name: name.clone(), version: version.clone() });
+        }
+        let names = |target: &Target| {
+            matches!(target, Target::Plugin { plugin, version: v, .. } if plugin == name && v == version)
+        };
+        let bound = model.bindings.iter().filter(|(_, binding)| names(&binding.current));
+        let mut volumes: Vec<String> = bound.map(|((volume, _), _)| volume.clone()).collect();
+        volumes.extend(serving(&row.digest));
+        volumes.sort_unstable();
+        volumes.dedup();
+        if !volumes.is_empty() {
+            let volumes = volumes.join(", ");
+            return Err(Error::PluginInUse { name: name.clone(), version: version.clone(), volumes });
+        }
+        change.delete(model, Key::plugin(name, version));
+        change.audit(HistoryRow::admin("plugin-remove", "asked for").plugin(name, version, &row.digest));
+        let elsewhere = model.plugins.iter().any(|((n, v), other)| {
+            other.digest == row.digest && !victims.iter().any(|gone| gone.name == *n && gone.version == *v)
+        });
+        if !elsewhere && !digests.contains(&row.digest) {
+            digests.push(row.digest.clone());
+        }
+    }
+    Ok((change, digests))
+}
+
+/// Sets the limits of every version of a plugin.
+pub(crate) fn limit(model: &Model, name: &str, limits: Limits) -> Result<(Change, ())> {
+    pick(model, name, None)?;
+    let mut change = Change::default();
+    for (version, row) in model.versions(name) {
+        if row.limits != limits {
+            let row = PluginRow { limits, ..row.clone() };
+            change.put(model, Key::plugin(name, version), &row)?;
+            let new = serde_json::to_string(&limits).unwrap_or_default();
+            change.audit(HistoryRow::admin("plugin-limits", new).plugin(name, version, &row.digest));
+        }
+    }
+    Ok((change, ()))
+}

@@ -1,0 +1,53 @@
+//! What the lifecycle needs of the plugin runtime. Everything here blocks; async code calls it on a
+//! blocking thread.
+
+use std::sync::Arc;
+
+use mortise_plugin_runtime::{Component, Description, Fault, Identity, Limits, Runtime};
+
+use crate::compaction::Strategy;
+use crate::{Error, Result};
+
+/// Inspects and compiles components.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// Reads what a component says about itself; none of its code runs.
+    fn inspect(&self, bytes: &[u8]) -> Result<Description>;
+    /// Verifies and compiles a component, or takes it from the cache.
+    fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>>;
+}
+
+/// A component that can run.
+pub(crate) trait Loaded: Send + Sync + 'static {
+    /// Asks the component who it is.
+    fn identity(&self, limits: &Limits) -> Result<Identity, Fault>;
+    /// The component as a compaction strategy.
+    fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>>;
+}
+
+impl Host for Runtime {
+    fn inspect(&self, bytes: &[u8]) -> Result<Description> {
+        Self::inspect(self, bytes).map_err(runtime_error)
+    }
+
+    fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>> {
+        Ok(Arc::new(Self::load(self, bytes).map_err(runtime_error)?))
+    }
+}
+
+impl Loaded for Component {
+    fn identity(&self, limits: &Limits) -> Result<Identity, Fault> {
+        Self::identity(self, limits)
+    }
+
+    fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>> {
+        Ok(Arc::new(self.compaction_strategy(limits).map_err(runtime_error)?))
+    }
+}
+
+fn runtime_error(error: mortise_plugin_runtime::Error) -> Error {
+    if error.is_component_fault() {
+        Error::ComponentRefused(error.to_string())
+    } else {
+        Error::Runtime(error.to_string())
+    }
+}

@@ -1,0 +1,134 @@
+//! What can be said about plugins: the catalog's rows joined with what runs.
+
+use semver::Version;
+
+use super::act::{Lifecycle, WORLD};
+use super::decide::{self, Chosen};
+use crate::catalog::{HistoryRow, Model, Origin, Target};
+use crate::system::{BindingInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo};
+use crate::{Error, Result};
+
+impl Lifecycle {
+    /// Every version of every plugin, by name, newest first.
+    pub(crate) fn list(&self) -> Vec<PluginInfo> {
+        let model = self.catalog.model();
+        let mut names: Vec<&str> = model.plugins.keys().map(|(name, _)| name.as_str()).collect();
+        names.dedup();
+        names.into_iter().flat_map(|name| self.versions(&model, name)).collect()
+    }
+
+    /// Every version of a plugin, newest first.
+    pub(crate) fn versions(&self, model: &Model, name: &str) -> Vec<PluginInfo> {
+        let mut versions: Vec<_> = model.versions(name).collect();
+        versions.sort_by_key(|(version, _)| std::cmp::Reverse(Version::parse(version).ok()));
+        let info = |(version, row): (&str, &crate::catalog::PluginRow)| {
+            self.info(model, &Chosen { name: name.into(), version: version.into(), row: row.clone() })
+        };
+        versions.into_iter().map(info).collect()
+    }
+
+    /// One version of a plugin.
+    pub(crate) fn info(&self, model: &Model, chosen: &Chosen) -> PluginInfo {
+        let Chosen { name, version, row } = chosen;
+        let in_quarantine = model.quarantines.keys().filter(|(_, _, digest)| *digest == row.digest);
+        PluginInfo {
+            name: name.clone(),
+            version: version.clone(),
+            digest: row.digest.clone(),
+            world: row.world.clone(),
+            wit_version: row.wit_version.clone(),
+            bytes: row.size,
+            added_unix_ms: row.added_unix_ms,
+            state: match row.state {
+                Origin::Shipped => "shipped".into(),
+                Origin::Added => "added".into(),
+            },
+            summary: row.summary.clone(),
+            limits: row.limits,
+            serves: self.serving_as(name, version),
+            quarantined: in_quarantine.map(|(volume, _, _)| volume.clone()).collect(),
+        }
+    }
+
+    fn serving_as(&self, name: &str, version: &str) -> Vec<String> {
+        let all = self.attached.load();
+        let serves = all.iter().filter(|(_, attached)| {
+            let active = attached.slot.load();
+            active.info.plugin == name && active.info.version == version
+        });
+        serves.map(|(volume, _)| volume.clone()).collect()
+    }
+
+    /// Everything about one plugin.
+    pub(crate) fn show(&self, name: &str) -> Result<PluginDetail> {
+        let model = self.catalog.model();
+        decide::pick(&model, name, None)?;
+        let volumes: Vec<String> = self.attached.load().keys().cloned().collect();
+        let bindings = volumes.iter().filter_map(|volume| self.binding_info(volume).ok());
+        let concerned = |info: &BindingInfo| info.bound.plugin == name || info.serving.plugin == name;
+        let quarantines = model.quarantines.iter().filter(|(_, row)| row.plugin == name);
+        let faults = self.faults.lock().iter().rev().filter(|fault| fault.plugin == name).cloned().collect();
+        let history = model.history.values().rev().filter(|row| row.plugin.as_deref() == Some(name));
+        Ok(PluginDetail {
+            name: name.into(),
+            versions: self.versions(&model, name),
+            bindings: bindings.filter(concerned).collect(),
+            quarantines: quarantines
+                .map(|((volume, _, digest), row)| QuarantineInfo {
+                    volume: volume.clone(),
+                    version: row.plugin_version.clone(),
+                    digest: digest.clone(),
+                    since_unix_ms: row.since_unix_ms,
+                    reason: row.reason.clone(),
+                })
+                .collect(),
+            faults,
+            history: history.map(history_info).collect(),
+        })
+    }
+
+    /// Which strategy a volume should have and has.
+    pub(crate) fn binding_info(&self, volume: &str) -> Result<BindingInfo> {
+        let attached = self.attached(volume)?;
+        let active = attached.slot.load();
+        let row = self.binding(volume);
+        let bound = row.as_ref().map_or(Target::Default, |row| row.current.clone());
+        let explicit = !matches!(bound, Target::Default);
+        let previous = row.map(|row| row.previous).unwrap_or_default();
+        Ok(BindingInfo {
+            volume: volume.into(),
+            world: WORLD.to_string(),
+            serving: active.info.clone(),
+            bound: self.describe(&bound),
+            problem: active.problem.clone(),
+            since_unix_ms: active.since_unix_ms,
+            explicit,
+            previous: previous.iter().map(|target| self.describe(target)).collect(),
+        })
+    }
+
+    /// A version by name, as it is shown.
+    pub(crate) fn info_of(&self, chosen: &Chosen) -> Result<PluginInfo> {
+        let model = self.catalog.model();
+        let infos = self.versions(&model, &chosen.name);
+        infos.into_iter().find(|info| info.version == chosen.version).ok_or_else(|| Error::NoSuchPlugin {
+            name: chosen.name.clone(),
+            version: Some(chosen.version.clone()),
+            known: "it was removed at the same moment".into(),
+        })
+    }
+}
+
+fn history_info(row: &HistoryRow) -> HistoryInfo {
+    HistoryInfo {
+        unix_ms: row.unix_ms,
+        actor: row.actor.clone(),
+        action: row.action.clone(),
+        volume: row.volume.clone(),
+        plugin: row.plugin.clone(),
+        version: row.plugin_version.clone(),
+        digest: row.digest.clone(),
+        reason: row.reason.clone(),
+        outcome: row.outcome.clone(),
+    }
+}

@@ -1,0 +1,114 @@
+//! What follows faults: they are remembered, and a version that faults too often is quarantined.
+//!
+//! The strategy is exchanged first and the catalog written after it, because a faulting strategy must go even when
+//! the disk is full. A quarantine that could not be written is kept in memory, holds there, and is
+//! written as soon as the catalog takes it.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::act::{Lifecycle, WORLD};
+use super::decide::{self, Convict};
+use crate::compaction::{Active, Supervisor};
+use crate::system::FaultInfo;
+use crate::telemetry;
+
+/// Faults that are remembered per node.
+const REMEMBERED_FAULTS: usize = 256;
+
+impl Supervisor for Lifecycle {
+    fn fault(&self, volume: &str, active: &Active, kind: &'static str, detail: &str) {
+        let mut faults = self.faults.lock();
+        if faults.len() == REMEMBERED_FAULTS {
+            faults.pop_front();
+        }
+        faults.push_back(FaultInfo {
+            unix_ms: self.clock.unix_millis(),
+            volume: volume.into(),
+            plugin: active.info.plugin.clone(),
+            version: active.info.version.clone(),
+            kind: kind.into(),
+            detail: detail.into(),
+        });
+    }
+
+    fn quarantine<'a>(&'a self, volume: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()> {
+        self.convict(volume, active, reason).boxed()
+    }
+
+    fn settle<'a>(&'a self, volume: &'a str) -> BoxFuture<'a, ()> {
+        self.save(volume).boxed()
+    }
+}
+
+impl Lifecycle {
+    async fn convict(&self, volume: &str, active: &Active, reason: String) {
+        let Ok(attached) = self.attached(volume) else { return };
+        let key = (volume.to_owned(), active.info.digest.clone());
+        let convict = Convict {
+            plugin: active.info.plugin.clone(),
+            version: active.info.version.clone(),
+            digest: active.info.digest.clone(),
+            reason,
+            since_unix_ms: self.clock.unix_millis(),
+        };
+        self.unsaved.lock().insert(key.clone(), convict.clone());
+        let mut next = self.best(volume).await;
+        next.problem = Some(format!("{} {} was quarantined: {}", convict.plugin, convict.version, convict.reason));
+        let next_info = next.info.clone();
+        if !attached.slot.replace_if(active.activation, next, self.clock.unix_millis()) {
+            // Somebody bound another strategy, or the same one anew, while this one faulted for the last time.
+            self.unsaved.lock().remove(&key);
+            return;
+        }
+        telemetry::quarantined(volume, &convict.plugin, &convict.version);
+        tracing::error!(
+            volume,
+            plugin = convict.plugin,
+            version = convict.version,
+            digest = convict.digest,
+            reason = convict.reason,
+            serving = next_info.plugin,
+            serving_version = next_info.version,
+            "the plugin is quarantined for this volume"
+        );
+        self.save(volume).await;
+    }
+
+    /// Writes the quarantines of a volume that the catalog does not show yet.
+    async fn save(&self, volume: &str) {
+        let pending: Vec<Convict> = {
+            let unsaved = self.unsaved.lock();
+            let here = unsaved.iter().filter(|((name, _), _)| name == volume);
+            here.map(|(_, convict)| convict.clone()).collect()
+        };
+        for convict in pending {
+            let Ok(attached) = self.attached(volume) else { return };
+            let active = attached.slot.load();
+            let serving = format!("{} {}", active.info.plugin, active.info.version);
+            let default = self.default_strategy.as_str();
+            let written = self.catalog.commit(|model| {
+                // Whoever bound the version anew has cleared it, and its quarantine must not come back.
+                if self.is_unsaved(volume, &convict) {
+                    decide::quarantine(model, volume, WORLD.as_str(), default, &convict, serving.trim())
+                } else {
+                    Ok((crate::catalog::Change::default(), ()))
+                }
+            });
+            match written.await {
+                Ok(()) => {
+                    self.unsaved.lock().remove(&(volume.to_owned(), convict.digest.clone()));
+                }
+                Err(error) => {
+                    let plugin = &convict.plugin;
+                    tracing::warn!(volume, plugin, %error, "the quarantine holds but could not be written yet");
+                }
+            }
+        }
+    }
+
+    fn is_unsaved(&self, volume: &str, convict: &Convict) -> bool {
+        let unsaved = self.unsaved.lock();
+        unsaved.get(&(volume.to_owned(), convict.digest.clone())) == Some(convict)
+    }
+}

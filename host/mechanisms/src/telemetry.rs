@@ -1,0 +1,173 @@
+//! Metrics of the mechanisms. Handles are made once per volume or activation, not looked up per event.
+//!
+//! Base units are seconds and bytes; `volume` is the name of a volume.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+use mortise_kernel::store::Step;
+use parking_lot::Mutex;
+
+const CALLS: &str = "mortise_plugin_calls_total";
+const CALL_SECONDS: &str = "mortise_plugin_call_duration_seconds";
+const FAULTS: &str = "mortise_plugin_faults_total";
+const IN_USE: &str = "mortise_plugin_version_in_use";
+const SWAPS: &str = "mortise_plugin_swaps_total";
+const QUARANTINES: &str = "mortise_plugin_quarantines_total";
+const STEPS: &str = "mortise_compactions_total";
+const STEP_SECONDS: &str = "mortise_compaction_duration_seconds";
+const READ_BYTES: &str = "mortise_compaction_read_bytes_total";
+const WRITTEN_BYTES: &str = "mortise_compaction_written_bytes_total";
+const AMPLIFICATION: &str = "mortise_write_amplification_ratio";
+const GUARD_RAIL: &str = "mortise_compaction_guard_rail_total";
+
+/// Describes this crate's metrics to the recorder that is installed.
+pub fn describe_metrics() {
+    describe_counter!(CALLS, Unit::Count, "Calls of plugins by outcome (ok, busy, or the kind of the fault)");
+    describe_histogram!(CALL_SECONDS, Unit::Seconds, "Duration of plugin calls, waiting for a thread included");
+    describe_counter!(FAULTS, Unit::Count, "Faults of plugins by kind");
+    describe_gauge!(IN_USE, Unit::Count, "1 for the plugin version that serves a volume, 0 for those that did");
+    describe_counter!(SWAPS, Unit::Count, "Changes of the strategy that serves a volume");
+    describe_counter!(QUARANTINES, Unit::Count, "Plugin versions put into quarantine");
+    describe_counter!(STEPS, Unit::Count, "Compaction steps by kind, by who wanted them, and by outcome");
+    describe_histogram!(STEP_SECONDS, Unit::Seconds, "Duration of compaction steps");
+    describe_counter!(READ_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps consumed");
+    describe_counter!(WRITTEN_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps wrote");
+    describe_gauge!(AMPLIFICATION, Unit::Count, "Bytes written to tables per byte written by clients");
+    describe_counter!(GUARD_RAIL, Unit::Count, "Times that level 0 grew over the guard rail under an idle strategy");
+}
+
+/// Counts a version put into quarantine.
+pub(crate) fn quarantined(volume: &str, plugin: &str, version: &str) {
+    counter!(
+        QUARANTINES, "volume" => volume.to_owned(), "plugin" => plugin.to_owned(), "version" => version.to_owned()
+    )
+    .increment(1);
+}
+
+/// Name of a step's kind for logs and labels.
+pub(crate) fn step_name(step: &Step) -> &'static str {
+    match step {
+        Step::Partial { .. } => "partial",
+        Step::Merge { .. } => "merge",
+        Step::Move { .. } => "move",
+        Step::Major { .. } => "major",
+    }
+}
+
+/// Metrics of the calls of one strategy in service of one volume.
+pub(crate) struct CallMetrics {
+    labels: [(&'static str, String); 3],
+    ok: Counter,
+    duration: Histogram,
+    in_use: Gauge,
+    swaps: Counter,
+}
+
+impl CallMetrics {
+    pub(crate) fn new(volume: &str, plugin: &str, version: &str) -> Self {
+        let labels =
+            [("volume", volume.to_owned()), ("plugin", plugin.to_owned()), ("version", version.to_owned())];
+        Self {
+            ok: outcome_counter(CALLS, &labels, "outcome", "ok"),
+            duration: histogram!(CALL_SECONDS, &labels),
+            in_use: gauge!(IN_USE, &labels),
+            swaps: counter!(SWAPS, "volume" => volume.to_owned()),
+            labels,
+        }
+    }
+
+    /// A call ended.
+    pub(crate) fn call(&self, outcome: &'static str, took: Duration) {
+        self.duration.record(took);
+        if outcome == "ok" {
+            self.ok.increment(1);
+        } else {
+            outcome_counter(CALLS, &self.labels, "outcome", outcome).increment(1);
+        }
+    }
+
+    /// The strategy faulted; rare, so the counter is looked up.
+    pub(crate) fn fault(&self, kind: &'static str) {
+        outcome_counter(FAULTS, &self.labels, "kind", kind).increment(1);
+    }
+
+    pub(crate) fn in_use(&self, yes: bool) {
+        self.in_use.set(f64::from(u8::from(yes)));
+    }
+
+    pub(crate) fn swapped(&self) {
+        self.swaps.increment(1);
+    }
+}
+
+fn outcome_counter(
+    name: &'static str,
+    labels: &[(&'static str, String)],
+    key: &'static str,
+    value: &'static str,
+) -> Counter {
+    let mut labels = labels.to_vec();
+    labels.push((key, value.to_owned()));
+    counter!(name, &labels)
+}
+
+/// Metrics of the compaction steps of one volume.
+pub(crate) struct StepMetrics {
+    volume: String,
+    /// By kind, by who wanted it, by outcome: made when first needed.
+    steps: Mutex<HashMap<(&'static str, &'static str, &'static str), (Counter, Histogram)>>,
+    read: Counter,
+    written: Counter,
+    amplification: Gauge,
+    guard_rail: Counter,
+}
+
+impl StepMetrics {
+    pub(crate) fn new(volume: &str) -> Self {
+        Self {
+            steps: Mutex::default(),
+            read: counter!(READ_BYTES, "volume" => volume.to_owned()),
+            written: counter!(WRITTEN_BYTES, "volume" => volume.to_owned()),
+            amplification: gauge!(AMPLIFICATION, "volume" => volume.to_owned()),
+            guard_rail: counter!(GUARD_RAIL, "volume" => volume.to_owned()),
+            volume: volume.to_owned(),
+        }
+    }
+
+    pub(crate) fn step(
+        &self,
+        kind: &'static str,
+        by: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        let mut steps = self.steps.lock();
+        let (count, duration) = steps.entry((kind, by, outcome)).or_insert_with(|| {
+            let labels = [("volume", self.volume.clone()), ("step", kind.to_owned())];
+            let duration = histogram!(STEP_SECONDS, &labels);
+            let mut labels = labels.to_vec();
+            labels.extend([("by", by.to_owned()), ("outcome", outcome.to_owned())]);
+            (counter!(STEPS, &labels), duration)
+        });
+        count.increment(1);
+        duration.record(took);
+    }
+
+    pub(crate) fn bytes(&self, read: u64, written: u64) {
+        self.read.increment(read);
+        self.written.increment(written);
+    }
+
+    pub(crate) fn write_amplification(&self, ratio: f64) {
+        self.amplification.set(ratio);
+    }
+
+    pub(crate) fn guard_rail(&self) {
+        self.guard_rail.increment(1);
+    }
+}

@@ -1,0 +1,277 @@
+//! Creating, opening and deleting volumes, so that a crash between any two steps leaves what the next start
+//! can finish.
+//!
+//! Creation: row in `creating` → files → row in `ready` → served. Deletion: row in `deleting` → no longer
+//! served → files gone → row gone. A name under work is claimed, so that two callers never work on it at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::StreamExt;
+use mortise_kernel::node::{Node, Volume, VolumeConfig, VolumeId};
+use mortise_kernel::seams::SharedClock;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::decide::{self, StartPlan};
+use crate::catalog::{Catalog, HistoryRow};
+use crate::compaction::{self, FreeDisk, Handle, Observer, Supervisor, Task};
+use crate::plugins::Lifecycle;
+use crate::system::VolumeInfo;
+use crate::{Error, Result};
+
+/// Volumes that are opened at once when the node starts.
+const OPENED_AT_ONCE: usize = 8;
+
+/// A volume that is served.
+pub(crate) struct Open {
+    pub volume: Arc<Volume>,
+    pub observer: Arc<Observer>,
+    task: Mutex<Option<Handle>>,
+}
+
+/// How loops are run.
+#[derive(Clone, Debug)]
+pub(crate) struct LoopConfig {
+    pub guard_l0_runs: usize,
+    pub tick: Duration,
+    pub stop_grace: Duration,
+}
+
+/// The volumes of this node.
+pub(crate) struct Volumes {
+    pub(super) node: Arc<Node>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) open: ArcSwap<HashMap<String, Arc<Open>>>,
+    /// Why volumes of the catalog are not served.
+    pub(super) failed: Mutex<BTreeMap<String, String>>,
+    claimed: Mutex<BTreeSet<String>>,
+    opening: Mutex<()>,
+    permits: Arc<Semaphore>,
+    clock: SharedClock,
+    config: LoopConfig,
+}
+
+/// A name that somebody works on; released when dropped.
+struct Claim<'a> {
+    volumes: &'a Volumes,
+    name: String,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.volumes.claimed.lock().remove(&self.name);
+    }
+}
+
+impl Volumes {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        catalog: Arc<Catalog>,
+        lifecycle: Arc<Lifecycle>,
+        clock: SharedClock,
+        permits: usize,
+        config: LoopConfig,
+    ) -> Self {
+        Self {
+            node,
+            catalog,
+            lifecycle,
+            open: ArcSwap::default(),
+            failed: Mutex::default(),
+            claimed: Mutex::default(),
+            opening: Mutex::default(),
+            permits: Arc::new(Semaphore::new(permits.max(1))),
+            clock,
+            config,
+        }
+    }
+
+    /// The volume that is served under `name`.
+    pub(crate) fn opened(&self, name: &str) -> Result<Arc<Open>> {
+        if let Some(open) = self.open.load().get(name) {
+            return Ok(Arc::clone(open));
+        }
+        match self.failed.lock().get(name) {
+            Some(reason) => Err(Error::VolumeFailed { name: name.into(), reason: reason.clone() }),
+            None => Err(Error::NoSuchVolume(name.into())),
+        }
+    }
+
+    /// Whether a volume is served under `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.open.load().contains_key(name)
+    }
+
+    /// Carries out what was decided at the start. A volume that cannot be opened is set aside with its reason, and
+    /// the others are served.
+    pub(crate) async fn start(&self, plan: StartPlan) {
+        for id in plan.strangers {
+            tracing::error!(
+                id,
+                "a volume is on the disk that the catalog cannot explain; it was left alone: \
+                 the catalog may be older than the disk"
+            );
+        }
+        for id in plan.orphans {
+            tracing::warn!(id, "removing a volume that the catalog gave an id and that has no row any more");
+            if let Err(error) = self.node.remove_volume(VolumeId(id)).await {
+                tracing::error!(id, %error, "the leftover volume could not be removed");
+            }
+        }
+        for (name, id) in plan.remove {
+            tracing::info!(volume = name, id, "finishing a deletion that was interrupted");
+            if let Err(error) = self.remove_files_and_rows(&name, id, &HistoryRow::node("volume-delete", "interrupted")).await {
+                tracing::error!(volume = name, id, %error, "the deletion could not be finished");
+            }
+        }
+        let complete = plan.complete.into_iter().map(|(name, id)| (name, id, true));
+        let open = plan.open.into_iter().map(|(name, id)| (name, id, false));
+        futures::stream::iter(complete.chain(open))
+            .for_each_concurrent(OPENED_AT_ONCE, |(name, id, incomplete)| async move {
+                let opened =
+                    if incomplete { self.make(&name, id).await } else { self.open_one(&name, id).await };
+                if let Err(error) = opened {
+                    tracing::error!(volume = name, id, %error, "the volume cannot be served; the others are");
+                    self.failed.lock().insert(name, error.to_string());
+                }
+            })
+            .await;
+    }
+
+    async fn open_one(&self, name: &str, id: u64) -> Result<()> {
+        let volume = self.node.open_volume(config(name, id)).await?;
+        self.serve(name, volume).await;
+        Ok(())
+    }
+
+    /// Makes the files of a volume in `creating` (or opens them, when a crash came after they were complete),
+    /// declares it ready, and serves it.
+    async fn make(&self, name: &str, id: u64) -> Result<()> {
+        let volume = match self.node.create_volume(config(name, id)).await {
+            Err(mortise_kernel::Error::VolumeExists(_)) => self.node.open_volume(config(name, id)).await?,
+            other => other?,
+        };
+        self.catalog.commit(|model| decide::ready(model, name, id)).await?;
+        self.serve(name, volume).await;
+        Ok(())
+    }
+
+    /// Starts the loop of an open volume and hands it out from now on.
+    pub(crate) async fn serve(&self, name: &str, volume: Arc<Volume>) {
+        let node = Arc::clone(&self.node);
+        let tree: Arc<Volume> = Arc::clone(&volume);
+        let observer = Arc::new(Observer::new(tree, free_disk(node)));
+        let slot = self.lifecycle.attach(name, Arc::clone(&observer)).await;
+        let supervisor: Arc<dyn Supervisor> = Arc::<Lifecycle>::clone(&self.lifecycle);
+        let task = compaction::spawn(Task {
+            volume_id: volume.id().0,
+            observer: Arc::clone(&observer),
+            slot,
+            supervisor,
+            permits: Arc::clone(&self.permits),
+            clock: Arc::clone(&self.clock),
+            guard_l0_runs: self.config.guard_l0_runs,
+            tick: self.config.tick,
+        });
+        let open = Arc::new(Open { volume, observer, task: Mutex::new(Some(task)) });
+        self.change_open(|all| drop(all.insert(name.into(), open)));
+    }
+
+    fn change_open(&self, change: impl FnOnce(&mut HashMap<String, Arc<Open>>)) {
+        let _order = self.opening.lock();
+        let mut all = HashMap::clone(&self.open.load());
+        change(&mut all);
+        self.open.store(Arc::new(all));
+    }
+
+    /// Creates a volume and serves it.
+    pub(crate) async fn create(&self, name: &str) -> Result<VolumeInfo> {
+        let _claim = self.claim(name, "created or deleted")?;
+        let unix_ms = self.clock.unix_millis();
+        let row = self.catalog.commit(|model| decide::reserve(model, name, unix_ms)).await?;
+        if let Err(error) = self.make(name, row.id).await {
+            tracing::warn!(volume = name, id = row.id, %error, "the volume could not be created; cleaning up");
+            let audit = HistoryRow::node("volume-create", error.to_string()).outcome("failed");
+            if let Err(error) = self.remove_files_and_rows(name, row.id, &audit).await {
+                tracing::error!(volume = name, id = row.id, %error, "what was made of it is left for the next start");
+            }
+            return Err(error);
+        }
+        tracing::info!(volume = name, id = row.id, "created the volume");
+        self.info_of(&self.catalog.model(), name)
+    }
+
+    /// Deletes a volume with everything in it.
+    pub(crate) async fn delete(&self, name: &str) -> Result<()> {
+        let _claim = self.claim(name, "created or deleted")?;
+        let id = self.catalog.commit(|model| decide::doom(model, name)).await?;
+        self.withdraw(name).await;
+        self.remove_files_and_rows(name, id, &HistoryRow::admin("volume-delete", "asked for")).await?;
+        self.failed.lock().remove(name);
+        tracing::info!(volume = name, id, "deleted the volume");
+        Ok(())
+    }
+
+    /// Stops serving a volume: it is not found any more, and its loop ends.
+    async fn withdraw(&self, name: &str) {
+        let open = self.open.load().get(name).cloned();
+        self.change_open(|all| drop(all.remove(name)));
+        if let Some(open) = open {
+            let task = open.task.lock().take();
+            if let Some(task) = task {
+                task.stop(self.config.stop_grace).await;
+            }
+            self.lifecycle.detach(name);
+        }
+    }
+
+    async fn remove_files_and_rows(&self, name: &str, id: u64, audit: &HistoryRow) -> Result<()> {
+        match self.node.remove_volume(VolumeId(id)).await {
+            Ok(()) | Err(mortise_kernel::Error::VolumeNotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.catalog.commit(|model| decide::bury(model, name, id, audit)).await
+    }
+
+    fn claim(&self, name: &str, doing: &'static str) -> Result<Claim<'_>> {
+        if self.claimed.lock().insert(name.into()) {
+            return Ok(Claim { volumes: self, name: name.into() });
+        }
+        Err(Error::VolumeInTransition { name: name.into(), doing, cure: "retry when that has ended" })
+    }
+
+    /// Ends every loop, waiting for the steps under way as long as the configuration says.
+    pub(crate) async fn stop_loops(&self) {
+        let all = self.open.load_full();
+        let tasks = all.values().filter_map(|open| open.task.lock().take());
+        let grace = self.config.stop_grace;
+        futures::future::join_all(tasks.map(|task| task.stop(grace))).await;
+    }
+}
+
+fn config(name: &str, id: u64) -> VolumeConfig {
+    VolumeConfig { id: VolumeId(id), name: name.into() }
+}
+
+/// Asks the node. When it cannot tell, the last known figure is repeated, because a plugin would take any
+/// invented one for an emergency or for plenty.
+fn free_disk(node: Arc<Node>) -> FreeDisk {
+    let last = std::sync::atomic::AtomicU64::new(0);
+    Arc::new(move || {
+        use std::sync::atomic::Ordering::Relaxed;
+        match node.free_disk_bytes() {
+            Ok(bytes) => {
+                last.store(bytes, Relaxed);
+                bytes
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the free disk space cannot be told");
+                last.load(Relaxed)
+            }
+        }
+    })
+}

@@ -1,0 +1,220 @@
+//! What becomes of each volume: functions of the catalog and of what lies on the disk.
+//!
+//! The rows are written before the files are made, and removed after the files are gone, so the states that a
+//! crash can leave are few: a row in `creating` with or without files, a row in `deleting` with or
+//! without files. Everything else is an outside intervention, and then nothing is ever deleted on a guess.
+
+use std::collections::BTreeSet;
+
+use mortise_kernel::node::VolumeId;
+
+use crate::catalog::{
+    Change, HistoryRow, Key, Model, NATURAL_FORMAT, NextVolumeId, ROW_VERSION, VolumeRow, VolumeState,
+    label_problem,
+};
+use crate::{Error, Result};
+
+/// Name of the volume that holds the catalog.
+pub(crate) const SYSTEM: &str = "system";
+/// Name of the volume served when a client names none.
+pub(crate) const DEFAULT: &str = "default";
+/// The first id that is handed out.
+const FIRST_FREE_ID: u64 = VolumeId::DEFAULT.0 + 1;
+/// Quarantine rows that are removed with a volume; a transaction has room for 128 operations.
+const REMOVED_WITH_VOLUME: usize = 64;
+
+/// How to come by the system volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SystemVolumeStart {
+    /// It is there.
+    Open,
+    /// Nothing is there: this is a new node.
+    Create,
+    /// Its directory is all there is; if its creation was interrupted, it may be made anew.
+    OpenOrCreate,
+}
+
+/// Decides how to come by the system volume.
+pub(crate) fn system_start(on_disk: &BTreeSet<u64>) -> Result<SystemVolumeStart> {
+    let system = on_disk.contains(&VolumeId::SYSTEM.0);
+    match (system, on_disk.len()) {
+        (true, 1) => Ok(SystemVolumeStart::OpenOrCreate),
+        (true, _) => Ok(SystemVolumeStart::Open),
+        (false, 0) => Ok(SystemVolumeStart::Create),
+        (false, _) => Err(Error::CatalogMissing(format!(
+            "expected the system volume (id {}), which holds the catalog, but found only volumes {}; \
+             restore its directory from a copy, or move the others away to start anew",
+            VolumeId::SYSTEM,
+            numbers(on_disk)
+        ))),
+    }
+}
+
+fn numbers(ids: &BTreeSet<u64>) -> String {
+    ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Makes sure that `system` and `default` have rows, and that ids can be handed out.
+pub(crate) fn found(model: &Model, on_disk: &BTreeSet<u64>, unix_ms: u64) -> Result<(Change, ())> {
+    let others: BTreeSet<u64> = on_disk.iter().copied().filter(|id| *id != VolumeId::SYSTEM.0).collect();
+    if model.is_empty() && !others.is_empty() {
+        return Err(Error::CatalogMissing(format!(
+            "the system volume holds no catalog, but volumes {} are on the disk; \
+             restore the system volume's directory from a copy, or move the others away to start anew",
+            numbers(&others)
+        )));
+    }
+    let mut change = Change::default();
+    if model.mod_revision(&Key::NextVolumeId) == 0 {
+        let rows = model.volumes.values().map(|row| row.id);
+        let highest = rows.chain(on_disk.iter().copied()).max().unwrap_or(0);
+        let next = FIRST_FREE_ID.max(highest + 1);
+        change.put(model, Key::NextVolumeId, &NextVolumeId { version: ROW_VERSION, next })?;
+    }
+    for (name, id) in [(SYSTEM, VolumeId::SYSTEM.0), (DEFAULT, VolumeId::DEFAULT.0)] {
+        let key = Key::Volume(name.into());
+        if model.mod_revision(&key) == 0 {
+            // The system volume is open already; a `default` whose row went missing is opened, not remade.
+            let state = if on_disk.contains(&id) || name == SYSTEM {
+                VolumeState::Ready
+            } else {
+                VolumeState::Creating
+            };
+            change.put(model, key, &new_row(id, state, unix_ms))?;
+            change.audit(HistoryRow::node("volume-create", "exists from the start").volume(name));
+        }
+    }
+    Ok((change, ()))
+}
+
+fn new_row(id: u64, state: VolumeState, created_unix_ms: u64) -> VolumeRow {
+    VolumeRow { version: ROW_VERSION, id, created_unix_ms, format: NATURAL_FORMAT.into(), state }
+}
+
+/// What to do with the volumes when the node starts. The system volume is not among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StartPlan {
+    /// Rows in `creating`: complete the creation.
+    pub complete: Vec<(String, u64)>,
+    /// Rows in `ready`: open.
+    pub open: Vec<(String, u64)>,
+    /// Rows in `deleting`: finish the deletion.
+    pub remove: Vec<(String, u64)>,
+    /// On the disk, with an id that was handed out once and whose row is gone: remove.
+    pub orphans: Vec<u64>,
+    /// On the disk and not to be explained: leave alone, and say so.
+    pub strangers: Vec<u64>,
+}
+
+/// Decides what to do with the volumes when the node starts.
+///
+/// A directory without a row is removed only when every row could be read and its id was handed out by this
+/// very catalog. Otherwise the catalog may be older than the disk, and the directory may be all that is left.
+pub(crate) fn start_plan(model: &Model, on_disk: &BTreeSet<u64>) -> StartPlan {
+    let mut plan = StartPlan::default();
+    for (name, row) in &model.volumes {
+        if row.id == VolumeId::SYSTEM.0 {
+            continue;
+        }
+        let entry = (name.clone(), row.id);
+        match row.state {
+            VolumeState::Creating => plan.complete.push(entry),
+            VolumeState::Ready => plan.open.push(entry),
+            VolumeState::Deleting => plan.remove.push(entry),
+        }
+    }
+    let named: BTreeSet<u64> = model.volumes.values().map(|row| row.id).collect();
+    let next = model.next_volume_id.unwrap_or(0);
+    for id in on_disk.difference(&named) {
+        let handed_out = (FIRST_FREE_ID..next).contains(id);
+        let list =
+            if handed_out && model.unreadable.is_empty() { &mut plan.orphans } else { &mut plan.strangers };
+        list.push(*id);
+    }
+    plan
+}
+
+/// Reserves a name and an id.
+pub(crate) fn reserve(model: &Model, name: &str, unix_ms: u64) -> Result<(Change, VolumeRow)> {
+    if let Some(why) = label_problem(name) {
+        return Err(Error::VolumeName { name: name.into(), why });
+    }
+    let key = Key::Volume(name.into());
+    if let Some(detail) = model.unreadable.get(&key) {
+        return Err(Error::CatalogRow { key: key.to_string(), detail: detail.clone() });
+    }
+    match model.volumes.get(name).map(|row| row.state) {
+        None => {}
+        Some(VolumeState::Ready) => return Err(Error::VolumeExists(name.into())),
+        Some(VolumeState::Creating) => {
+            let cure = "if that was interrupted, delete it or restart the node";
+            return Err(Error::VolumeInTransition { name: name.into(), doing: "created", cure });
+        }
+        Some(VolumeState::Deleting) => {
+            let cure = "if that was interrupted, delete it again";
+            return Err(Error::VolumeInTransition { name: name.into(), doing: "deleted", cure });
+        }
+    }
+    let Some(next) = model.next_volume_id else {
+        let detail = model.unreadable.get(&Key::NextVolumeId).cloned();
+        let detail = detail.unwrap_or_else(|| "it is missing".into());
+        return Err(Error::CatalogRow { key: Key::NextVolumeId.to_string(), detail });
+    };
+    let row = new_row(next, VolumeState::Creating, unix_ms);
+    let mut change = Change::default();
+    change.put(model, Key::NextVolumeId, &NextVolumeId { version: ROW_VERSION, next: next + 1 })?;
+    change.put(model, key, &row)?;
+    Ok((change, row))
+}
+
+/// Declares a volume ready, whose files are complete.
+pub(crate) fn ready(model: &Model, name: &str, id: u64) -> Result<(Change, ())> {
+    let mut change = Change::default();
+    let row = row_of(model, name, id)?;
+    if row.state != VolumeState::Ready {
+        let row = VolumeRow { state: VolumeState::Ready, ..row.clone() };
+        change.put(model, Key::Volume(name.into()), &row)?;
+        change.audit(HistoryRow::admin("volume-create", "asked for").volume(name));
+    }
+    Ok((change, ()))
+}
+
+/// Declares that a volume is being deleted: from here on it is never served again. Returns its id.
+pub(crate) fn doom(model: &Model, name: &str) -> Result<(Change, u64)> {
+    for protected in [SYSTEM, DEFAULT] {
+        if name == protected {
+            return Err(Error::VolumeProtected(protected));
+        }
+    }
+    let key = Key::Volume(name.into());
+    if let Some(detail) = model.unreadable.get(&key) {
+        return Err(Error::CatalogRow { key: key.to_string(), detail: detail.clone() });
+    }
+    let row = model.volumes.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
+    let mut change = Change::default();
+    if row.state != VolumeState::Deleting {
+        change.put(model, key, &VolumeRow { state: VolumeState::Deleting, ..row.clone() })?;
+    }
+    Ok((change, row.id))
+}
+
+/// Removes the rows of a volume whose files are gone.
+pub(crate) fn bury(model: &Model, name: &str, id: u64, audit: &HistoryRow) -> Result<(Change, ())> {
+    row_of(model, name, id)?;
+    let mut change = Change::default();
+    change.delete(model, Key::Volume(name.into()));
+    for (volume, world) in model.bindings.keys().filter(|(volume, _)| volume == name) {
+        change.delete(model, Key::binding(volume, world));
+    }
+    let quarantines = model.quarantines.keys().filter(|(volume, _, _)| volume == name);
+    for (volume, world, digest) in quarantines.take(REMOVED_WITH_VOLUME) {
+        change.delete(model, Key::quarantine(volume, world, digest));
+    }
+    change.audit(audit.clone().volume(name));
+    Ok((change, ()))
+}
+
+fn row_of<'a>(model: &'a Model, name: &str, id: u64) -> Result<&'a VolumeRow> {
+    let row = model.volumes.get(name).filter(|row| row.id == id);
+    row.ok_or_else(|| Error::NoSuchVolume(name.into()))
+}

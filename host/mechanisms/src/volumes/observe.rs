@@ -1,0 +1,60 @@
+//! What can be said about volumes: catalog rows joined with what is open, and with what is on the disk.
+
+use std::collections::BTreeSet;
+
+use mortise_kernel::node::Node;
+
+use super::act::Volumes;
+use crate::catalog::{Model, VolumeRow, VolumeState};
+use crate::compaction::write_amplification;
+use crate::system::{VolumeInfo, VolumeReport};
+use crate::{Error, Result};
+
+/// Ids of the volumes that have a directory.
+pub(crate) fn on_disk(node: &Node) -> Result<BTreeSet<u64>> {
+    Ok(node.volumes_on_disk()?.into_iter().map(|id| id.0).collect())
+}
+
+impl Volumes {
+    /// All volumes of the catalog, by name.
+    pub(crate) fn list(&self) -> Vec<VolumeInfo> {
+        let model = self.catalog.model();
+        model.volumes.iter().map(|(name, row)| self.info(name, row)).collect()
+    }
+
+    /// One volume of the catalog.
+    pub(crate) fn info_of(&self, model: &Model, name: &str) -> Result<VolumeInfo> {
+        let row = model.volumes.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
+        Ok(self.info(name, row))
+    }
+
+    fn info(&self, name: &str, row: &VolumeRow) -> VolumeInfo {
+        let open = self.open.load().get(name).map(|open| open.volume.status());
+        let problem = self.failed.lock().get(name).cloned();
+        let failed = problem.is_some() && row.state == VolumeState::Ready;
+        VolumeInfo {
+            name: name.into(),
+            id: row.id,
+            created_unix_ms: row.created_unix_ms,
+            generation: open.map_or(0, |status| status.generation),
+            format: row.format.clone(),
+            state: if failed { "failed".into() } else { row.state.as_str().into() },
+            problem,
+        }
+    }
+
+    /// Everything about one open volume.
+    pub(crate) fn report(&self, name: &str) -> Result<VolumeReport> {
+        let open = self.opened(name)?;
+        let observed = open.observer.observe();
+        Ok(VolumeReport {
+            info: self.info_of(&self.catalog.model(), name)?,
+            status: open.volume.status(),
+            strategy: self.lifecycle.binding_info(name)?,
+            write_rate: observed.write_rate,
+            write_amplification: write_amplification(&observed.counters),
+            counters: observed.counters,
+            shape: observed.shape,
+        })
+    }
+}
