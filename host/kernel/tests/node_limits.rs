@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mortise_kernel::node::NodeConfig;
+use mortise_kernel::node::{Consistency, NodeConfig};
 use mortise_kernel::seams::Deadline;
 use mortise_kernel::store::Step;
 use mortise_kernel::{Error, ErrorKind};
-use node_support::{FakeDisk, config, get, open, open_with_disk, put, put_command, volume};
+use node_support::{FakeDisk, config, get, get_as, open, open_with_disk, put, put_command, volume};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
@@ -85,4 +85,35 @@ async fn memtables_are_sealed_and_flushed_as_they_fill_and_the_log_follows() {
         put(&one, "more", "1").await.expect("written");
     }
     assert!(one.purged_index() <= one.status().flushed_index);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_busy_and_what_waits_in_it_is_written_after_the_relief() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // The memtable takes all of it, so that no further flush brings the pressure back.
+    let node = open(NodeConfig { slow_l0_runs: 1, memtable_bytes: 64 << 20, ..config(dir.path()) }).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    for round in 0..2 {
+        put(&one, "a", round.to_string()).await.expect("written");
+        one.flush().await.expect("flushed");
+    }
+    // Level 0 has twice its limit of runs: nothing is taken from the queue.
+    let mut waiting: Vec<_> = Vec::new();
+    let mut busy = 0;
+    for number in 0..9000 {
+        let mut write = Box::pin(put(&one, "b", number.to_string()));
+        match futures::poll!(&mut write) {
+            std::task::Poll::Pending => waiting.push(write),
+            std::task::Poll::Ready(Err(Error::Busy(_))) => busy += 1,
+            std::task::Poll::Ready(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(busy > 0 && !waiting.is_empty(), "{busy} were refused, {} wait", waiting.len());
+    one.compact_step(Step::Merge { from: 0, to: 1 }).await.expect("merged");
+    let accepted = waiting.len();
+    for written in futures::future::join_all(waiting).await {
+        written.expect("written");
+    }
+    let written = get_as(&one, "b", Consistency::Linearizable).await.expect("read").expect("there");
+    assert_eq!(written.version, i64::try_from(accepted).expect("small"));
 }

@@ -271,10 +271,66 @@ fn a_missing_log_is_reported_instead_of_served_with_a_hole() {
     let dir = after(|path| fs::remove_dir_all(path.join("log")).expect("removed"));
     let path = dir.path().to_path_buf();
     life(async move {
-        // The write was only in the log. An empty group is all that can be told apart from this, and it begins
-        // at the first revision; nothing may pretend to be the old content.
-        let node = open(config(&path)).await;
-        let one = node.open_volume(volume(5)).await.expect("opened");
-        assert_eq!(one.status().revision, 1);
+        let error = Node::open(config(&path), Arc::new(SystemClock)).await.expect_err("refused");
+        assert!(matches!(&error, Error::Corrupt { path, .. } if path.ends_with("log")), "{error}");
+        assert!(!path.join("log").exists());
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_whose_caller_gave_up_is_finished() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(config(dir.path())).await;
+    for id in 10..30 {
+        let mut creation = Box::pin(node.create_volume(volume(id)));
+        assert!(futures::poll!(&mut creation).is_pending());
+        drop(creation);
+        // Whoever asks first waits for the creation, or comes before it and has to ask again.
+        let opened = loop {
+            match node.open_volume(volume(id)).await {
+                Err(Error::VolumeNotFound(_)) => tokio::task::yield_now().await,
+                opened => break opened.expect("opened"),
+            }
+        };
+        put(&opened, "a", "1").await.expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_keeps_what_was_acknowledged_and_answers_the_rest() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(config(dir.path())).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    let writers: Vec<_> = (0..64)
+        .map(|writer| {
+            let one = Arc::clone(&one);
+            tokio::spawn(async move {
+                let mut last = 0;
+                for round in 1.. {
+                    match put(&one, &format!("w{writer}"), round.to_string()).await {
+                        Ok(_) => last = round,
+                        Err(Error::ShuttingDown(_)) => break,
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+                last
+            })
+        })
+        .collect();
+    while one.counters().commands < 2000 {
+        tokio::task::yield_now().await;
+    }
+    node.shutdown().await.expect("stopped");
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.push(writer.await.expect("joined"));
+    }
+    drop((one, node));
+    let node = open(config(dir.path())).await;
+    let one = node.open_volume(volume(2)).await.expect("opened");
+    for (writer, last) in acknowledged.into_iter().enumerate() {
+        let found = get(&one, &format!("w{writer}")).await.map_or(0, |text| text.parse().expect("a number"));
+        assert!(found >= last, "w{writer} has {found}, acknowledged was {last}");
+        assert!(found <= last + 1, "w{writer} has {found}, although only {last} rounds were answered");
+    }
 }

@@ -1,14 +1,15 @@
 //! A node: its data directory, its log, and its open volumes.
 //!
 //! Opening, creating and removing one volume exclude each other; different volumes do not wait for each other.
+//! Such a change runs to its end even when its caller gives up, so that it never meets the next one halfway.
 //! Every change of the directory is ordered so that a crash leaves a state from which the same call can be
 //! repeated: a volume begins to exist with its `CURRENT`, and ceases to with the renaming of its directory.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
@@ -37,6 +38,7 @@ type Lane = Arc<tokio::sync::Mutex<()>>;
 
 /// A data directory, locked, with its log and its open volumes.
 pub struct Node {
+    this: Weak<Self>,
     identity: Identity,
     root: Arc<Directory>,
     volumes: Arc<Directory>,
@@ -86,18 +88,24 @@ impl Node {
                 tracing::info!(volume = %id, "finished an interrupted removal");
             }
         }
-        Ok(Arc::new(node))
+        Ok(node)
     }
 
-    fn open_files(config: NodeConfig, seams: Seams) -> Result<Self> {
+    fn open_files(config: NodeConfig, seams: Seams) -> Result<Arc<Self>> {
         let root = Directory::open_root(&config.data_dir)?;
         let lock = root.lock()?;
         let identity = root.identity()?;
-        let log_path = root.create_child(LOG)?.path().to_path_buf();
         let volumes = root.create_child(VOLUMES)?;
+        if !root.has(LOG) && !volumes.names()?.is_empty() {
+            let detail =
+                "expected the raft log of the volumes that exist, found no such directory".to_owned();
+            return Err(Error::Corrupt { path: root.path_of(LOG), detail });
+        }
+        let log_path = root.create_child(LOG)?.path().to_path_buf();
         let log = Log::open(LogConfig::new(&log_path))?;
         let disk = DiskGauge::new(seams.disk, root.path().to_path_buf(), config.reserve_disk_bytes);
-        Ok(Self {
+        Ok(Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             cache: Arc::new(lsm_tree::Cache::with_capacity_bytes(config.cache_bytes)),
             descriptors: Arc::new(lsm_tree::DescriptorTable::new(OPEN_TABLES)),
             shared: Shared {
@@ -117,7 +125,18 @@ impl Node {
             lanes: Mutex::default(),
             closing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
-        })
+        }))
+    }
+
+    /// Runs a change of the directory to its end, whether or not its caller waits for it.
+    async fn undisturbed<T, F>(&self, change: impl FnOnce(Arc<Self>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let node = self.this.upgrade().ok_or(Error::ShuttingDown("the node"))?;
+        let done = tokio::spawn(change(node)).await;
+        done.unwrap_or_else(|error| Err(Error::Internal(format!("work on a volume ended early: {error}"))))
     }
 
     /// Random, made when the directory was created.
@@ -151,6 +170,10 @@ impl Node {
     /// # Errors
     /// [`Error::VolumeExists`], or a file cannot be written; then the call can be repeated.
     pub async fn create_volume(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
+        self.undisturbed(|node| async move { node.create(volume).await }).await
+    }
+
+    async fn create(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
         let lane = self.lane(volume.id);
         let alone = lane.lock().await;
         self.check_open()?;
@@ -183,6 +206,10 @@ impl Node {
     /// # Errors
     /// [`Error::VolumeNotFound`]; its files are damaged, or of an unknown format and then left untouched.
     pub async fn open_volume(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
+        self.undisturbed(|node| async move { node.open_existing(volume).await }).await
+    }
+
+    async fn open_existing(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
         let lane = self.lane(volume.id);
         let alone = lane.lock().await;
         self.check_open()?;
@@ -255,6 +282,10 @@ impl Node {
     /// # Errors
     /// A file cannot be removed, or the log has failed; the call can be repeated.
     pub async fn remove_volume(&self, id: VolumeId) -> Result<()> {
+        self.undisturbed(|node| async move { node.remove(id).await }).await
+    }
+
+    async fn remove(&self, id: VolumeId) -> Result<()> {
         let lane = self.lane(id);
         let alone = lane.lock().await;
         self.check_open()?;
