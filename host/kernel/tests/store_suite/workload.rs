@@ -5,7 +5,7 @@ use mortise_kernel::kv::{
     Command, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest,
     SortOrder, SortTarget, TxnRequest, validate,
 };
-use mortise_kernel::store::{LEVELS, Step, TABLE_BYTES};
+use mortise_kernel::store::{LEVELS, Step, TABLE_BYTES, TreeShape};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -154,18 +154,24 @@ pub(crate) fn command(rng: &mut StdRng, revision: i64) -> Command {
     }
 }
 
-/// A step with any parameters, legal or not.
-pub(crate) fn step(rng: &mut StdRng) -> Step {
+/// A step with any parameters, legal or not; it mostly starts at a level that holds something.
+pub(crate) fn step(rng: &mut StdRng, shape: &TreeShape) -> Step {
     let table_bytes = if rng.random_bool(0.1) { 1 } else { *TABLE_BYTES.start() };
-    let (from, to) = (rng.random_range(0..=LEVELS), rng.random_range(0..=LEVELS));
+    let filled: Vec<u8> =
+        (0..LEVELS).filter(|&level| !shape.levels[usize::from(level)].runs.is_empty()).collect();
+    let from = match filled.choose(rng) {
+        Some(&level) if rng.random_bool(0.9) => level,
+        _ => rng.random_range(0..=LEVELS),
+    };
+    let to = rng.random_range(from.saturating_sub(1)..=LEVELS);
     match rng.random_range(0..10) {
         0..3 => Step::Partial {
             l0_threshold: rng.random_range(0..4),
             level_ratio: rng.random_range(1.0..8.0),
             table_bytes,
         },
-        3..7 => Step::Merge { from: from.min(to), to: from.max(to) },
-        7 | 8 => Step::Move { from, to },
+        3..6 => Step::Merge { from, to },
+        6..9 => Step::Move { from, to },
         _ => Step::Major { table_bytes },
     }
 }
