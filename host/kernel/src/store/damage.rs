@@ -4,6 +4,7 @@
 //! with its XXH3-128) and `tables/<id>`. All of it is written once and then only read, so a checksum that
 //! differs is damage. Reading all tables takes time; it is done only after something else has failed.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -98,7 +99,7 @@ fn first_damaged(tree: &Path) -> Result<Option<(PathBuf, String)>> {
     let Some(manifest) = current_manifest(tree)? else { return Ok(None) };
     let tables = listed_tables(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
     for (id, expected) in tables {
-        let path = tree.join(TABLES).join(id.to_string());
+        let path = table_path(tree, id);
         match file_checksum(&path) {
             Ok(found) if found == expected => {}
             Ok(found) => {
@@ -112,6 +113,18 @@ fn first_damaged(tree: &Path) -> Result<Option<(PathBuf, String)>> {
         }
     }
     Ok(None)
+}
+
+/// The file of a table.
+pub(super) fn table_path(tree: &Path, id: u64) -> PathBuf {
+    tree.join(TABLES).join(id.to_string())
+}
+
+/// Ids of the tables that a restart would expect.
+pub(super) fn manifest_tables(tree: &Path) -> Result<HashSet<u64>> {
+    let Some(manifest) = current_manifest(tree)? else { return Ok(HashSet::new()) };
+    let tables = listed_tables(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
+    Ok(tables.into_iter().map(|(id, _)| id).collect())
 }
 
 fn current_manifest(tree: &Path) -> Result<Option<Manifest>> {

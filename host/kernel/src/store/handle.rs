@@ -11,11 +11,13 @@
 //! The store must not know raft, volumes or plugins.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::draft::Draft;
+use super::leftovers;
 use super::maintenance::{self, Sealed};
 use super::read::{self, Readable};
 use super::records::State;
@@ -39,6 +41,8 @@ pub struct Store {
     /// One compaction step at a time. Taken before `flush_turn` by those who need both.
     pub(super) step_turn: Mutex<()>,
     pub(super) positions: RwLock<Positions>,
+    /// Ids of tables that failed maintenance may have left.
+    pub(super) leftovers: Mutex<Vec<Range<u64>>>,
     pub(super) tallies: Tallies,
     memtable_limit: u64,
     /// Size of the active memtable.
@@ -102,6 +106,7 @@ impl Store {
             flush_turn: Mutex::new(()),
             step_turn: Mutex::new(()),
             positions: RwLock::new(Positions { flushed: applied.clone(), applied }),
+            leftovers: Mutex::new(Vec::new()),
             tallies: Tallies::default(),
             memtable_limit: config.memtable_bytes,
             memtable_bytes: AtomicU64::new(0),
@@ -245,7 +250,7 @@ impl Store {
     /// [`Error::NoSpace`] or [`Error::Io`]; then the memtables stay and the flush may be tried again.
     /// [`Error::Busy`] when level 0 holds as many runs as the tree can count.
     pub fn flush(&self) -> Result<Option<Flushed>> {
-        maintenance::flush(self)
+        leftovers::guard(self, || maintenance::flush(self))
     }
 
     /// One small step of logical compaction: removes what up to `max_revisions` revisions below the compacted
@@ -269,7 +274,7 @@ impl Store {
     /// [`Error::IllegalStep`]; [`Error::NoSpace`], [`Error::Io`] and [`Error::Corrupt`], after which the tree
     /// is as before.
     pub fn run_step(&self, step: &Step) -> Result<StepOutcome> {
-        maintenance::run_step(self, step)
+        leftovers::guard(self, || maintenance::run_step(self, step))
     }
 
     /// Counts since the store was opened.

@@ -11,6 +11,7 @@ mod damage;
 mod draft;
 mod handle;
 mod hash;
+mod leftovers;
 mod maintenance;
 mod read;
 mod records;

@@ -109,3 +109,27 @@ fn a_memtable_is_full_at_its_size_until_it_is_sealed() {
     let shape = store.shape();
     assert_eq!((shape.memtable_bytes, shape.sealed_memtables), (bytes, 1));
 }
+
+#[test]
+fn a_failed_flush_leaves_nothing_behind_and_may_be_repeated() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tree = directory.path().join("tree");
+    let tables = || std::fs::read_dir(tree.join("tables")).expect("the tables").count();
+    let store = open(&directory);
+    crate::apply(&store, crate::put("key", "value")).expect("a put");
+    store.seal().expect("sealed");
+    // The table is written before the manifest, which a directory in its place makes fail.
+    let obstacle = tree.join("v1");
+    std::fs::create_dir(&obstacle).expect("created");
+    for _attempt in 0..3 {
+        assert!(matches!(store.flush(), Err(mortise_kernel::Error::Io { .. })));
+        assert_eq!(tables(), 0, "the table of the failed flush is removed");
+        assert_eq!((store.sealed_memtables(), store.flushed()), (1, Applied::default()));
+    }
+    std::fs::remove_dir(&obstacle).expect("removed");
+    assert!(store.flush().expect("flushed").is_some());
+    assert_eq!((tables(), store.flushed()), (1, position(1)));
+    let hash = store.content_hash(0).expect("a hash");
+    drop(store);
+    assert_eq!(open(&directory).content_hash(0).expect("a hash"), hash);
+}
