@@ -97,6 +97,8 @@ impl Volume {
         });
         let group = Arc::new(group.await?);
         upkeep.serve(&group);
+        // What a crash, or replay itself, flushed without purging the log behind it.
+        group.purge_flushed().await;
         tasks.0.push(tokio::spawn(Arc::clone(&upkeep).keep_scrubbed()));
         let tasks = Mutex::new(std::mem::take(&mut tasks.0));
         let closed = AtomicBool::new(false);

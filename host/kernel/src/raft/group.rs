@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use openraft::error::{CheckIsLeaderError, InitializeError, RaftError};
-use openraft::{BasicNode, Config, Raft, RaftMetrics, SnapshotPolicy};
+use openraft::{BasicNode, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
 
 use super::barrier::{Barrier, ReadIndex, Refusal};
 use super::machine::{Machine, StateMachine, Upkeep};
@@ -124,13 +124,16 @@ impl Group {
             Err(RaftError::APIError(error)) => return Err(Error::Internal(error.to_string())),
             Err(RaftError::Fatal(error)) => return Err(fatal(&error)),
         }
-        let only_voter = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow();
-            let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-            voters == [node_id]
-        };
-        if only_voter && self.leader() != Some(node_id) {
+        // Asked of the core itself: metrics may lag behind the initialisation.
+        let (only_voter, leads) = self
+            .raft
+            .with_raft_state(move |state| {
+                let only_voter = state.membership_state.effective().voter_ids().eq([node_id]);
+                (only_voter, state.server_state == ServerState::Leader)
+            })
+            .await
+            .map_err(|error| fatal(&error))?;
+        if only_voter && !leads {
             self.raft.trigger().elect().await.map_err(|error| fatal(&error))?;
         }
         let mut metrics = self.raft.metrics();
