@@ -36,8 +36,8 @@ pub(super) fn check_manifest(tree: &Path) -> Result<()> {
     Err(Error::Corrupt { path: manifest.path, detail })
 }
 
-/// Without `current` the library starts an empty tree and removes the tables that it finds as orphans. Creation
-/// writes `current` last, so that a crash then leaves no table behind.
+/// Without `current` the library starts an empty tree and removes the tables that it finds as orphans.
+/// Creation writes `current` last, so that a crash then leaves no table behind.
 fn check_empty(tree: &Path) -> Result<()> {
     let tables = tree.join(TABLES);
     let mut entries = match std::fs::read_dir(&tables) {

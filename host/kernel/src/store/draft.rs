@@ -1,8 +1,8 @@
 //! One entry of the log while it is applied.
 //!
 //! A draft collects what the commands of an entry change; the tree is untouched until the whole entry went
-//! well. A failing disk therefore leaves nothing behind, and an entry becomes visible as a whole. Each command
-//! that changes something takes one revision; all of a transaction's writes share it.
+//! well. A failing disk therefore leaves nothing behind, and an entry becomes visible as a whole. Each
+//! command that changes something takes one revision; all of a transaction's writes share it.
 //!
 //! Superseding a version moves its row, unchanged, from the latest to the history column; a deletion adds a
 //! tombstone there. Each revision's own row lists what it touched and which version that superseded, so
@@ -122,8 +122,8 @@ impl<'a> Draft<'a> {
     pub(super) fn put(&mut self, request: &PutRequest) -> Result<PutResponse> {
         let revision = self.next_revision();
         let current = scan::latest(self.source(), &request.key)?;
-        // Inside a transaction this was judged before it began. Where it then deleted the key itself, an empty
-        // value is kept: a refusal halfway would leave half a transaction behind.
+        // Inside a transaction this was judged before it began. Where it then deleted the key itself, an
+        // empty value is kept: a refusal halfway would leave half a transaction behind.
         if current.is_none() && (request.ignore_value || request.ignore_lease) && self.touched.is_empty() {
             return Err(Error::KeyNotFound);
         }

@@ -44,7 +44,8 @@ fn seal_and_flush(store: &Store) {
     store.flush().expect("flushed");
 }
 
-/// Stops the first thread called `name` that reaches `stage`; the receiver hears of it, and the sender lets it go.
+/// Stops the first thread called `name` that reaches `stage`; the receiver hears of it, and the sender lets
+/// it go.
 fn stop_at(store: &Store, name: &'static str, stage: Stage) -> (Receiver<()>, Sender<()>) {
     let (reached, hear) = channel();
     let (go, wait) = channel();

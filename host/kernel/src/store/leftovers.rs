@@ -1,10 +1,10 @@
 //! Table files that failed maintenance leaves behind.
 //!
-//! A flush or a step that fails, most likely for want of space, leaves the tables that it had begun. The library
-//! removes such orphans when the tree is opened; on a full disk they must go at once, or each further attempt
-//! would take what space was freed. Files are removed only while neither a flush nor a step runs, and only when
-//! neither the tree in memory nor the manifest on disk knows them: after a failure the two may differ, and a
-//! restart goes by the manifest.
+//! A flush or a step that fails, most likely for want of space, leaves the tables that it had begun. The
+//! library removes such orphans when the tree is opened; on a full disk they must go at once, or each
+//! further attempt would take what space was freed. Files are removed only while neither a flush nor a step
+//! runs, and only when neither the tree in memory nor the manifest on disk knows them: after a failure the
+//! two may differ, and a restart goes by the manifest.
 
 use std::ops::Range;
 

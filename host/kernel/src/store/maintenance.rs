@@ -1,20 +1,21 @@
 //! Changes of the tree's shape: sealing, flushing, compaction steps. None of them changes an answer.
 //!
 //! # What may run beside what
-//! Reads and writes go on through all of it; the gate (see [`super::view`]) is taken only to begin. One flush and
-//! one step may run at a time, with two exceptions that the library leaves to its user:
+//! Reads and writes go on through all of it; the gate (see [`super::view`]) is taken only to begin. One
+//! flush and one step may run at a time, with two exceptions that the library leaves to its user:
 //!
-//! * A merge *into level 0* puts its result in front of level 0. Were a flush to add a newer run meanwhile, the
-//!   older result would hide it.
+//! * A merge *into level 0* puts its result in front of level 0. Were a flush to add a newer run meanwhile,
+//!   the older result would hide it.
 //! * A move *out of level 0* takes whatever level 0 holds when it runs. Were a flush to add a run after the
 //!   step was judged, two runs that overlap would be moved as one.
 //!
-//! Such steps keep flushes away from being judged to being done. The other steps only add runs to lower levels,
-//! and the library picks their inputs and takes them out of level 0 under a lock that registering a flush takes
-//! too.
+//! Such steps keep flushes away from being judged to being done. The other steps only add runs to lower
+//! levels, and the library picks their inputs and takes them out of level 0 under a lock that registering a
+//! flush takes too.
 //!
-//! After each piece of maintenance the view is published anew, above the sequence number that the library gave
-//! the new super-version, and the ones before are released: with them go flushed memtables and merged tables.
+//! After each piece of maintenance the view is published anew, above the sequence number that the library
+//! gave the new super-version, and the ones before are released: with them go flushed memtables and merged
+//! tables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -94,7 +95,8 @@ fn settle(store: &Store) -> Result<()> {
     let tree = store.tree.library();
     {
         let mut writer = store.writer.lock();
-        // Sealing needs the write lock, so that what the tree still has sealed are the last ones of the queue.
+        // Sealing needs the write lock, so that what the tree still has sealed are the last ones of the
+        // queue.
         let left = tree.sealed_memtable_count();
         while writer.sealed.len() > left {
             if let Some(sealed) = writer.sealed.pop_front() {
@@ -147,9 +149,9 @@ pub(super) fn run_step(store: &Store, step: &Step) -> Result<StepOutcome> {
 
 /// The lowest level above an empty one, and how far down it can be moved.
 ///
-/// The library's levelled strategy keeps its levels together at the bottom and takes for granted (by assertion
-/// in debug builds) that nothing lies above an empty level. Other steps leave such gaps. Closing one is a move
-/// that writes nothing, and counts as the step.
+/// The library's levelled strategy keeps its levels together at the bottom and takes for granted (by
+/// assertion in debug builds) that nothing lies above an empty level. Other steps leave such gaps. Closing
+/// one is a move that writes nothing, and counts as the step.
 fn gap(shape: &TreeShape) -> Option<(u8, u8)> {
     let empty = |level: u8| shape.levels.get(usize::from(level)).is_none_or(|level| level.runs.is_empty());
     let from = (1..LEVELS - 1).rev().find(|&level| !empty(level) && empty(level + 1))?;

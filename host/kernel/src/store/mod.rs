@@ -1,9 +1,9 @@
 //! One volume's multi-version store over an lsm-tree.
 //!
-//! From the bottom up: `columns` and `records` fix the bytes, `tree` and `damage` wrap the library, `view` says
-//! what readers see, `source` lays staged changes over the tree, `scan` and `read` answer, `draft` and `txn` apply
-//! entries, `scrub` removes superseded versions, `maintenance` changes the shape, `hash` proves that nothing else
-//! changed, and `handle` is the face of it all.
+//! From the bottom up: `columns` and `records` fix the bytes, `tree` and `damage` wrap the library, `view`
+//! says what readers see, `source` lays staged changes over the tree, `scan` and `read` answer, `draft` and
+//! `txn` apply entries, `scrub` removes superseded versions, `maintenance` changes the shape, `hash` proves
+//! that nothing else changed, and `handle` is the face of it all.
 
 mod columns;
 mod config;

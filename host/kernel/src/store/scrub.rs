@@ -1,13 +1,14 @@
 //! Logical compaction: removes what no readable revision can show any more.
 //!
-//! A version that revision `s` superseded is the answer for revisions below `s` only. Once `s` is at or below
-//! the compacted revision, nobody can ask for those. So for each revision up to the compacted one, oldest
-//! first, its row says what goes: the version it superseded, its own tombstone where it deleted the key (every
-//! older version of that key went before), and the row itself.
+//! A version that revision `s` superseded is the answer for revisions below `s` only. Once `s` is at or
+//! below the compacted revision, nobody can ask for those. So for each revision up to the compacted one,
+//! oldest first, its row says what goes: the version it superseded, its own tombstone where it deleted the
+//! key (every older version of that key went before), and the row itself.
 //!
-//! Scrubbing writes through the ordinary path, under the write lock, a few revisions at a time, and changes no
-//! answer. It needs no position of its own: what a crash takes back, it takes back together with the row that
-//! asks for it, and a restart finds work left exactly when the oldest row is not above the compacted revision.
+//! Scrubbing writes through the ordinary path, under the write lock, a few revisions at a time, and changes
+//! no answer. It needs no position of its own: what a crash takes back, it takes back together with the row
+//! that asks for it, and a restart finds work left exactly when the oldest row is not above the compacted
+//! revision.
 
 use super::handle::Store;
 use super::records;

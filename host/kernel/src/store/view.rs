@@ -1,29 +1,32 @@
 //! What readers see, and the gate between readers and maintenance.
 //!
-//! A *view* is a sequence number with the revisions that belong to it; it is published only when an entry of
-//! the log is in the memtable as a whole. A reader loads the view and then asks the tree for keys or
-//! iterators as of its sequence number. An iterator, once open, pins its memtables and tables and stays right.
+//! A *view* is a sequence number with the revisions that belong to it; it is published only when an entry
+//! of the log is in the memtable as a whole. A reader loads the view and then asks the tree for keys or
+//! iterators as of its sequence number. An iterator, once open, pins its memtables and tables and stays
+//! right.
 //!
 //! # Why there is a gate
-//! The library keeps a history of *super-versions* (active memtable, sealed memtables, tables), each with the
-//! sequence number `s` at which it was registered, and serves a read as of `v` from the newest one with `s < v`.
+//! The library keeps a history of *super-versions* (active memtable, sealed memtables, tables), each with
+//! the sequence number `s` at which it was registered, and serves a read as of `v` from the newest one with
+//! `s < v`.
 //!
-//! *Any such super-version is complete for `v`.* Garbage collection in a flush or compaction drops an entry only
-//! in favour of a newer entry of the same key among the inputs (lsm-tree issue #321: whatever lies between that
-//! newer entry and the watermark). The inputs were written before the result was registered, so the newer
-//! entry lies below `s`, and so below `v`: the reader sees it. Reads as of `v <= s` are served by an older
-//! super-version, which still holds the inputs themselves.
+//! *Any such super-version is complete for `v`.* Garbage collection in a flush or compaction drops an entry
+//! only in favour of a newer entry of the same key among the inputs (lsm-tree issue #321: whatever lies
+//! between that newer entry and the watermark). The inputs were written before the result was registered,
+//! so the newer entry lies below `s`, and so below `v`: the reader sees it. Reads as of `v <= s` are served
+//! by an older super-version, which still holds the inputs themselves.
 //!
-//! *So a read goes wrong only when the older super-version is gone.* Maintenance with watermark `w` removes every
-//! super-version but the newest with `s < w` and what follows it: harmless for every `v >= w`. What is left to
-//! exclude is a reader that loaded `v`, and then, before it opened its iterator, maintenance with `w > v` ran.
-//! Readers therefore share the gate from loading the view to having opened their iterators, and maintenance
-//! takes it alone for the moment in which it chooses `w`, the published sequence number. Who stood in the gate
-//! has opened what it needs; who enters later loads a view of at least `w`. This also settles when several
-//! pieces of maintenance run at a time: each holds `w <= v` for every reader that has not opened yet.
+//! *So a read goes wrong only when the older super-version is gone.* Maintenance with watermark `w` removes
+//! every super-version but the newest with `s < w` and what follows it: harmless for every `v >= w`. What
+//! is left to exclude is a reader that loaded `v`, and then, before it opened its iterator, maintenance
+//! with `w > v` ran. Readers therefore share the gate from loading the view to having opened their
+//! iterators, and maintenance takes it alone for the moment in which it chooses `w`, the published sequence
+//! number. Who stood in the gate has opened what it needs; who enters later loads a view of at least `w`.
+//! This also settles when several pieces of maintenance run at a time: each holds `w <= v` for every reader
+//! that has not opened yet.
 //!
-//! The argument needs two things from the rest of the store: memtables are sealed between two entries only, and
-//! a sequence number is published only when everything below it is in the tree.
+//! The argument needs two things from the rest of the store: memtables are sealed between two entries only,
+//! and a sequence number is published only when everything below it is in the tree.
 
 use lsm_tree::SeqNo;
 use parking_lot::{RwLock, RwLockReadGuard};

@@ -1,7 +1,7 @@
 //! The store through its public face: against a model, across crashes, over damaged files.
 //!
-//! Random tests print their seed. `MORTISE_SEED=<seed>` replays one, `MORTISE_ROUNDS=<n>` sets how many seeds are
-//! tried.
+//! Random tests print their seed. `MORTISE_SEED=<seed>` replays one, `MORTISE_ROUNDS=<n>` sets how many
+//! seeds are tried.
 
 mod damage;
 mod model;

@@ -1,5 +1,5 @@
-//! After a crash the tables hold the state at one position, and replaying the log from there leads to the same
-//! content from wherever it starts.
+//! After a crash the tables hold the state at one position, and replaying the log from there leads to the
+//! same content from wherever it starts.
 
 use mortise_kernel::kv::Command;
 use mortise_kernel::store::{Applied, Store};
