@@ -201,3 +201,29 @@ fn copy(error: &io::Error) -> io::Error {
         None => io::Error::new(error.kind(), error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_other_troubles_are_no_damage() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let explain = |kind: io::ErrorKind| {
+            explain(directory.path(), "flushing", &lsm_tree::Error::Io(io::Error::from(kind)))
+        };
+        assert!(matches!(explain(io::ErrorKind::StorageFull), Error::NoSpace(_)));
+        assert!(matches!(explain(io::ErrorKind::QuotaExceeded), Error::NoSpace(_)));
+        assert!(matches!(explain(io::ErrorKind::PermissionDenied), Error::Io { .. }));
+    }
+
+    #[test]
+    fn tables_without_current_are_not_taken_for_an_empty_tree() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(check_manifest(directory.path()).is_ok());
+        std::fs::create_dir(directory.path().join(TABLES)).expect("created");
+        assert!(check_manifest(directory.path()).is_ok(), "creation may have been cut off here");
+        std::fs::write(directory.path().join(TABLES).join("0"), b"a table").expect("written");
+        assert!(matches!(check_manifest(directory.path()), Err(Error::Corrupt { .. })));
+    }
+}

@@ -144,7 +144,7 @@ impl<'a> Draft<'a> {
             _ => None,
         };
         match current {
-            Some((row, old)) => self.supersede(&request.key, row, old.modified, false),
+            Some((row, old)) => self.supersede(&request.key, &row, old.modified, false),
             None => self.touch_new(&request.key),
         }
         Ok(PutResponse { revision, prev_kv })
@@ -166,7 +166,7 @@ impl<'a> Draft<'a> {
             };
             self.staged.insert(columns::latest(&kv.key), Change::Remove);
             self.staged.insert(columns::history(&kv.key, revision), Change::Put(records::tombstone()));
-            self.supersede(&kv.key, row.encode(), kv.mod_revision, true);
+            self.supersede(&kv.key, &row.encode(), kv.mod_revision, true);
         }
         Ok(DeleteRangeResponse {
             revision: self.seen_revision(),
@@ -176,12 +176,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Notes that the command under way replaced (or deleted) the version of `key` written at `modified`.
-    fn supersede(&mut self, key: &Bytes, row: Bytes, modified: i64, deleted: bool) {
+    fn supersede(&mut self, key: &Bytes, row: &[u8], modified: i64, deleted: bool) {
         if modified == self.next_revision() {
             // This very command wrote it: no revision ever showed it, so there is nothing to keep.
             self.retouch(key, deleted);
             return;
         }
+        // The row may be a slice of a table's block, which must not live as long as the memtable.
+        let row = Bytes::copy_from_slice(row);
         self.staged.insert(columns::history(key, modified), Change::Put(row));
         self.touched.push(Touch { key: key.clone(), previous: modified, deleted });
     }

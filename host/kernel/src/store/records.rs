@@ -33,9 +33,12 @@ pub(super) struct Version {
 impl Version {
     /// Encodes it.
     pub(super) fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(24 + self.value.len());
+        let numbers = [self.created, self.modified, self.version, self.lease];
+        // Exactly as large as needed: the memtable keeps it as it is.
+        let header = 1 + numbers.into_iter().map(number_bytes).sum::<usize>();
+        let mut out = Vec::with_capacity(header + self.value.len());
         out.push(VERSION);
-        for number in [self.created, self.modified, self.version, self.lease] {
+        for number in numbers {
             put_number(&mut out, number);
         }
         out.extend_from_slice(&self.value);
@@ -184,6 +187,12 @@ fn put_number(out: &mut Vec<u8>, number: i64) {
     put_unsigned(out, number.cast_unsigned());
 }
 
+/// Bytes that [`put_number`] takes.
+fn number_bytes(number: i64) -> usize {
+    let bits = u64::BITS - number.cast_unsigned().leading_zeros();
+    bits.max(1).div_ceil(7) as usize
+}
+
 fn put_unsigned(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push((number & 0x7F) as u8 | 0x80);
@@ -234,6 +243,8 @@ mod tests {
             created: i64, modified: i64, version: i64, lease: i64, value in bytes(),
         ) {
             let it = Version { created, modified, version, lease, value };
+            let numbers = [created, modified, version, lease].into_iter().map(number_bytes).sum::<usize>();
+            prop_assert_eq!(it.encode().len(), 1 + numbers + it.value.len());
             prop_assert_eq!(Stored::decode(&it.encode()), Some(Stored::Version(it)));
         }
 

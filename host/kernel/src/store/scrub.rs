@@ -51,7 +51,7 @@ pub(super) fn step(store: &Store, max_revisions: usize) -> Result<ScrubProgress>
                 progress.removed += 1;
             }
         }
-        staged.insert(key, Change::RemoveOnce);
+        staged.insert(columns::revision(revision), Change::RemoveOnce);
         last = revision;
     }
     if !staged.is_empty() {
