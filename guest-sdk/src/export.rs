@@ -10,6 +10,12 @@ use crate::compaction::{CompactionStrategy, View};
 /// Names the field that is wrong.
 pub fn config<C: serde::de::DeserializeOwned>(text: &str) -> Result<C, String> {
     let text = if text.trim().is_empty() { "{}" } else { text };
+    if !text.trim_start().starts_with('{') {
+        let found: String = text.trim_start().chars().take(20).collect();
+        return Err(format!(
+            "configuration: expected a JSON object, such as {{\"knob\": 1}}; found {found:?}"
+        ));
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
     let config = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -94,6 +100,8 @@ mod tests {
             (r#"{"runs": 300}"#, "field `runs`: invalid value: integer `300`, expected u8"),
             (r#"{"nested": {"ratio": "x"}}"#, "field `nested.ratio`: invalid type: string"),
             (r#"{"rums": 3}"#, "unknown field `rums`, expected `runs` or `nested`"),
+            ("[]", "expected a JSON object"),
+            ("7", "expected a JSON object"),
             ("{", "EOF"),
             ("{} {}", "trailing characters"),
         ] {

@@ -41,6 +41,9 @@ fn patience_ends_at_each_bound() {
     let tree = |last: u64| busy().runs(0, 5, MIB).run(6, last).build();
     assert_eq!(policy.decide("{}", &tree(5 * MIB)), Ok(LATER));
     assert_eq!(policy.decide("{}", &tree(5 * MIB - MIB / 4)), Ok(STEP), "space amplification");
+    let tree = |level5: u64| busy().run(5, level5).run(6, 2_000 * MIB).build();
+    assert_eq!(policy.decide("{}", &tree(512 * MIB)), Ok(LATER));
+    assert_eq!(policy.decide("{}", &tree(520 * MIB)), Ok(STEP), "an overgrown level");
     let tree = |free: u64| busy().runs(0, 5, MIB).free_disk(free).build();
     assert_eq!(policy.decide("{}", &tree(2 << 30)), Ok(LATER));
     assert_eq!(policy.decide("{}", &tree((2 << 30) - 1)), Ok(STEP), "the disk fills up");

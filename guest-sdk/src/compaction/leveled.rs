@@ -4,7 +4,7 @@
 //! follows the host's own arithmetic: the first filled level below level 0 plays the part of level 1, its
 //! target is `table_bytes * l0_threshold`, and each level below may be `level_ratio` times larger.
 
-use super::{LEVELS, View};
+use super::{LEVELS, Level, View};
 
 /// Settings of one step of levelled compaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,20 +37,42 @@ pub enum Work {
 }
 
 impl Knobs {
-    /// What a levelled step with these knobs would work on, level 0 first; `None` when it would do nothing.
+    /// What a levelled step with these knobs would work on, which is what is furthest beyond its bound; `None`
+    /// when it would do nothing.
     #[must_use]
     pub fn work(&self, view: &View) -> Option<Work> {
-        let runs = view.level0_runs();
-        if runs >= usize::from(self.l0_threshold.max(1)) {
-            return Some(Work::Level0 { runs });
-        }
-        let top = self.top_level(view)?;
+        let threshold = usize::from(self.l0_threshold.max(1));
+        let tables = view.levels.first().map_or(0, Level::tables);
+        let level0 = (tables >= threshold)
+            .then(|| (tables as f64 / threshold as f64, Work::Level0 { runs: view.level0_runs() }));
+        let levels = self.beyond_target(view).map(|(level, bytes, target)| {
+            // A level that can be moved down without rewriting goes before everything else.
+            let moves = view.runs(level + 1) == 0;
+            let score = if moves { 99.99 } else { bytes as f64 / target.max(1) as f64 };
+            (score, Work::TooLarge { level, bytes, target })
+        });
+        level0
+            .into_iter()
+            .chain(levels)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+            .map(|(_, work)| work)
+    }
+
+    /// Size of the level that is furthest beyond its target, in hundredths of the target; 0 when none is.
+    #[must_use]
+    pub fn overfull_percent(&self, view: &View) -> u64 {
+        let percent = |bytes: u64, target: u64| u128::from(bytes) * 100 / u128::from(target.max(1));
+        let worst = self.beyond_target(view).map(|(_, bytes, target)| percent(bytes, target)).max();
+        worst.map_or(0, |percent| u64::try_from(percent).unwrap_or(u64::MAX))
+    }
+
+    /// Levels that are larger than their targets, with their sizes and targets.
+    fn beyond_target<'a>(&'a self, view: &'a View) -> impl Iterator<Item = (u8, u64, u64)> + 'a {
+        let top = self.top_level(view).unwrap_or(LEVELS);
         // The last level has nowhere to go, so its size is never a reason.
-        (top..LEVELS - 1).find_map(|level| {
-            let bytes = view.level_bytes(level);
-            let target = self.target_bytes(level - top);
-            (bytes > target).then_some(Work::TooLarge { level, bytes, target })
-        })
+        (top..LEVELS - 1)
+            .map(move |level| (level, view.level_bytes(level), self.target_bytes(level - top)))
+            .filter(|(_, bytes, target)| bytes > target)
     }
 
     /// The level that a compaction of level 0 goes to; `None` when everything is in level 0.

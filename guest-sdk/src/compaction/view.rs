@@ -92,14 +92,14 @@ impl View {
         (level + 1..LEVELS).take_while(|below| self.runs(*below) == 0).last().unwrap_or(level)
     }
 
-    /// Bytes above the deepest filled level, in hundredths of that level's bytes: what a full merge could at
-    /// most save. 0 for a tree with one filled level or none.
+    /// Bytes above the deepest filled level, in hundredths of that level's bytes, rounded up: what a full
+    /// merge could at most save. 0 for a tree with one filled level or none.
     #[must_use]
     pub fn space_percent(&self) -> u64 {
         let Some(last) = self.filled().next_back() else { return 0 };
         let bottom = self.level_bytes(last).max(1);
         let above = sum((0..last).map(|level| self.level_bytes(level)));
-        u64::try_from(u128::from(above) * 100 / u128::from(bottom)).unwrap_or(u64::MAX)
+        u64::try_from((u128::from(above) * 100).div_ceil(u128::from(bottom))).unwrap_or(u64::MAX)
     }
 }
 

@@ -77,11 +77,15 @@ impl Component {
         let loaded = &*self.0;
         let (mut store, _running) = loaded.shared.store(limits, loaded.gate.clone());
         loaded.instantiations.increment(1);
-        loaded
-            .pre
-            .instantiate(&mut store)
-            .and_then(|instance| call(&instance, &mut store))
-            .map_err(|error| Fault::from_wasmtime(&error, limits))
+        let outcome = loaded.pre.instantiate(&mut store).and_then(|instance| call(&instance, &mut store));
+        outcome.map_err(|error| {
+            let mut fault = Fault::from_wasmtime(&error, limits);
+            if let (FaultKind::Trap, Some(message)) = (fault.kind, store.data().last_error()) {
+                fault.detail.push_str("; its last message: ");
+                fault.detail.push_str(message);
+            }
+            fault
+        })
     }
 }
 

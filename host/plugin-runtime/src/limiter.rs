@@ -44,11 +44,18 @@ impl MemoryLimiter {
 }
 
 impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(&mut self, now: usize, wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, now: usize, wanted: usize, max: Option<usize>) -> wasmtime::Result<bool> {
+        // Beyond its own maximum it doesn't grow, and so must not count.
+        if max.is_some_and(|max| wanted > max) {
+            return Ok(false);
+        }
         self.grow(wanted.saturating_sub(now) as u64)
     }
 
-    fn table_growing(&mut self, now: usize, wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, now: usize, wanted: usize, max: Option<usize>) -> wasmtime::Result<bool> {
+        if max.is_some_and(|max| wanted > max) {
+            return Ok(false);
+        }
         self.grow((wanted.saturating_sub(now) as u64).saturating_mul(TABLE_ELEMENT_BYTES))
     }
 }
@@ -66,6 +73,14 @@ mod tests {
         let error = limiter.memory_growing(0, 65_536, None).unwrap_err();
         let exceeded = error.downcast_ref::<MemoryExceeded>().unwrap();
         assert_eq!(*exceeded, MemoryExceeded { wanted: 80_000 + 8_000 + 65_536, limit: 100_000 });
+    }
+
+    #[test]
+    fn growth_that_cannot_happen_does_not_count() {
+        let mut limiter = MemoryLimiter::new(100_000);
+        assert!(!limiter.memory_growing(0, 90_000, Some(80_000)).unwrap());
+        assert!(!limiter.table_growing(0, 10_000, Some(100)).unwrap());
+        assert!(limiter.memory_growing(0, 100_000, None).unwrap());
     }
 
     #[test]

@@ -54,16 +54,25 @@ impl LogGate {
 pub(crate) struct CallLog {
     gate: Arc<LogGate>,
     left: u32,
+    last_error: Option<String>,
 }
 
 impl CallLog {
     pub(crate) fn new(gate: Arc<LogGate>) -> Self {
-        Self { gate, left: MESSAGES_PER_CALL }
+        Self { gate, left: MESSAGES_PER_CALL, last_error: None }
+    }
+
+    /// The last message that the plugin logged as an error, which tells more about a trap than the trap does.
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
     }
 }
 
 impl Host for CallLog {
     fn write(&mut self, level: Level, message: String) {
+        if level == Level::Error {
+            self.last_error = Some(presentable(&message));
+        }
         if self.left == 0 || !self.gate.admit(Instant::now()) {
             return;
         }

@@ -37,6 +37,12 @@ pub(crate) struct CallState {
     log: CallLog,
 }
 
+impl CallState {
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        self.log.last_error()
+    }
+}
+
 impl Runtime {
     /// Starts the engine, its clock and its threads, and opens the compile cache.
     ///

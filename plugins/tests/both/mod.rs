@@ -12,20 +12,20 @@ use mortise_plugin_runtime::compaction::{self, Answer};
 use mortise_plugin_runtime::{self as host, FaultKind, Limits, Runtime, RuntimeConfig};
 
 /// A policy in both its forms.
-pub struct Both {
+pub(crate) struct Both {
     native: fn(&plugin::Call, &View) -> Result<guest::Step, String>,
     component: compaction::CompactionStrategy,
 }
 
 impl Both {
-    pub fn new<S: CompactionStrategy>(component: &[u8]) -> Self {
+    pub(crate) fn new<S: CompactionStrategy>(component: &[u8]) -> Self {
         let component = runtime().load(component).expect("a shipped plugin loads");
         let component = component.compaction_strategy(Limits::default()).expect("the default limits");
         Self { native: export::decide::<S>, component }
     }
 
     /// Decides in both forms, which must agree.
-    pub fn decide(&self, config: &str, view: &View) -> Result<Answer, String> {
+    pub(crate) fn decide(&self, config: &str, view: &View) -> Result<Answer, String> {
         let (config, call) = (config.to_owned(), Call { now: 1_700_000_000_000, seed: 7 });
         let native =
             (self.native)(&plugin::Call { config: config.clone(), now: call.now, seed: call.seed }, view)
@@ -43,13 +43,13 @@ impl Both {
     }
 
     /// Decides natively, for simulations of many steps.
-    pub fn step(&self, config: &str, view: &View) -> Result<Step, String> {
+    pub(crate) fn step(&self, config: &str, view: &View) -> Result<Step, String> {
         let call = plugin::Call { config: config.to_owned(), now: 0, seed: 0 };
         (self.native)(&call, view).map(step)
     }
 
     /// Every canned view gets the same legal answer in both forms.
-    pub fn copes_with_canned_views(&self) {
+    pub(crate) fn copes_with_canned_views(&self) {
         for (name, view) in compaction::canned_views() {
             let view = guest_view(&view);
             self.decide("{}", &view).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -59,7 +59,7 @@ impl Both {
     }
 
     /// Simulates random trees; the seed can be set with `MORTISE_SEED`.
-    pub fn simulate(&self, config: &str, flushes: u64) -> Report {
+    pub(crate) fn simulate(&self, config: &str, flushes: u64) -> Report {
         let seed = std::env::var("MORTISE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(42);
         println!("MORTISE_SEED={seed}");
         let mut random = Random::new(seed);

@@ -2,8 +2,9 @@
 //!
 //! While clients write fast, a compaction competes with them for the disk. This strategy does what
 //! `compaction-leveled` would do, but puts it off while the write rate is high, until waiting costs too much:
-//! level 0 has so many runs that reads suffer, too much space is taken by superseded data, or the disk is
-//! filling up, where compaction gives space back.
+//! level 0 has so many runs that reads suffer, a level has outgrown its target so far that merging into it is
+//! dear, too much space is taken by superseded data, or the disk is filling up, where compaction gives space
+//! back.
 
 use mortise_guest::Call;
 use mortise_guest::compaction::{CompactionStrategy, Knobs, Step, View};
@@ -18,6 +19,9 @@ pub struct Config {
     pub max_l0_runs: u8,
     /// Bytes above the last level, in hundredths of that level, that end the patience.
     pub max_space_percent: u64,
+    /// Size of a level, in hundredths of its target, that ends the patience: an overgrown level makes every
+    /// merge into it dear.
+    pub max_level_percent: u64,
     /// Free bytes on disk below which compaction is not put off.
     pub min_free_disk: u64,
     /// Milliseconds after which a postponed step is considered again.
@@ -36,6 +40,7 @@ impl Default for Config {
             busy_write_rate: 8 << 20,
             max_l0_runs: 16,
             max_space_percent: 100,
+            max_level_percent: 200,
             min_free_disk: 2 << 30,
             ask_again_ms: 1_000,
             l0_threshold: 4,
@@ -68,10 +73,11 @@ impl Config {
     }
 
     /// Whether waiting would cost more than disturbing the writers.
-    fn is_urgent(&self, view: &View) -> bool {
+    fn is_urgent(&self, knobs: &Knobs, view: &View) -> bool {
         view.level0_runs() >= usize::from(self.max_l0_runs)
             || view.space_percent() > self.max_space_percent
             || view.free_disk < self.min_free_disk
+            || knobs.overfull_percent(view) > self.max_level_percent
     }
 }
 
@@ -89,7 +95,7 @@ impl CompactionStrategy for Quiet {
             None if knobs.work(view).is_some() => Step::Partial(knobs),
             None => return Ok(Step::WAIT),
         };
-        if view.write_rate <= config.busy_write_rate || config.is_urgent(view) {
+        if view.write_rate <= config.busy_write_rate || config.is_urgent(&knobs, view) {
             return Ok(step);
         }
         Ok(Step::Wait { ask_again_ms: Some(config.ask_again_ms) })

@@ -1,0 +1,2 @@
+;; Begins with 64 MiB.
+(memory $memory (export "memory") 1024)

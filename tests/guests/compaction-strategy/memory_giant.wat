@@ -1,0 +1,2 @@
+;; Begins with 4 GiB, more than any limit grants.
+(memory $memory (export "memory") 65536)

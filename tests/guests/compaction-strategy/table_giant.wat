@@ -1,0 +1,2 @@
+;; Begins with sixteen million table elements, more than any limit grants.
+(table $table 16777216 funcref)

@@ -1,0 +1,7 @@
+;; Takes table elements until it is denied. One table may end before the memory limit does, so there are two.
+(table $one 1 funcref)
+(table $two 1 funcref)
+(func $decide (export "mortise:plugin/compaction@0.1.0#decide") (type $decide_type)
+  (loop $more (br_if $more (i32.ne (table.grow $one (ref.null func) (i32.const 65536)) (i32.const -1))))
+  (loop $more (br_if $more (i32.ne (table.grow $two (ref.null func) (i32.const 65536)) (i32.const -1))))
+  (global.get $answer))
