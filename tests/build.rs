@@ -71,7 +71,8 @@ fn write_list(out: &Path, guests: &BTreeMap<String, Vec<u8>>) -> Result<()> {
         writeln!(all, "    ({name:?}, {constant}),")?;
     }
     let list = format!(
-        "{constants}\n/// Every misbehaving guest by its name.\npub const ALL: &[(&str, &[u8])] = &[\n{all}];\n"
+        "{constants}\n/// Every misbehaving guest by its name.\n\
+         pub const ALL: &[(&str, &[u8])] = &[\n{all}];\n"
     );
     fs::write(out.join("guests.rs"), list)?;
     Ok(())

@@ -37,8 +37,8 @@ pub enum Work {
 }
 
 impl Knobs {
-    /// What a levelled step with these knobs would work on, which is what is furthest beyond its bound; `None`
-    /// when it would do nothing.
+    /// What a levelled step with these knobs would work on, which is what is furthest beyond its bound;
+    /// `None` when it would do nothing.
     #[must_use]
     pub fn work(&self, view: &View) -> Option<Work> {
         let threshold = usize::from(self.l0_threshold.max(1));

@@ -47,7 +47,8 @@ impl Model {
         self.levels[0].insert(0, bytes);
     }
 
-    /// The tree as a policy sees it: level 0 has one table a run, other levels tables of at most `table_bytes`.
+    /// The tree as a policy sees it: level 0 has one table a run, other levels have tables of at most
+    /// `table_bytes`.
     #[must_use]
     pub fn view(&self, table_bytes: u64) -> View {
         let mut id = 0;

@@ -67,16 +67,17 @@ impl Cache {
             return None;
         };
         // SAFETY: `deserialize` runs whatever machine code the artifact holds. The tag shows that these very
-        // bytes, which are in private memory now and don't change any more, were made by `Component::serialize`
-        // in a daemon that holds the key, for this digest and an engine of the same compatibility; the key is
-        // readable by the daemon's user only, who could replace the daemon itself. wasmtime checks version and
-        // settings again.
+        // bytes, which are in private memory now and don't change any more, were made by
+        // `Component::serialize` in a daemon that holds the key, for this digest and an engine of the same
+        // compatibility; the key is readable by the daemon's user only, who could replace the daemon itself.
+        // wasmtime checks version and settings again.
         #[allow(unsafe_code, reason = "argued above")]
         let component = unsafe { Component::deserialize(engine, artifact) };
         component.inspect_err(|error| warn!(path = %path.display(), "compiling anew: {error:#}")).ok()
     }
 
-    /// Keeps a compiled component. A failure costs only time at the next start, so it is logged, not returned.
+    /// Keeps a compiled component. A failure costs only time at the next start, so it is logged and not
+    /// returned.
     pub(crate) fn store(&self, digest: &Digest, component: &Component) {
         if let Err(error) = self.try_store(digest, component) {
             warn!(dir = %self.dir.display(), "a compiled plugin cannot be kept: {error}");

@@ -96,7 +96,10 @@ pub enum Error {
         max: u64,
     },
     /// The directory for compiled components cannot be used.
-    #[error("the cache directory {} cannot be used: {source}; check that it exists and is writable", path.display())]
+    #[error(
+        "the cache directory {} cannot be used: {source}; check that it exists and is writable",
+        path.display()
+    )]
     Cache {
         /// The file or directory concerned.
         path: PathBuf,

@@ -37,7 +37,8 @@ impl LogGate {
             Some((start, count)) if now.duration_since(*start) < WINDOW => {
                 *count = count.saturating_add(1);
                 if *count == MESSAGES_PER_WINDOW + 1 {
-                    warn!(target: "mortise::plugin", plugin = %self.digest, "logs too much; messages are dropped");
+                    let plugin = &self.digest;
+                    warn!(target: "mortise::plugin", %plugin, "logs too much; messages are dropped");
                 }
                 *count <= MESSAGES_PER_WINDOW
             }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use wasmtime::Engine;
@@ -89,11 +89,16 @@ impl Drop for Ticker {
 impl Shared {
     fn run(&self, engine: &Engine, tick: Duration) {
         let mut idle = 0;
+        let mut last = Instant::now();
         let mut stop = self.stop.lock();
         while !*stop {
             if idle < IDLE_TICKS {
                 self.wake.wait_for(&mut stop, tick);
-                engine.increment_epoch();
+                // A busy machine wakes this thread late; the epoch follows the time, not the wake-ups.
+                while last.elapsed() >= tick {
+                    last += tick;
+                    engine.increment_epoch();
+                }
                 idle = if self.running.load(SeqCst) == 0 { idle + 1 } else { 0 };
             } else {
                 self.parked.store(true, SeqCst);
@@ -101,6 +106,7 @@ impl Shared {
                     self.wake.wait(&mut stop);
                 }
                 self.parked.store(false, SeqCst);
+                last = Instant::now();
                 idle = 0;
             }
         }

@@ -16,7 +16,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Builds every crate of the Cargo workspace in `workspace` that makes a module, and writes each as a
 /// component `<crate>.wasm` into `out`. Returns the components by the crate's name.
 ///
-/// The inner build has a target directory of its own, so it never waits for the lock that the outer one holds.
+/// The inner build has a target directory of its own, so it never waits for the lock that the outer one
+/// holds.
 ///
 /// # Errors
 /// When the target isn't installed, a crate doesn't compile or its module is no component.

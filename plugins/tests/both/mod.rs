@@ -1,4 +1,5 @@
 //! Runs a policy natively and as a component, and holds the two against each other.
+#![allow(clippy::print_stdout, reason = "a seed belongs in the output of a test")]
 
 use std::sync::{Arc, OnceLock};
 
