@@ -1,8 +1,13 @@
 //! Gathers commands into log entries.
 //!
 //! One task per volume takes everything that waits, up to a count and a size, makes one entry of it and hands
-//! it to raft. A few entries may be in flight, so that the next one gathers while the disk syncs and the
-//! store applies. An entry's place is given back by apply, not by openraft's response, which comes later.
+//! it to raft. While an entry is in flight the next one gathers. An entry's place is given back by apply, not
+//! by openraft's response, which comes later.
+//!
+//! One entry in flight is the default. More would overlap the sync of one entry with the apply of another,
+//! but they divide the same writers among more and smaller entries, each with its own sync and hand-overs:
+//! with 256 writers on two busy cores, 1, 2 and 4 in flight made entries of 127, 85 and 51 puts, and one in
+//! flight was the fastest by far (`examples/put_rate.rs`).
 //!
 //! Whoever waits holds a oneshot receiver; dropping it is all there is to giving up. A command whose waiter
 //! is gone before it was taken is never proposed.
@@ -42,7 +47,7 @@ impl Default for ProposerConfig {
         Self {
             entry_commands: 256,
             entry_bytes: 1024 * 1024,
-            entries_in_flight: 2,
+            entries_in_flight: 1,
             queued_commands: 8192,
             queued_bytes: 64 * 1024 * 1024,
         }
