@@ -79,6 +79,8 @@
 //! assert!(full.check(&step).is_ok());
 //! ```
 
+#[cfg(target_arch = "wasm32")]
+mod allocator;
 #[doc(hidden)]
 pub mod bindings;
 mod call;
