@@ -63,7 +63,8 @@ async fn main() {
     #[expect(clippy::print_stdout, reason = "the result")]
     {
         println!(
-            "{writers} writers: {:.0} puts/s, {:.1} puts/entry, p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}, slowed {}",
+            "{writers} writers: {:.0} puts/s, {:.1} puts/entry, \
+             p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}, slowed {}",
             puts as f64 / elapsed.as_secs_f64(),
             puts as f64 / entries as f64,
             at(0.5),

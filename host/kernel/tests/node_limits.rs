@@ -59,7 +59,8 @@ async fn writers_are_slowed_then_stopped_then_released() {
     assert_eq!(one.counters().slowed_writes, 2);
     one.flush().await.expect("flushed");
     assert_eq!(one.shape().levels[0].runs.len(), 4);
-    // At twice the limit nothing goes through, whatever the caller's patience; nothing fails for another reason.
+    // At twice the limit nothing goes through, whatever the caller's patience; nothing fails for another
+    // reason.
     let stopped = one.propose(put_command("c", "1"), Deadline::after(Duration::from_millis(300))).await;
     assert!(matches!(stopped, Err(Error::DeadlineExceeded { .. })), "{stopped:?}");
     assert_eq!(get(&one, "c").await, None);

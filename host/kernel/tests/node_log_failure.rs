@@ -1,5 +1,5 @@
-//! A disk that fails at a random sync: the group stops with a clear error, reads go on, and everything that was
-//! acknowledged is there after the next opening.
+//! A disk that fails at a random sync: the group stops with a clear error, reads go on, and everything that
+//! was acknowledged is there after the next opening.
 
 mod node_support;
 

@@ -141,9 +141,7 @@ async fn a_directory_serves_one_node_at_a_time() {
     let node = open(config(dir.path())).await;
     let ids = (node.node_id(), node.cluster_id());
     let second = Node::open(config(dir.path()), Arc::new(SystemClock)).await;
-    assert!(
-        matches!(&second, Err(Error::DirectoryInUse(path)) if path.ends_with(dir.path().file_name().expect("a name")))
-    );
+    assert!(matches!(second, Err(Error::DirectoryInUse(_))), "{second:?}");
     node.shutdown().await.expect("stopped");
     let third = open(config(dir.path())).await;
     assert_eq!((third.node_id(), third.cluster_id()), ids);

@@ -1,11 +1,11 @@
 //! The log's fjall database: how it is configured, and how batches get into it.
 //!
-//! Configuration, from fjall 3.1.13's source. `commit` holds the journal lock while it writes the batch and fills
-//! the memtable, `persist` while it waits for the disk; both are only called by the writer thread, so nobody
-//! queues at that lock. A commit stalls (it sleeps) when four sealed memtables wait or level 0 has 30
+//! Configuration, from fjall 3.1.13's source. `commit` holds the journal lock while it writes the batch and
+//! fills the memtable, `persist` while it waits for the disk; both are only called by the writer thread, so
+//! nobody queues at that lock. A commit stalls (it sleeps) when four sealed memtables wait or level 0 has 30
 //! runs; one worker thread keeps far ahead of that at any rate that a single disk can sync. More than one
-//! would spin: with two, the first hands every compaction message back until the other takes it. Journals are
-//! not compressed, because that would lengthen every append. They are deleted once the memtable that
+//! would spin: with two, the first hands every compaction message back until the other takes it. Journals
+//! are not compressed, because that would lengthen every append. They are deleted once the memtable that
 //! they protect is flushed, so that log files take about three memtables plus what is not purged.
 
 use std::path::Path;

@@ -77,8 +77,8 @@ impl Log {
         Self::open_with(config, |sink| sink)
     }
 
-    /// Like [`Log::open`], with a sink of the caller's around or instead of the database's, so that a test can
-    /// count, stall or fail what the disk does.
+    /// Like [`Log::open`], with a sink of the caller's around or instead of the database's, so that a test
+    /// can count, stall or fail what the disk does.
     ///
     /// # Errors
     /// As for [`Log::open`].
@@ -132,8 +132,8 @@ impl Log {
         self.push(volume, Change::Purge { mark, from, upto }, None);
     }
 
-    /// Reads what is stored for a volume and resumes purges that were cut short. `purged_index` reads the index
-    /// out of a purge mark.
+    /// Reads what is stored for a volume and resumes purges that were cut short. `purged_index` reads the
+    /// index out of a purge mark.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -167,8 +167,8 @@ impl Log {
         reader.keyspace.range(range).next_back().map(stored).transpose()
     }
 
-    /// Durable entries `from..=last` in order, as many as there are, stopping once `max_bytes` are exceeded; at
-    /// least one when there is one.
+    /// Durable entries `from..=last` in order, as many as there are, stopping once `max_bytes` are exceeded;
+    /// at least one when there is one.
     ///
     /// # Errors
     /// The database cannot be read, or a key is damaged.

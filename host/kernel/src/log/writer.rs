@@ -1,12 +1,12 @@
 //! The writer thread: turns groups of changes into batches, syncs once per group, completes the waiters.
 //!
-//! A *sink* is where batches go: fjall in life, a recorder or a failing disk in tests. Within one batch no key
-//! may occur twice, since all writes of a fjall batch share one sequence number; therefore a batch ends
+//! A *sink* is where batches go: fjall in life, a recorder or a failing disk in tests. Within one batch no
+//! key may occur twice, since all writes of a fjall batch share one sequence number; therefore a batch ends
 //! before and after every removal that could meet a write of the same group.
 //!
 //! Purged entries are removed in the disk's spare time: at once only the mark is written, the removals wait
-//! in a *backlog* that is worked off in small portions, so that no append waits for ten thousand removals. What
-//! a crash leaves of the backlog is found again when the volume is attached.
+//! in a *backlog* that is worked off in small portions, so that no append waits for ten thousand removals.
+//! What a crash leaves of the backlog is found again when the volume is attached.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Free disk space, and the refusal of writes when it runs out.
 //!
-//! Writes are refused while less than the reserve is free, well before the log or a flush would fail. Space is
-//! sampled at most four times a second and after every flush, so asking costs next to nothing, and writes
+//! Writes are refused while less than the reserve is free, well before the log or a flush would fail. Space
+//! is sampled at most four times a second and after every flush, so asking costs next to nothing, and writes
 //! resume by themselves within that time once space is there again.
 
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! A node: its data directory, its log, and its open volumes.
 //!
-//! Opening, creating and removing one volume exclude each other; different volumes do not wait for each other.
-//! Such a change runs to its end even when its caller gives up, so that it never meets the next one halfway.
-//! Every change of the directory is ordered so that a crash leaves a state from which the same call can be
-//! repeated: a volume begins to exist with its `CURRENT`, and ceases to with the renaming of its directory.
+//! Opening, creating and removing one volume exclude each other; different volumes do not wait for each
+//! other. Such a change runs to its end even when its caller gives up, so that it never meets the next one
+//! halfway. Every change of the directory is ordered so that a crash leaves a state from which the same call
+//! can be repeated: a volume begins to exist with its `CURRENT`, and ceases to with the renaming of its
+//! directory.
 
 use std::collections::HashMap;
 use std::fmt;

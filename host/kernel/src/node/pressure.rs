@@ -3,8 +3,8 @@
 //! Two counts make pressure: sealed memtables that wait for their flush, and runs of level 0, which every
 //! read has to look into. Each has a limit from which writers are slowed. The delay of an entry is
 //! `100 ms × x²`, where `x` grows evenly from just above 0 at the limit to 1 at one below twice the limit; at
-//! twice the limit entries wait until the pressure recedes. The square makes the beginning gentle: an entry carries
-//! up to 256 commands, so even the longest delay leaves some 2,500 writes a second.
+//! twice the limit entries wait until the pressure recedes. The square makes the beginning gentle: an entry
+//! carries up to 256 commands, so even the longest delay leaves some 2,500 writes a second.
 //!
 //! A write is never failed here. Its caller's deadline decides how long it is willing to be slowed.
 

@@ -1,13 +1,13 @@
 //! What goes on behind an open volume: flushing sealed memtables, purging the log behind them, and removing
 //! superseded revisions in small steps.
 //!
-//! A memtable is sealed when it is full, or when the entries applied since the last seal take four times its size
-//! in the log: commands may be large in the log and leave little behind, and the log may only be
-//! purged up to what is flushed. (An idle volume holds nothing but its own few entries; the log's
-//! database copies those along when it flushes, so they keep no other volume's log alive.)
+//! A memtable is sealed when it is full, or when the entries applied since the last seal take four times its
+//! size in the log: commands may be large in the log and leave little behind, and the log may only be purged
+//! up to what is flushed. (An idle volume holds nothing but its own few entries; the log's database copies
+//! those along when it flushes, so they keep no other volume's log alive.)
 //!
-//! Flushes of all volumes share a few slots. A flush or a scrub that fails is reported and tried again after a
-//! pause, since a full disk may get room again; meanwhile the pressure stays up and writers wait.
+//! Flushes of all volumes share a few slots. A flush or a scrub that fails is reported and tried again after
+//! a pause, since a full disk may get room again; meanwhile the pressure stays up and writers wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};

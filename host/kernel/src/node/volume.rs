@@ -1,8 +1,8 @@
 //! One open volume: writes through its raft group, reads from its store.
 //!
-//! Every wait is bounded by the caller's deadline. Giving up releases what was waited for; a write that was logged
-//! already stands. Reads of one key run where they are called; ranges run on the blocking pool, a bounded number
-//! at a time over the whole node.
+//! Every wait is bounded by the caller's deadline. Giving up releases what was waited for; a write that was
+//! logged already stands. Reads of one key run where they are called; ranges run on the blocking pool, a
+//! bounded number at a time over the whole node.
 
 use std::fmt;
 use std::sync::Arc;
@@ -177,7 +177,8 @@ impl Volume {
         }
     }
 
-    /// Runs a read on the blocking pool. Its slot is given back when it ends, even when nobody waits any more.
+    /// Runs a read on the blocking pool. Its slot is given back when it ends, even when nobody waits any
+    /// more.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T> + Send + 'static,

@@ -5,8 +5,8 @@
 //! began; readers that arrive while it runs wait for the next one, since the running one may have begun
 //! before a write that they have to see was acknowledged.
 //!
-//! Nothing is stored per reader: a reader holds a receiver of its round, and giving up is dropping it. A round
-//! that nobody waits for any more is skipped. A round itself is bounded in time.
+//! Nothing is stored per reader: a reader holds a receiver of its round, and giving up is dropping it. A
+//! round that nobody waits for any more is skipped. A round itself is bounded in time.
 
 use std::fmt;
 use std::sync::Arc;

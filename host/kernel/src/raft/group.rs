@@ -2,8 +2,8 @@
 //!
 //! # Timers
 //! One node may hold hundreds of groups, and openraft wakes each every 1.5 heartbeats. A heartbeat of 500 ms
-//! costs 50 groups some 70 wake-ups a second, which is nothing, and lets a later group of three replace a dead leader
-//! within three seconds. A single voter does not wait for any timer: it is elected on opening.
+//! costs 50 groups some 70 wake-ups a second, which is nothing, and lets a later group of three replace a
+//! dead leader within three seconds. A single voter does not wait for any timer: it is elected on opening.
 //!
 //! # Reads of a group with one voter
 //! While [`Sole`] is certain, a linearizable read needs no round of confirmation. Opening has waited
@@ -116,7 +116,8 @@ impl Group {
         Ok(group)
     }
 
-    /// Becomes leader at once where this node is the only voter, and waits until an entry of its own is applied.
+    /// Becomes leader at once where this node is the only voter, and waits until an entry of its own is
+    /// applied.
     async fn lead(&self, node_id: u64) -> Result<()> {
         let voters = BTreeMap::from([(node_id, BasicNode::default())]);
         match self.raft.initialize(voters).await {

@@ -81,8 +81,8 @@ pub(crate) async fn get(volume: &Volume, key: &str) -> Option<String> {
     found.map(|found| String::from_utf8_lossy(&found.value).into_owned())
 }
 
-/// Runs one life of a node and ends it without any farewell: the runtime is dropped with all its tasks, nothing
-/// is flushed or closed in order.
+/// Runs one life of a node and ends it without any farewell: the runtime is dropped with all its tasks,
+/// nothing is flushed or closed in order.
 pub(crate) fn life<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
