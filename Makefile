@@ -1,0 +1,36 @@
+# A thin face over cargo: every target says what it installs and runs.
+# Needed: rustup with the toolchain of rust-toolchain.toml, a C compiler, make.
+
+CARGO ?= cargo
+WASM_TARGET := wasm32-unknown-unknown
+
+.PHONY: help build test demo bench bench-etcd wasm-target
+
+help:                ## Show this list.
+	@sed -n 's/^\([a-z-]*\): *[a-z -]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+build: wasm-target   ## Build the daemon and command line, optimised: target/release/mortise.
+	$(CARGO) build --release --bin mortise
+
+# One cargo invocation builds the binary that the suites start and the suites themselves, with the same
+# features, so that nothing is compiled twice.
+test: wasm-target    ## Run the whole test suite.
+	$(CARGO) build --workspace --bins --tests
+	$(CARGO) test --workspace
+
+demo: build          ## Start a node, load it, swap its compaction strategy twice under load.
+	MORTISE=target/release/mortise sh examples/demo.sh
+
+bench: wasm-target   ## Run the criterion benchmarks of the kernel and the plugin runtime.
+	$(CARGO) bench --workspace
+
+bench-etcd: build    ## Compare with etcd (must be on PATH) and with an empty transport; see docs/benchmarks.md.
+	$(CARGO) run --release -p mortise-tests --bin bench-etcd -- $(BENCH_ARGS)
+
+# Plugins are compiled for this target by build scripts. rustup fetches it once; a toolchain that brings it
+# already needs no rustup.
+wasm-target:
+	@if [ ! -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ]; then \
+		echo "installing the Rust target $(WASM_TARGET) through rustup: plugins are compiled for it"; \
+		rustup target add $(WASM_TARGET); \
+	fi
