@@ -1,3 +1,41 @@
-//! Placeholder.
+//! What the suites under `tests/` share: daemons, clients, a model, random requests and their comparison.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | `daemon` | the real `mortise` binary and a real etcd, started, killed, restarted |
+//! | `process` | child processes: signals, log lines, deadlines |
+//! | `client` | etcd's protocol, spoken to either |
+//! | `request`, `generate` | requests as values, and random ones |
+//! | `model`, `rules` | etcd's semantics, in memory |
+//! | `compare` | two outcomes, field by field |
+//! | `load`, `history` | writers that remember, and the judge of what is left |
+//! | `guests` | plugins that misbehave, as components |
+//! | `tidy` | the house rules |
+//! | `seed` | seeds, printed and replayed |
+//!
+//! No suite sleeps: each waits for a signal, with a deadline.
 
+mod client;
+mod compare;
+mod daemon;
+mod generate;
 pub mod guests;
+mod history;
+mod load;
+mod model;
+mod process;
+mod request;
+mod rules;
+pub mod seed;
+pub mod tidy;
+
+pub use client::Client;
+pub use compare::{comparable, same};
+pub use daemon::{Etcd, Mortise, etcdctl, mortise_binary, mortise_cli, on_path, skip};
+pub use generate::{Generator, prefix_end};
+pub use history::{History, Verdict};
+pub use load::{Attempt, Load};
+pub use model::Model;
+pub use process::{Finished, Process, run};
+pub use request::{Answer, Outcome, Refusal, Request};
+pub use rules::{MAX_BYTES, MAX_OPS, refuse};

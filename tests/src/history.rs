@@ -1,0 +1,228 @@
+//! Judges what a volume holds against what its writers remember.
+//!
+//! [`History::verify`] reads every revision that is new since the last time and finds the one write that made
+//! it: an acknowledged write at exactly the revision it was told, or an unknown one, each at most once. A
+//! revision that nobody made, a gap and a missing acknowledged write are failures. The writes are replayed in
+//! the order of their revisions into the [`Model`], whose content must then equal the volume's, field by
+//! field, at the newest and at sampled older revisions; hashes taken before must be unchanged.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use bytes::Bytes;
+use mortise::pb::etcdserverpb as pb;
+use mortise::pb::mvccpb::KeyValue;
+use pb::request_op::Request as OpRequest;
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use crate::client::Client;
+use crate::load::Attempt;
+use crate::model::Model;
+use crate::request::{Refusal, Request};
+
+/// Older revisions compared in full each time.
+const SAMPLES: usize = 8;
+
+/// All that is known about a volume's past.
+#[derive(Debug, Default)]
+pub struct History {
+    model: Model,
+    compacted: i64,
+    hashes: BTreeMap<i64, u32>,
+}
+
+/// What [`History::verify`] found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verdict {
+    /// Acknowledged writes that were looked for and found.
+    pub acknowledged: usize,
+    /// Unknown writes that turned out to have happened.
+    pub appeared: usize,
+    /// Unknown writes that did not happen.
+    pub vanished: usize,
+}
+
+impl History {
+    /// The newest revision that was verified.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.model.revision()
+    }
+
+    /// Compacts the volume, and the model with it; does nothing at a revision that is compacted already.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn compact(&mut self, client: &mut Client, revision: i64) -> Result<()> {
+        if revision <= self.compacted {
+            return Ok(());
+        }
+        let request = Request::Compact(pb::CompactionRequest { revision, physical: false });
+        refused(client.send(&request).await)?;
+        refused(self.model.apply(&request))?;
+        self.compacted = revision;
+        self.hashes = self.hashes.split_off(&revision);
+        Ok(())
+    }
+
+    /// Judges the volume after `attempts`, which are all writes since the last time.
+    ///
+    /// # Errors
+    /// What is wrong, with the revision and the write concerned.
+    pub async fn verify(
+        &mut self,
+        client: &mut Client,
+        attempts: Vec<Attempt>,
+        rng: &mut StdRng,
+    ) -> Result<Verdict> {
+        let newest = refused(client.revision().await)?;
+        let mut verdict = Verdict::default();
+        let (mut acknowledged, mut unknown) = sort_out(attempts)?;
+        for revision in self.model.revision() + 1..=newest {
+            let changes = refused(changes_at(client, revision).await)?;
+            let request = if let Some(request) = acknowledged.remove(&revision) {
+                verdict.acknowledged += 1;
+                request
+            } else {
+                verdict.appeared += 1;
+                self.attribute(client, revision, &changes, &mut unknown).await?
+            };
+            self.replay(revision, &request, &changes)?;
+        }
+        if let Some((revision, request)) = acknowledged.pop_first() {
+            bail!(
+                "lost: the volume ends at revision {newest}, but {revision} was acknowledged for {request:?}"
+            );
+        }
+        verdict.vanished = unknown.len();
+        self.compare_content(client, newest, rng).await?;
+        self.compare_hashes(client, newest, rng).await?;
+        Ok(verdict)
+    }
+
+    /// Finds the unknown write that made a revision.
+    async fn attribute(
+        &self,
+        client: &mut Client,
+        revision: i64,
+        changes: &[KeyValue],
+        unknown: &mut HashMap<String, Request>,
+    ) -> Result<Request> {
+        if let Some(change) = changes.first() {
+            let id = id_of(&change.value);
+            return unknown.remove(&id).with_context(|| {
+                format!("revision {revision} was made by write {id}, which was never sent or was made before")
+            });
+        }
+        // Nothing carries this revision, so it deleted a key: the one that is gone since the revision before.
+        let left: Vec<Bytes> =
+            refused(client.content(revision).await)?.into_iter().map(|kv| kv.key).collect();
+        let before = self.model.content(revision - 1);
+        let gone: Vec<&Bytes> = before.iter().map(|kv| &kv.key).filter(|key| !left.contains(key)).collect();
+        let [key] = gone[..] else {
+            bail!("revision {revision} is a gap: no key carries it and {} keys are gone", gone.len());
+        };
+        let id = unknown
+            .iter()
+            .find(|(_, request)| matches!(request, Request::Delete(delete) if delete.key == *key))
+            .map(|(id, _)| id.clone())
+            .with_context(|| format!("revision {revision} deleted {key:?}, which nobody asked for"))?;
+        unknown.remove(&id).context("the write was just found")
+    }
+
+    /// Applies a write to the model; the model must change exactly what the volume changed.
+    fn replay(&mut self, revision: i64, request: &Request, changes: &[KeyValue]) -> Result<()> {
+        let answer = refused(self.model.apply(request))?;
+        ensure!(
+            answer.revision() == revision,
+            "revision {revision} belongs to {request:?}, which makes none in the model"
+        );
+        let expected: Vec<KeyValue> =
+            self.model.content(revision).into_iter().filter(|kv| kv.mod_revision == revision).collect();
+        ensure!(
+            expected == changes,
+            "revision {revision} changed {changes:?}; the model, after {request:?}, says {expected:?}"
+        );
+        Ok(())
+    }
+
+    async fn compare_content(&self, client: &mut Client, newest: i64, rng: &mut StdRng) -> Result<()> {
+        let oldest = self.compacted.max(1);
+        let samples = (0..SAMPLES).map(|_| rng.random_range(oldest..=newest)).chain([oldest, newest]);
+        for revision in samples {
+            let found = refused(client.content(revision).await)?;
+            let expected = self.model.content(revision);
+            let differing = expected.iter().zip(&found).find(|(expected, found)| expected != found);
+            ensure!(
+                found == expected,
+                "content at revision {revision} of {newest}: {} keys, expected {}; first difference {differing:?}",
+                found.len(),
+                expected.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// Hashes of before must be the same now; then takes some more.
+    async fn compare_hashes(&mut self, client: &mut Client, newest: i64, rng: &mut StdRng) -> Result<()> {
+        for (revision, before) in &self.hashes {
+            let now = refused(client.hash(*revision).await)?.hash;
+            ensure!(*before == now, "the hash at revision {revision} was {before:08x} and is {now:08x}");
+        }
+        let oldest = self.compacted.max(1);
+        for revision in [newest, rng.random_range(oldest..=newest), rng.random_range(oldest..=newest)] {
+            self.hashes.insert(revision, refused(client.hash(revision).await)?.hash);
+        }
+        Ok(())
+    }
+}
+
+/// Acknowledged writes by revision, and unknown ones by id.
+fn sort_out(attempts: Vec<Attempt>) -> Result<(BTreeMap<i64, Request>, HashMap<String, Request>)> {
+    let (mut acknowledged, mut unknown) = (BTreeMap::new(), HashMap::new());
+    for (number, attempt) in attempts.into_iter().enumerate() {
+        match attempt.outcome {
+            Ok(revision) => {
+                if let Some(other) = acknowledged.insert(revision, attempt.request.clone()) {
+                    bail!("revision {revision} was acknowledged twice: {other:?} and {:?}", attempt.request);
+                }
+            }
+            Err(_) => {
+                let id = match &attempt.request {
+                    Request::Put(put) => id_of(&put.value),
+                    Request::Txn(txn) => match &txn.success[0].request {
+                        Some(OpRequest::RequestPut(put)) => id_of(&put.value),
+                        _ => bail!("a load's transaction begins with a put"),
+                    },
+                    _ => format!("delete {number}"),
+                };
+                unknown.insert(id, attempt.request);
+            }
+        }
+    }
+    Ok((acknowledged, unknown))
+}
+
+fn id_of(value: &[u8]) -> String {
+    let id = value.split(|byte| *byte == b'|').next().unwrap_or_default();
+    String::from_utf8_lossy(id).into_owned()
+}
+
+/// The keys that carry exactly this revision, at this revision.
+async fn changes_at(client: &mut Client, revision: i64) -> Result<Vec<KeyValue>, Refusal> {
+    let all = Bytes::from_static(b"\0");
+    let request = pb::RangeRequest {
+        key: all.clone(),
+        range_end: all,
+        revision,
+        min_mod_revision: revision,
+        max_mod_revision: revision,
+        ..Default::default()
+    };
+    Ok(client.kv.range(request).await?.into_inner().kvs)
+}
+
+fn refused<T>(outcome: Result<T, Refusal>) -> Result<T> {
+    outcome.map_err(|refusal| anyhow!("refused with {:?}: {}", refusal.code, refusal.message))
+}
