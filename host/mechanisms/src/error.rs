@@ -44,7 +44,9 @@ pub enum Error {
         cure: &'static str,
     },
     /// The volume is in the catalog but could not be opened when the node started.
-    #[error("volume {name:?} could not be opened when the node started: {reason}; its files were left untouched")]
+    #[error(
+        "volume {name:?} could not be opened when the node started: {reason}; its files were left untouched"
+    )]
     VolumeFailed {
         /// Its name.
         name: String,
@@ -88,7 +90,10 @@ pub enum Error {
         found: String,
     },
     /// No plugin has this name, or not in this version.
-    #[error("plugin {name:?}{version} does not exist; {known}", version = .version.as_ref().map(|v| format!(" version {v}")).unwrap_or_default())]
+    #[error(
+        "plugin {name:?}{} does not exist; {known}",
+        .version.as_ref().map(|version| format!(" version {version}")).unwrap_or_default()
+    )]
     NoSuchPlugin {
         /// Name asked for.
         name: String,
@@ -109,7 +114,7 @@ pub enum Error {
     #[error("the component is refused: {0}")]
     ComponentRefused(String),
     /// The component ran and did not behave while it was asked who it is.
-    #[error("the component was asked to describe itself and failed ({kind}): {detail}; it was not added", kind = .0.kind, detail = .0.detail)]
+    #[error("the component was asked who it is and failed ({}): {}; it is not added", .0.kind, .0.detail)]
     DescribeFailed(Fault),
     /// The name and version are taken by other bytes.
     #[error(
@@ -130,7 +135,10 @@ pub enum Error {
     #[error("the configuration is not a JSON object: {0}")]
     ConfigSyntax(String),
     /// A candidate failed its rehearsal.
-    #[error("plugin {plugin} {version} failed its rehearsal on view {view:?}: {detail}; the volume keeps its strategy")]
+    #[error(
+        "plugin {plugin} {version} failed its rehearsal on view {view:?}: {detail}; \
+         the volume keeps its strategy"
+    )]
     Rehearsal {
         /// Name of the plugin.
         plugin: String,
@@ -163,7 +171,10 @@ pub enum Error {
         volumes: String,
     },
     /// The plugin comes with this program.
-    #[error("plugin {name} {version} is shipped with this program and would return with the next start; leave it unused instead")]
+    #[error(
+        "plugin {name} {version} is shipped with this program and would return with the next start; \
+         leave it unused instead"
+    )]
     PluginShipped {
         /// Name of the plugin.
         name: String,

@@ -9,8 +9,8 @@
 //! | `compaction` | a loop per volume that keeps its tree in shape |
 //! | `telemetry` | metrics |
 //!
-//! Every mechanism has the same three files: `observe` (what is known), `decide` (what to do about it, as pure
-//! functions; only here, and in the rehearsal, a plugin is asked) and `act`.
+//! Every mechanism has the same three files: `observe` (what is known), `decide` (what to do about it, as
+//! pure functions; only here, and in the rehearsal, a plugin is asked) and `act`.
 //!
 //! This crate knows the kernel and the plugin runtime; it must not know gRPC or command lines.
 
@@ -24,7 +24,7 @@ mod volumes;
 
 pub use error::{Error, Result};
 pub use system::{
-    Activation, BindingInfo, FaultInfo, HistoryInfo, NATIVE_STRATEGY, PluginDetail, PluginInfo, QuarantineInfo,
-    ShippedPlugin, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,
+    Activation, BindingInfo, FaultInfo, HistoryInfo, NATIVE_STRATEGY, PluginDetail, PluginInfo,
+    QuarantineInfo, ShippedPlugin, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,
 };
 pub use telemetry::describe_metrics;

@@ -28,9 +28,17 @@ const GUARD_RAIL: &str = "mortise_compaction_guard_rail_total";
 /// Describes this crate's metrics to the recorder that is installed.
 pub fn describe_metrics() {
     describe_counter!(CALLS, Unit::Count, "Calls of plugins by outcome (ok, busy, or the kind of the fault)");
-    describe_histogram!(CALL_SECONDS, Unit::Seconds, "Duration of plugin calls, waiting for a thread included");
+    describe_histogram!(
+        CALL_SECONDS,
+        Unit::Seconds,
+        "Duration of plugin calls, waiting for a thread included"
+    );
     describe_counter!(FAULTS, Unit::Count, "Faults of plugins by kind");
-    describe_gauge!(IN_USE, Unit::Count, "1 for the plugin version that serves a volume, 0 for those that did");
+    describe_gauge!(
+        IN_USE,
+        Unit::Count,
+        "1 for the plugin version that serves a volume, 0 for those that did"
+    );
     describe_counter!(SWAPS, Unit::Count, "Changes of the strategy that serves a volume");
     describe_counter!(QUARANTINES, Unit::Count, "Plugin versions put into quarantine");
     describe_counter!(STEPS, Unit::Count, "Compaction steps by kind, by who wanted them, and by outcome");
@@ -38,15 +46,17 @@ pub fn describe_metrics() {
     describe_counter!(READ_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps consumed");
     describe_counter!(WRITTEN_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps wrote");
     describe_gauge!(AMPLIFICATION, Unit::Count, "Bytes written to tables per byte written by clients");
-    describe_counter!(GUARD_RAIL, Unit::Count, "Times that level 0 grew over the guard rail under an idle strategy");
+    describe_counter!(
+        GUARD_RAIL,
+        Unit::Count,
+        "Times that level 0 grew over the guard rail under an idle strategy"
+    );
 }
 
 /// Counts a version put into quarantine.
 pub(crate) fn quarantined(volume: &str, plugin: &str, version: &str) {
-    counter!(
-        QUARANTINES, "volume" => volume.to_owned(), "plugin" => plugin.to_owned(), "version" => version.to_owned()
-    )
-    .increment(1);
+    let labels = [("volume", volume), ("plugin", plugin), ("version", version)];
+    counter!(QUARANTINES, &labels.map(|(key, value)| (key, value.to_owned()))).increment(1);
 }
 
 /// Name of a step's kind for logs and labels.
@@ -139,13 +149,7 @@ impl StepMetrics {
         }
     }
 
-    pub(crate) fn step(
-        &self,
-        kind: &'static str,
-        by: &'static str,
-        outcome: &'static str,
-        took: Duration,
-    ) {
+    pub(crate) fn step(&self, kind: &'static str, by: &'static str, outcome: &'static str, took: Duration) {
         let mut steps = self.steps.lock();
         let (count, duration) = steps.entry((kind, by, outcome)).or_insert_with(|| {
             let labels = [("volume", self.volume.clone()), ("step", kind.to_owned())];

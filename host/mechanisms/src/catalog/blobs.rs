@@ -1,8 +1,8 @@
 //! Components as files: `plugins/blobs/<sha256>.wasm` in the data directory.
 //!
-//! A file appears whole or not at all (written beside its place, fsynced, renamed, directory fsynced), and what
-//! is read is checked against the digest in its name. The names are made here from digests; no name
-//! from outside reaches the file system, and the directory handle would not let one leave.
+//! A file appears whole or not at all (written beside its place, fsynced, renamed, directory fsynced), and
+//! what is read is checked against the digest in its name. The names are made here from digests; no name from
+//! outside reaches the file system, and the directory handle would not let one leave.
 //!
 //! All functions block on the disk; async code calls them on a blocking thread.
 
@@ -115,7 +115,8 @@ impl Blobs {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.dir.try_clone()?.into_std_file().sync_all()
+        // The capability itself is opened without the right to sync.
+        self.dir.open(".")?.sync_all()
     }
 }
 

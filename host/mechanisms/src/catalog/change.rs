@@ -47,7 +47,8 @@ impl Change {
 
     /// Writes a row that is as `model` shows it.
     pub(crate) fn put(&mut self, model: &Model, key: Key, row: &impl Serialize) -> Result<&mut Self> {
-        let value = serde_json::to_vec(row).map_err(|error| Error::Internal(format!("row {key}: {error}")))?;
+        let value =
+            serde_json::to_vec(row).map_err(|error| Error::Internal(format!("row {key}: {error}")))?;
         self.require(model, key.clone());
         self.writes.push((key, Some(value.into())));
         Ok(self)

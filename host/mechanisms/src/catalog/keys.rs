@@ -2,12 +2,12 @@
 //!
 //! | key | row |
 //! |---|---|
-//! | `mortise/catalog/next-volume-id` | [`NextVolumeId`](super::NextVolumeId): ids are handed out once and never again |
+//! | `mortise/catalog/next-volume-id` | [`NextVolumeId`](super::NextVolumeId): ids are handed out once |
 //! | `mortise/volumes/NAME` | [`VolumeRow`](super::VolumeRow) |
 //! | `mortise/plugins/NAME/VERSION` | [`PluginRow`](super::PluginRow) |
-//! | `mortise/bindings/VOLUME/WORLD` | [`BindingRow`](super::BindingRow); absent: the node's default strategy |
+//! | `mortise/bindings/VOLUME/WORLD` | [`BindingRow`](super::BindingRow); absent: the node's default |
 //! | `mortise/quarantine/VOLUME/WORLD/DIGEST` | [`QuarantineRow`](super::QuarantineRow) |
-//! | `mortise/history/SEQUENCE` | [`HistoryRow`](super::HistoryRow); twenty decimal digits, so that they sort |
+//! | `mortise/history/SEQUENCE` | [`HistoryRow`](super::HistoryRow); twenty digits, so that they sort |
 //!
 //! Names are DNS labels and versions are semantic versions, so none of them holds a slash. Keys below
 //! `mortise/` that are not listed here belong to somebody else and are left alone.

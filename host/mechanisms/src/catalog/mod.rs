@@ -21,8 +21,8 @@ pub(crate) use change::Change;
 pub(crate) use keys::{Key, label_problem};
 pub(crate) use model::Model;
 pub(crate) use rows::{
-    BindingRow, HistoryRow, NextVolumeId, Origin, NATURAL_FORMAT, PluginRow, QuarantineRow, ROW_VERSION, Target,
-    VolumeRow, VolumeState,
+    BindingRow, HistoryRow, NATURAL_FORMAT, NextVolumeId, Origin, PluginRow, QuarantineRow, ROW_VERSION,
+    Target, VolumeRow, VolumeState,
 };
 #[cfg(test)]
 pub(crate) use store::Rows;

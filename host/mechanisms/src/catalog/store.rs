@@ -1,9 +1,9 @@
 //! The catalog: rows in the system volume, and a model of them in memory that readers share without a lock.
 //!
-//! A change is a pure function from the model to a [`Change`]; [`Catalog::commit`] makes it in one transaction,
-//! and decides anew when somebody else was faster. Changes of this process are ordered by a lock, so only
-//! strangers can cause a second try. When a transaction's revision shows that a stranger wrote in
-//! between, the model is loaded anew instead of guessed.
+//! A change is a pure function from the model to a [`Change`]; [`Catalog::commit`] makes it in one
+//! transaction, and decides anew when somebody else was faster. Changes of this process are ordered by a
+//! lock, so only strangers can cause a second try. When a transaction's revision shows that a stranger wrote
+//! in between, the model is loaded anew instead of guessed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use super::keys::{Key, PREFIX, prefix_end};
 use super::model::Model;
 use crate::{Error, Result};
 
-/// Tries of one change before giving up.
-const TRIES: usize = 16;
+/// Tries of one change before giving up. Each failed one means that somebody else's change was made.
+const TRIES: usize = 100;
 
 /// What the catalog needs of the system volume.
 pub(crate) trait Rows: Send + Sync + 'static {
@@ -95,7 +95,17 @@ impl Catalog {
         let _order = self.changing.lock().await;
         for _ in 0..TRIES {
             let model = self.model.load_full();
-            let (mut change, result) = decide(&model)?;
+            let (mut change, result) = match decide(&model) {
+                Ok(decided) => decided,
+                Err(refusal) => {
+                    // A refusal counts only when it is about the rows as they are.
+                    self.reload_after(&refusal).await;
+                    if self.model.load().revision == model.revision {
+                        return Err(refusal);
+                    }
+                    continue;
+                }
+            };
             if change.is_empty() {
                 return Ok(result);
             }
@@ -121,11 +131,14 @@ impl Catalog {
         Err(Error::CatalogContention(TRIES))
     }
 
-    /// After a failure of unknown outcome the model must not claim that nothing happened.
+    /// After a failure of unknown outcome the model must not claim that nothing happened. When even this
+    /// fails, the model stays as it is: its guards keep it from doing harm.
     async fn reload_after(&self, cause: &Error) {
         match load(self.rows.as_ref()).await {
             Ok(model) => self.model.store(Arc::new(model)),
-            Err(error) => tracing::warn!(%cause, %error, "the catalog could not be read after a failed change"),
+            Err(error) => {
+                tracing::warn!(%cause, %error, "the catalog could not be read anew")
+            }
         }
     }
 }

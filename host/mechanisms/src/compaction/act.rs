@@ -42,7 +42,17 @@ pub(crate) async fn run(
         }
         Ok(outcome) => {
             let StepOutcome { bytes_in, bytes_out, tables_in, tables_out } = outcome;
-            tracing::debug!(volume, step = kind, by, ?took, bytes_in, bytes_out, tables_in, tables_out, "compacted");
+            tracing::debug!(
+                volume,
+                step = kind,
+                by,
+                ?took,
+                bytes_in,
+                bytes_out,
+                tables_in,
+                tables_out,
+                "compacted"
+            );
             metrics.step(kind, by, "done", took);
             metrics.bytes(bytes_in, bytes_out);
             Acted::Progressed(took)
@@ -54,7 +64,8 @@ pub(crate) async fn run(
             Acted::Futile
         }
         Err(error) => {
-            tracing::warn!(volume, step = kind, by, %error, "a compaction step failed; it will be tried again");
+            let step = kind;
+            tracing::warn!(volume, step, by, %error, "a compaction step failed and will be tried again");
             metrics.step(kind, by, "failed", took);
             Acted::Futile
         }

@@ -76,8 +76,9 @@ pub(crate) enum Plan {
 
 /// Weighs a verdict.
 ///
-/// With more than `guard_l0_runs` runs in level 0, a strategy that does nothing about it, for whatever reason, is
-/// passed over and one native step is taken, unless a native step achieved nothing on this very tree.
+/// With more than `guard_l0_runs` runs in level 0, a strategy that does nothing about it, for whatever
+/// reason, is passed over and one native step is taken, unless a native step achieved nothing on this very
+/// tree.
 pub(crate) fn plan(
     verdict: &Verdict,
     observed: &Observation,

@@ -11,6 +11,13 @@ mod pace;
 mod strategy;
 mod task;
 
+#[cfg(test)]
+mod decide_tests;
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod task_tests;
+
 pub(crate) use decide::{Verdict, judge};
 pub(crate) use observe::{FreeDisk, Observer, shape_of, write_amplification};
 pub(crate) use strategy::{Active, Candidate, Slot, Strategy, native_info};

@@ -1,8 +1,9 @@
 //! What the compaction loop knows of a volume before it asks what to do.
 //!
-//! The kernel speaks of a [`TreeShape`], plugins of a [`View`]; the two conversions here are all that connects
-//! them. Keys in a view are cut to [`SHOWN_KEY_BYTES`], so that a client's huge keys cannot fill a plugin's
-//! memory: a cut lower bound stays a lower bound, and a cut upper bound is raised so that it stays one.
+//! The kernel speaks of a [`TreeShape`], plugins of a [`View`]; the two conversions here are all that
+//! connects them. Keys in a view are cut to [`SHOWN_KEY_BYTES`], so that a client's huge keys cannot fill a
+//! plugin's memory: a cut lower bound stays a lower bound, and a cut upper bound is raised so that it stays
+//! one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! How fast the loop may go: what keeps it from spinning, whatever a strategy answers.
 //!
-//! - A step that changed nothing, or failed, is not run again for the same tree until a back-off has passed that
-//!   doubles from 100 ms up to the safety tick. A changed tree may be tried at once, since it took real work
-//!   to change it.
-//! - A major step is not run on exactly what the last major step left, and not before as much time has passed as
-//!   the last one took: a strategy that wants majors without end spends half of the time at most in them.
+//! - A step that changed nothing, or failed, is not run again for the same tree until a back-off has passed
+//!   that doubles from 100 ms up to the safety tick. A changed tree may be tried at once, since it took
+//!   real work to change it.
+//! - A major step is not run on exactly what the last major step left, and not before as much time has passed
+//!   as the last one took: a strategy that wants majors without end spends half of the time at most in them.
 //! - After a fault the strategy is asked again after a back-off; after [`FAULTS_IN_A_ROW`] it is quarantined.
 //!
 //! All other steps bring the tree closer to a state in which they are illegal or do nothing, so they end by
@@ -72,15 +72,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// Remembers nothing yet. `tick` is the longest rest.
     pub(crate) fn new(tick: Duration) -> Self {
-        Self {
-            tick,
-            activation: 0,
-            faults: 0,
-            not_asked: 0,
-            idle: [0; 2],
-            futile: [None; 2],
-            major: None,
-        }
+        Self { tick, activation: 0, faults: 0, not_asked: 0, idle: [0; 2], futile: [None; 2], major: None }
     }
 
     /// The longest rest.

@@ -1,8 +1,8 @@
 //! The loop of one volume: observe, decide, act; then rest until there is something new.
 //!
-//! It goes on whatever happens: a strategy that faults is reported to the [`Supervisor`], a step that fails is
-//! tried again, and a catalog that cannot be written is the supervisor's business. It ends when it is told to
-//! stop or when the volume is closed.
+//! It goes on whatever happens: a strategy that faults is reported to the [`Supervisor`], a step that fails
+//! is tried again, and a catalog that cannot be written is the supervisor's business. It ends when it is told
+//! to stop or when the volume is closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,8 +93,7 @@ impl Loop {
             let observed = self.task.observer.observe();
             self.metrics.write_amplification(write_amplification(&observed.counters));
             let verdict = self.decide(&observed).await;
-            let plan =
-                decide::plan(&verdict, &observed, self.task.guard_l0_runs, &self.pace, Instant::now());
+            let plan = decide::plan(&verdict, &observed, self.task.guard_l0_runs, &self.pace, Instant::now());
             self.note_guard(&plan, &observed);
             let rest = match plan {
                 Plan::Rest(rest) => rest,
@@ -227,7 +226,8 @@ impl Loop {
 
 /// The seed of a volume's n-th call since its loop started: well mixed (splitmix64) and reproducible.
 fn seed(volume_id: u64, call: u64) -> u64 {
-    let mut z = volume_id.wrapping_mul(0xD1B5_4A32_D192_ED03).wrapping_add(call.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut z =
+        volume_id.wrapping_mul(0xD1B5_4A32_D192_ED03).wrapping_add(call.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)

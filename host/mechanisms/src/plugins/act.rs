@@ -1,9 +1,9 @@
 //! The plugin lifecycle: components come in, are bound to volumes, are swapped while they serve, and go.
 //!
-//! [`Lifecycle`] holds what runs: the compiled components and one [`Slot`] per volume. Changes of one volume's
-//! binding are ordered by a lock per volume; the catalog's transactions order them against everybody
-//! else. The catalog is always changed first and the slot after it, so that what serves after a restart
-//! is what served before it.
+//! [`Lifecycle`] holds what runs: the compiled components and one [`Slot`] per volume. Changes of one
+//! volume's binding are ordered by a lock per volume; the catalog's transactions order them against everybody
+//! else. The catalog is always changed first and the slot after it, so that what serves after a restart is
+//! what served before it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use mortise_kernel::seams::SharedClock;
 use mortise_plugin_runtime::World;
 use parking_lot::Mutex;
 
-use super::decide::{self, Chosen, Convict};
+use super::choose::{self, Chosen};
+use super::decide::Convict;
 use super::host::{Host, Loaded};
 use crate::catalog::{Blobs, Catalog, Target};
 use crate::compaction::{Candidate, Observer, Slot, Strategy};
@@ -111,14 +112,14 @@ impl Lifecycle {
     pub(super) async fn best(&self, volume: &str) -> Candidate {
         let model = self.catalog.model();
         let barred = |digest: &str| self.unsaved.lock().contains_key(&(volume.into(), digest.into()));
-        let preference = decide::prefer(&model, volume, WORLD.as_str(), &self.default_strategy, barred);
+        let preference = choose::prefer(&model, volume, WORLD.as_str(), &self.default_strategy, barred);
         let mut problem = preference.problem;
         for (chosen, config) in preference.plugins {
             match self.strategy(&chosen).await {
                 Ok(strategy) => return candidate(&chosen, &config, strategy, problem),
                 Err(error) => {
                     let (plugin, version) = (&chosen.name, &chosen.version);
-                    tracing::error!(volume, plugin, version, %error, "the plugin cannot serve; the next best does");
+                    tracing::error!(volume, plugin, version, %error, "the plugin cannot serve; another does");
                     problem.get_or_insert(error.to_string());
                 }
             }
@@ -177,7 +178,7 @@ impl Lifecycle {
                 config: config.clone(),
             },
             Target::Native => native(),
-            Target::Default => match decide::resolve(&self.catalog.model(), target, &self.default_strategy) {
+            Target::Default => match choose::resolve(&self.catalog.model(), target, &self.default_strategy) {
                 Ok(Some((chosen, config))) => info(&chosen, &config),
                 Ok(None) => native(),
                 Err(_) => StrategyInfo { plugin: self.default_strategy.clone(), ..native() },

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mortise_plugin_runtime::{Description, Digest, Identity, Limits, World};
 
 use super::act::{Lifecycle, blocking};
-use super::decide::{self, Chosen};
+use super::choose::Chosen;
+use super::decide;
 use super::host::{Host, Loaded};
 use crate::catalog::{HistoryRow, Origin};
 use crate::system::ShippedPlugin;
@@ -29,9 +30,8 @@ impl Lifecycle {
         let verified = blocking(move || verify(host.as_ref(), &given)).await?;
         let Verified { description, identity, component } = verified;
         let unix_ms = self.clock.unix_millis();
-        let admit = |model: &_| {
-            decide::admit(model, name.as_deref(), &description, &identity, origin, unix_ms)
-        };
+        let admit =
+            |model: &_| decide::admit(model, name.as_deref(), &description, &identity, origin, unix_ms);
         // Refused before a file is written; decided again when the row is.
         admit(&self.catalog.model())?;
         let (blobs, given) = (Arc::clone(&self.blobs), Arc::clone(&bytes));
@@ -58,9 +58,8 @@ impl Lifecycle {
         let digest = Digest::of(&plugin.bytes).to_string();
         self.shipped.lock().insert(digest.clone());
         let model = self.catalog.model();
-        let known = model
-            .versions(&plugin.name)
-            .any(|(_, row)| row.digest == digest && row.state == Origin::Shipped);
+        let known =
+            model.versions(&plugin.name).any(|(_, row)| row.digest == digest && row.state == Origin::Shipped);
         if known {
             // Compiling waits until someone is bound to it; the file is repaired if need be.
             let (blobs, bytes) = (Arc::clone(&self.blobs), plugin.bytes.clone());

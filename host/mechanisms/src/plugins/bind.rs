@@ -1,7 +1,8 @@
 //! Volumes change their strategy: `plugin use`, `plugin rollback`.
 
 use super::act::{Attached, Lifecycle, WORLD, candidate, is_native};
-use super::decide::{self, Chosen};
+use super::choose::{self, Chosen};
+use super::decide;
 use super::rehearse::rehearse;
 use crate::catalog::{BindingRow, HistoryRow, Target};
 use crate::compaction::Candidate;
@@ -23,7 +24,7 @@ impl Lifecycle {
         if is_native(name) {
             return self.switch(&attached, Target::Native, Candidate::native(None), 0).await;
         }
-        let chosen = decide::pick(&self.catalog.model(), name, version)?;
+        let chosen = choose::pick(&self.catalog.model(), name, version)?;
         let target = chosen.target(&config);
         let rehearsed = match self.rehearse(&attached, &chosen, &config).await {
             Ok(rehearsed) => rehearsed,
@@ -92,7 +93,7 @@ impl Lifecycle {
         // The way back is tried before it is taken, so that a damaged file is an error and not a fallback.
         let model = self.catalog.model();
         let (_, planned) = decide(&model)?;
-        let next = match decide::resolve(&model, &planned, default)? {
+        let next = match choose::resolve(&model, &planned, default)? {
             None => Candidate::native(None),
             Some((chosen, config)) => candidate(&chosen, &config, self.strategy(&chosen).await?, None),
         };

@@ -1,11 +1,13 @@
-//! Which plugin may come in, which serves, and what follows a fault: functions of the catalog's model.
+//! Which plugin may come in, which is bound, and what follows a fault: functions of the catalog's model.
 //!
-//! Those that change the catalog return the [`Change`] that [`Catalog::commit`](crate::catalog::Catalog::commit)
-//! makes; each is decided anew when the catalog changed meanwhile.
+//! They return the [`Change`] that
+//! [`Catalog::commit`](crate::catalog::Catalog::commit) makes; each is decided anew when the catalog changed
+//! meanwhile.
 
 use mortise_plugin_runtime::{Description, Identity, Limits};
 use semver::Version;
 
+use super::choose::{Chosen, pick, resolve};
 use crate::catalog::{
     BindingRow, Change, HistoryRow, Key, Model, Origin, PluginRow, QuarantineRow, ROW_VERSION, Target,
     VolumeState, label_problem,
@@ -14,59 +16,6 @@ use crate::{Error, NATIVE_STRATEGY, Result};
 
 /// Earlier bindings that a volume remembers.
 const REMEMBERED_BINDINGS: usize = 16;
-
-/// A plugin version with what is needed to run it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chosen {
-    pub name: String,
-    pub version: String,
-    pub row: PluginRow,
-}
-
-impl Chosen {
-    /// This version with a configuration, as a binding names it.
-    pub(crate) fn target(&self, config: &str) -> Target {
-        Target::Plugin {
-            plugin: self.name.clone(),
-            version: self.version.clone(),
-            digest: self.row.digest.clone(),
-            config: config.into(),
-        }
-    }
-}
-
-/// What may serve a volume: in the order of preference, native last and left out.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Preference {
-    /// Plugins to try, with their configuration.
-    pub plugins: Vec<(Chosen, String)>,
-    /// Why the binding's own target is not the first of them.
-    pub problem: Option<String>,
-}
-
-/// The version of `name` that is asked for, or the newest.
-pub(crate) fn pick(model: &Model, name: &str, version: Option<&str>) -> Result<Chosen> {
-    let found = match version {
-        Some(version) => model.versions(name).find(|(found, _)| *found == version),
-        None => model.versions(name).max_by_key(|(version, _)| Version::parse(version).ok()),
-    };
-    let Some((version, row)) = found else {
-        let versions: Vec<_> = model.versions(name).map(|(version, _)| version).collect();
-        let known = if versions.is_empty() {
-            let mut names: Vec<_> = model.plugins.keys().map(|(name, _)| name.as_str()).collect();
-            names.dedup();
-            format!("there are {}", listed(&names))
-        } else {
-            format!("its versions are {}", listed(&versions))
-        };
-        return Err(Error::NoSuchPlugin { name: name.into(), version: version.map(Into::into), known });
-    };
-    Ok(Chosen { name: name.into(), version: version.into(), row: row.clone() })
-}
-
-pub(crate) fn listed(names: &[&str]) -> String {
-    if names.is_empty() { "none".into() } else { names.join(", ") }
-}
 
 /// The configuration text to bind with; it must be a JSON object, for that is what every plugin is promised.
 pub(crate) fn config_text(config: Option<String>) -> Result<String> {
@@ -125,7 +74,8 @@ pub(crate) fn admit(
         }
         row.limits = existing.limits;
         if existing.digest == row.digest && (!shipped || existing.state == Origin::Shipped) {
-            let chosen = Chosen { name: name.into(), version: identity.version.clone(), row: existing.clone() };
+            let chosen =
+                Chosen { name: name.into(), version: identity.version.clone(), row: existing.clone() };
             return Ok((change, chosen));
         }
         reason = "replaced by the build that comes with this program";
@@ -137,73 +87,6 @@ pub(crate) fn admit(
     };
     change.audit(audit.plugin(name, &identity.version, &row.digest));
     Ok((change, Chosen { name: name.into(), version: identity.version.clone(), row }))
-}
-
-/// Which plugins may serve a volume, in order: its binding's target, the earlier ones, nothing in quarantine.
-/// `barred` adds quarantines that the catalog does not show yet.
-pub(crate) fn prefer(
-    model: &Model,
-    volume: &str,
-    world: &str,
-    default_strategy: &str,
-    barred: impl Fn(&str) -> bool,
-) -> Preference {
-    let default = [Target::Default];
-    let binding = model.bindings.get(&(volume.into(), world.into()));
-    let targets: Vec<&Target> = match binding {
-        Some(row) => std::iter::once(&row.current).chain(&row.previous).collect(),
-        None => default.iter().collect(),
-    };
-    let mut preference = Preference::default();
-    for target in targets {
-        match resolve(model, target, default_strategy) {
-            Ok(None) => break,
-            Ok(Some((chosen, config))) => {
-                let digest = &chosen.row.digest;
-                if model.is_quarantined(volume, world, digest) || barred(digest) {
-                    let reason = format!("{} {} is in quarantine", chosen.name, chosen.version);
-                    preference.problem.get_or_insert(reason);
-                } else {
-                    preference.plugins.push((chosen, config));
-                }
-            }
-            Err(error) => drop(preference.problem.get_or_insert(error.to_string())),
-        }
-        // What follows the first usable one only matters when that one cannot be loaded.
-    }
-    if preference.plugins.first().is_some_and(|(chosen, _)| is_current(binding, chosen, default_strategy)) {
-        preference.problem = None;
-    }
-    preference
-}
-
-fn is_current(binding: Option<&BindingRow>, chosen: &Chosen, default_strategy: &str) -> bool {
-    match binding.map(|row| &row.current) {
-        Some(Target::Plugin { plugin, version, .. }) => *plugin == chosen.name && *version == chosen.version,
-        Some(Target::Native) => false,
-        Some(Target::Default) | None => chosen.name == default_strategy,
-    }
-}
-
-/// The plugin that a target stands for; `None` for the native strategy.
-pub(crate) fn resolve(
-    model: &Model,
-    target: &Target,
-    default_strategy: &str,
-) -> Result<Option<(Chosen, String)>> {
-    match target {
-        Target::Native => Ok(None),
-        Target::Default if default_strategy == NATIVE_STRATEGY => Ok(None),
-        Target::Default => {
-            let shipped = model.versions(default_strategy).filter(|(_, row)| row.state == Origin::Shipped);
-            let newest = shipped.max_by_key(|(version, _)| Version::parse(version).ok());
-            let version = newest.map(|(version, _)| version.to_owned());
-            pick(model, default_strategy, version.as_deref()).map(|chosen| Some((chosen, "{}".into())))
-        }
-        Target::Plugin { plugin, version, config, .. } => {
-            pick(model, plugin, Some(version)).map(|chosen| Some((chosen, config.clone())))
-        }
-    }
 }
 
 /// Binds a volume to `target`, which has passed its rehearsal. Clears the quarantine that it may be in.
@@ -309,8 +192,8 @@ pub(crate) struct Convict {
     pub since_unix_ms: u64,
 }
 
-/// Puts a version into quarantine for a volume. When it is what the volume is bound to, the binding goes back to
-/// the latest earlier target that is not in quarantine, else to the native strategy.
+/// Puts a version into quarantine for a volume. When it is what the volume is bound to, the binding goes back
+/// to the latest earlier target that is not in quarantine, else to the native strategy.
 pub(crate) fn quarantine(
     model: &Model,
     volume: &str,
@@ -381,8 +264,9 @@ pub(crate) fn remove(
         if shipped_digests.contains(&row.digest) && row.state == Origin::Shipped {
             return Err(Error::PluginShipped { name: name.clone(), version: version.clone() });
         }
-        let names = |target: &Target| {
-            matches!(target, Target::Plugin { plugin, version: v, .. } if plugin == name && v == version)
+        let names = |target: &Target| match target {
+            Target::Plugin { plugin, version: bound, .. } => plugin == name && bound == version,
+            Target::Default | Target::Native => false,
         };
         let bound = model.bindings.iter().filter(|(_, binding)| names(&binding.current));
         let mut volumes: Vec<String> = bound.map(|((volume, _), _)| volume.clone()).collect();

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `observe` | the catalog's rows joined with what runs, for people |
-//! | `decide` | which plugin may come in, which serves, what follows a fault: functions of the catalog |
+//! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume |
 //! | `admit`, `bind`, `supervise` | its verbs: add and remove; use and roll back; quarantine |
 //! | `rehearse` | asking a candidate without acting on its answers |
@@ -11,12 +11,17 @@
 mod act;
 mod admit;
 mod bind;
+mod choose;
 mod decide;
 mod host;
 mod observe;
 mod rehearse;
 mod supervise;
 
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use act::Lifecycle;
 pub(crate) use host::Host;

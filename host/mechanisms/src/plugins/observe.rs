@@ -3,7 +3,7 @@
 use semver::Version;
 
 use super::act::{Lifecycle, WORLD};
-use super::decide::{self, Chosen};
+use super::choose::{self, Chosen};
 use crate::catalog::{HistoryRow, Model, Origin, Target};
 use crate::system::{BindingInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo};
 use crate::{Error, Result};
@@ -62,7 +62,7 @@ impl Lifecycle {
     /// Everything about one plugin.
     pub(crate) fn show(&self, name: &str) -> Result<PluginDetail> {
         let model = self.catalog.model();
-        decide::pick(&model, name, None)?;
+        choose::pick(&model, name, None)?;
         let volumes: Vec<String> = self.attached.load().keys().cloned().collect();
         let bindings = volumes.iter().filter_map(|volume| self.binding_info(volume).ok());
         let concerned = |info: &BindingInfo| info.bound.plugin == name || info.serving.plugin == name;

@@ -47,8 +47,12 @@ async fn rehearse_one(candidate: &dyn Strategy, call: Call, view: View) -> Resul
     let first = ask(candidate, &call, &view).await;
     match judge(&shape, first.clone()) {
         Verdict::Fault { kind: "refused", detail } => return Err(format!("it refused: {detail}")),
-        Verdict::Fault { kind: "illegal", detail } => return Err(format!("expected a legal step, found {detail}")),
-        Verdict::Fault { kind, detail } => return Err(format!("expected an answer, found a fault ({kind}): {detail}")),
+        Verdict::Fault { kind: "illegal", detail } => {
+            return Err(format!("expected a legal step, found {detail}"));
+        }
+        Verdict::Fault { kind, detail } => {
+            return Err(format!("expected an answer, found a fault ({kind}): {detail}"));
+        }
         Verdict::NotAsked(detail) => return Err(format!("it could not be asked: {detail}; try again")),
         Verdict::Wait(_) | Verdict::Step(_) => {}
     }

@@ -1,7 +1,7 @@
 //! What follows faults: they are remembered, and a version that faults too often is quarantined.
 //!
-//! The strategy is exchanged first and the catalog written after it, because a faulting strategy must go even when
-//! the disk is full. A quarantine that could not be written is kept in memory, holds there, and is
+//! The strategy is exchanged first and the catalog written after it, because a faulting strategy must go even
+//! when the disk is full. A quarantine that could not be written is kept in memory, holds there, and is
 //! written as soon as the catalog takes it.
 
 use futures::FutureExt;
@@ -54,10 +54,12 @@ impl Lifecycle {
         };
         self.unsaved.lock().insert(key.clone(), convict.clone());
         let mut next = self.best(volume).await;
-        next.problem = Some(format!("{} {} was quarantined: {}", convict.plugin, convict.version, convict.reason));
+        next.problem =
+            Some(format!("{} {} was quarantined: {}", convict.plugin, convict.version, convict.reason));
         let next_info = next.info.clone();
         if !attached.slot.replace_if(active.activation, next, self.clock.unix_millis()) {
-            // Somebody bound another strategy, or the same one anew, while this one faulted for the last time.
+            // Somebody bound another strategy, or the same one anew, while this one faulted for the last
+            // time.
             self.unsaved.lock().remove(&key);
             return;
         }
@@ -101,7 +103,7 @@ impl Lifecycle {
                 }
                 Err(error) => {
                     let plugin = &convict.plugin;
-                    tracing::warn!(volume, plugin, %error, "the quarantine holds but could not be written yet");
+                    tracing::warn!(volume, plugin, %error, "the quarantine holds, but is not written yet");
                 }
             }
         }

@@ -26,8 +26,8 @@ pub struct SystemConfig {
     pub default_strategy: String,
     /// Labels catalog rows and becomes `now` of plugin calls.
     pub clock: SharedClock,
-    /// From more than this number of level-0 runs on, an idle or faulting strategy is passed over. Must lie below
-    /// the kernel's `slow_l0_runs`, or writers are slowed before the guard rail helps.
+    /// From more than this number of level-0 runs on, an idle or faulting strategy is passed over. Must lie
+    /// below the kernel's `slow_l0_runs`, or writers are slowed before the guard rail helps.
     pub guard_l0_runs: usize,
     /// Compaction steps that may run at once on the node. One volume never runs more than one.
     pub max_parallel_steps: usize,

@@ -167,7 +167,8 @@ pub struct Activation {
     pub serving: StrategyInfo,
     /// What served before.
     pub replaced: StrategyInfo,
-    /// Views that the candidate was rehearsed on; 0 when nothing had to change or the native strategy was chosen.
+    /// Views that the candidate was rehearsed on; 0 when nothing had to change or the native strategy was
+    /// chosen.
     pub rehearsed_views: usize,
     /// Whether anything changed.
     pub changed: bool,

@@ -1,12 +1,14 @@
 //! The running set of mechanisms over one node: what the server talks to.
 //!
-//! [`System`] owns the catalog, the volumes with their loops, and the plugin lifecycle. Reads of its state take
-//! no lock. Changes run in tasks of their own: a caller who goes away leaves nothing half-done.
+//! [`System`] owns the catalog, the volumes with their loops, and the plugin lifecycle. Reads of its state
+//! take no lock. Changes run in tasks of their own: a caller who goes away leaves nothing half-done.
 
 mod config;
 mod info;
 mod start;
 
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -58,7 +60,8 @@ impl System {
     /// Creates a volume; it is served when this returns.
     ///
     /// # Errors
-    /// [`Error::VolumeName`], [`Error::VolumeExists`], [`Error::VolumeInTransition`], and those of the kernel.
+    /// [`Error::VolumeName`], [`Error::VolumeExists`], [`Error::VolumeInTransition`], and those of the
+    /// kernel.
     pub async fn create_volume(&self, name: &str) -> Result<VolumeInfo> {
         let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
         detached(async move { volumes.create(&name).await }).await

@@ -22,8 +22,8 @@ impl System {
     /// volumes of the catalog and starts their loops.
     ///
     /// # Errors
-    /// [`Error::CatalogMissing`](crate::Error::CatalogMissing) when volumes are on the disk without the catalog
-    /// that names them; those of the kernel concerning the system volume and the plugin directory.
+    /// [`Error::CatalogMissing`](crate::Error::CatalogMissing) when volumes are on the disk without the
+    /// catalog that names them; those of the kernel concerning the system volume and the plugin directory.
     pub async fn start(node: Arc<Node>, runtime: Arc<Runtime>, config: SystemConfig) -> Result<Arc<Self>> {
         Self::start_over(node, runtime, config).await
     }

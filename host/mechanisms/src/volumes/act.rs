@@ -1,11 +1,15 @@
 //! Creating, opening and deleting volumes, so that a crash between any two steps leaves what the next start
 //! can finish.
 //!
-//! Creation: row in `creating` → files → row in `ready` → served. Deletion: row in `deleting` → no longer
-//! served → files gone → row gone. A name under work is claimed, so that two callers never work on it at once.
+//! Creation: row in `creating` → files → row in `ready` → served.
+//! Deletion: row in `deleting` → no longer served → files gone → row gone.
+//!
+//! A name under work is claimed, so that two callers never work on it at
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -49,6 +53,7 @@ pub(crate) struct Volumes {
     /// Why volumes of the catalog are not served.
     pub(super) failed: Mutex<BTreeMap<String, String>>,
     claimed: Mutex<BTreeSet<String>>,
+    stopping: AtomicBool,
     opening: Mutex<()>,
     permits: Arc<Semaphore>,
     clock: SharedClock,
@@ -83,6 +88,7 @@ impl Volumes {
             open: ArcSwap::default(),
             failed: Mutex::default(),
             claimed: Mutex::default(),
+            stopping: AtomicBool::new(false),
             opening: Mutex::default(),
             permits: Arc::new(Semaphore::new(permits.max(1))),
             clock,
@@ -106,8 +112,8 @@ impl Volumes {
         self.open.load().contains_key(name)
     }
 
-    /// Carries out what was decided at the start. A volume that cannot be opened is set aside with its reason, and
-    /// the others are served.
+    /// Carries out what was decided at the start. A volume that cannot be opened is set aside with its
+    /// reason, and the others are served.
     pub(crate) async fn start(&self, plan: StartPlan) {
         for id in plan.strangers {
             tracing::error!(
@@ -124,7 +130,9 @@ impl Volumes {
         }
         for (name, id) in plan.remove {
             tracing::info!(volume = name, id, "finishing a deletion that was interrupted");
-            if let Err(error) = self.remove_files_and_rows(&name, id, &HistoryRow::node("volume-delete", "interrupted")).await {
+            if let Err(error) =
+                self.remove_files_and_rows(&name, id, &HistoryRow::node("volume-delete", "interrupted")).await
+            {
                 tracing::error!(volume = name, id, %error, "the deletion could not be finished");
             }
         }
@@ -190,14 +198,15 @@ impl Volumes {
 
     /// Creates a volume and serves it.
     pub(crate) async fn create(&self, name: &str) -> Result<VolumeInfo> {
-        let _claim = self.claim(name, "created or deleted")?;
+        let _claim = self.claim(name)?;
         let unix_ms = self.clock.unix_millis();
         let row = self.catalog.commit(|model| decide::reserve(model, name, unix_ms)).await?;
         if let Err(error) = self.make(name, row.id).await {
-            tracing::warn!(volume = name, id = row.id, %error, "the volume could not be created; cleaning up");
+            let id = row.id;
+            tracing::warn!(volume = name, id, %error, "the volume could not be created; cleaning up");
             let audit = HistoryRow::node("volume-create", error.to_string()).outcome("failed");
             if let Err(error) = self.remove_files_and_rows(name, row.id, &audit).await {
-                tracing::error!(volume = name, id = row.id, %error, "what was made of it is left for the next start");
+                tracing::error!(volume = name, id, %error, "what was made of it is left for the next start");
             }
             return Err(error);
         }
@@ -207,7 +216,7 @@ impl Volumes {
 
     /// Deletes a volume with everything in it.
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
-        let _claim = self.claim(name, "created or deleted")?;
+        let _claim = self.claim(name)?;
         let id = self.catalog.commit(|model| decide::doom(model, name)).await?;
         self.withdraw(name).await;
         self.remove_files_and_rows(name, id, &HistoryRow::admin("volume-delete", "asked for")).await?;
@@ -237,15 +246,24 @@ impl Volumes {
         self.catalog.commit(|model| decide::bury(model, name, id, audit)).await
     }
 
-    fn claim(&self, name: &str, doing: &'static str) -> Result<Claim<'_>> {
+    fn claim(&self, name: &str) -> Result<Claim<'_>> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
         if self.claimed.lock().insert(name.into()) {
             return Ok(Claim { volumes: self, name: name.into() });
         }
-        Err(Error::VolumeInTransition { name: name.into(), doing, cure: "retry when that has ended" })
+        Err(Error::VolumeInTransition {
+            name: name.into(),
+            doing: "created or deleted",
+            cure: "retry when that has ended",
+        })
     }
 
-    /// Ends every loop, waiting for the steps under way as long as the configuration says.
+    /// Takes no more changes and ends every loop, waiting for the steps under way as long as the
+    /// configuration says.
     pub(crate) async fn stop_loops(&self) {
+        self.stopping.store(true, Ordering::Release);
         let all = self.open.load_full();
         let tasks = all.values().filter_map(|open| open.task.lock().take());
         let grace = self.config.stop_grace;
@@ -260,18 +278,15 @@ fn config(name: &str, id: u64) -> VolumeConfig {
 /// Asks the node. When it cannot tell, the last known figure is repeated, because a plugin would take any
 /// invented one for an emergency or for plenty.
 fn free_disk(node: Arc<Node>) -> FreeDisk {
-    let last = std::sync::atomic::AtomicU64::new(0);
-    Arc::new(move || {
-        use std::sync::atomic::Ordering::Relaxed;
-        match node.free_disk_bytes() {
-            Ok(bytes) => {
-                last.store(bytes, Relaxed);
-                bytes
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the free disk space cannot be told");
-                last.load(Relaxed)
-            }
+    let last = AtomicU64::new(0);
+    Arc::new(move || match node.free_disk_bytes() {
+        Ok(bytes) => {
+            last.store(bytes, Ordering::Relaxed);
+            bytes
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the free disk space cannot be told");
+            last.load(Ordering::Relaxed)
         }
     })
 }

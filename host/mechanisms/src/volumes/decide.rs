@@ -18,6 +18,7 @@ use crate::{Error, Result};
 pub(crate) const SYSTEM: &str = "system";
 /// Name of the volume served when a client names none.
 pub(crate) const DEFAULT: &str = "default";
+const FROM_THE_START: &str = "exists from the start";
 /// The first id that is handed out.
 const FIRST_FREE_ID: u64 = VolumeId::DEFAULT.0 + 1;
 /// Quarantine rows that are removed with a volume; a transaction has room for 128 operations.
@@ -81,7 +82,9 @@ pub(crate) fn found(model: &Model, on_disk: &BTreeSet<u64>, unix_ms: u64) -> Res
                 VolumeState::Creating
             };
             change.put(model, key, &new_row(id, state, unix_ms))?;
-            change.audit(HistoryRow::node("volume-create", "exists from the start").volume(name));
+            if state == VolumeState::Ready {
+                change.audit(HistoryRow::node("volume-create", FROM_THE_START).volume(name));
+            }
         }
     }
     Ok((change, ()))
@@ -174,7 +177,11 @@ pub(crate) fn ready(model: &Model, name: &str, id: u64) -> Result<(Change, ())> 
     if row.state != VolumeState::Ready {
         let row = VolumeRow { state: VolumeState::Ready, ..row.clone() };
         change.put(model, Key::Volume(name.into()), &row)?;
-        change.audit(HistoryRow::admin("volume-create", "asked for").volume(name));
+        let audit = match name {
+            DEFAULT => HistoryRow::node("volume-create", FROM_THE_START),
+            _ => HistoryRow::admin("volume-create", "asked for"),
+        };
+        change.audit(audit.volume(name));
     }
     Ok((change, ()))
 }

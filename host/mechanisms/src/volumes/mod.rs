@@ -4,7 +4,11 @@ mod act;
 mod decide;
 mod observe;
 
+#[cfg(test)]
+mod decide_tests;
 
 pub(crate) use act::{LoopConfig, Volumes};
 pub(crate) use decide::{DEFAULT, SYSTEM, SystemVolumeStart, found, start_plan, system_start};
+#[cfg(test)]
+pub(crate) use decide::{doom, ready, reserve};
 pub(crate) use observe::on_disk;

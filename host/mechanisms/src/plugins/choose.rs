@@ -1,0 +1,126 @@
+//! Which plugin version a name, a binding or a volume stands for: functions of the catalog's model.
+
+use semver::Version;
+
+use crate::catalog::{BindingRow, Model, Origin, PluginRow, Target};
+use crate::{Error, NATIVE_STRATEGY, Result};
+
+/// A plugin version with what is needed to run it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub name: String,
+    pub version: String,
+    pub row: PluginRow,
+}
+
+impl Chosen {
+    /// This version with a configuration, as a binding names it.
+    pub(crate) fn target(&self, config: &str) -> Target {
+        Target::Plugin {
+            plugin: self.name.clone(),
+            version: self.version.clone(),
+            digest: self.row.digest.clone(),
+            config: config.into(),
+        }
+    }
+}
+
+/// What may serve a volume: in the order of preference, native last and left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Preference {
+    /// Plugins to try, with their configuration.
+    pub plugins: Vec<(Chosen, String)>,
+    /// Why the binding's own target is not the first of them.
+    pub problem: Option<String>,
+}
+
+/// The version of `name` that is asked for, or the newest.
+pub(crate) fn pick(model: &Model, name: &str, version: Option<&str>) -> Result<Chosen> {
+    let found = match version {
+        Some(version) => model.versions(name).find(|(found, _)| *found == version),
+        None => model.versions(name).max_by_key(|(version, _)| Version::parse(version).ok()),
+    };
+    let Some((version, row)) = found else {
+        let versions: Vec<_> = model.versions(name).map(|(version, _)| version).collect();
+        let known = if versions.is_empty() {
+            let mut names: Vec<_> = model.plugins.keys().map(|(name, _)| name.as_str()).collect();
+            names.dedup();
+            format!("there are {}", listed(&names))
+        } else {
+            format!("its versions are {}", listed(&versions))
+        };
+        return Err(Error::NoSuchPlugin { name: name.into(), version: version.map(Into::into), known });
+    };
+    Ok(Chosen { name: name.into(), version: version.into(), row: row.clone() })
+}
+
+pub(crate) fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// Which plugins may serve a volume, in order: its binding's target, the earlier ones, nothing in quarantine.
+/// `barred` adds quarantines that the catalog does not show yet.
+pub(crate) fn prefer(
+    model: &Model,
+    volume: &str,
+    world: &str,
+    default_strategy: &str,
+    barred: impl Fn(&str) -> bool,
+) -> Preference {
+    let default = [Target::Default];
+    let binding = model.bindings.get(&(volume.into(), world.into()));
+    let targets: Vec<&Target> = match binding {
+        Some(row) => std::iter::once(&row.current).chain(&row.previous).collect(),
+        None => default.iter().collect(),
+    };
+    let mut preference = Preference::default();
+    for target in targets {
+        match resolve(model, target, default_strategy) {
+            Ok(None) => break,
+            Ok(Some((chosen, config))) => {
+                let digest = &chosen.row.digest;
+                if model.is_quarantined(volume, world, digest) || barred(digest) {
+                    let reason = format!("{} {} is in quarantine", chosen.name, chosen.version);
+                    preference.problem.get_or_insert(reason);
+                } else {
+                    preference.plugins.push((chosen, config));
+                }
+            }
+            Err(error) => drop(preference.problem.get_or_insert(error.to_string())),
+        }
+        // What follows the first usable one only matters when that one cannot be loaded.
+    }
+    if preference.plugins.first().is_some_and(|(chosen, _)| is_current(binding, chosen, default_strategy)) {
+        preference.problem = None;
+    }
+    preference
+}
+
+fn is_current(binding: Option<&BindingRow>, chosen: &Chosen, default_strategy: &str) -> bool {
+    match binding.map(|row| &row.current) {
+        Some(Target::Plugin { plugin, version, .. }) => *plugin == chosen.name && *version == chosen.version,
+        Some(Target::Native) => false,
+        Some(Target::Default) | None => chosen.name == default_strategy,
+    }
+}
+
+/// The plugin that a target stands for; `None` for the native strategy.
+pub(crate) fn resolve(
+    model: &Model,
+    target: &Target,
+    default_strategy: &str,
+) -> Result<Option<(Chosen, String)>> {
+    match target {
+        Target::Native => Ok(None),
+        Target::Default if default_strategy == NATIVE_STRATEGY => Ok(None),
+        Target::Default => {
+            let shipped = model.versions(default_strategy).filter(|(_, row)| row.state == Origin::Shipped);
+            let newest = shipped.max_by_key(|(version, _)| Version::parse(version).ok());
+            let version = newest.map(|(version, _)| version.to_owned());
+            pick(model, default_strategy, version.as_deref()).map(|chosen| Some((chosen, "{}".into())))
+        }
+        Target::Plugin { plugin, version, config, .. } => {
+            pick(model, plugin, Some(version)).map(|chosen| Some((chosen, config.clone())))
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A plugin host whose components are one line of text, `NAME VERSION BEHAVIOUR [COMMENT]`, for tests.
+//!
+//! `turncoat` behaves until [`FakeHost::turn`] is called, as a plugin does that passes every rehearsal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use mortise_plugin_runtime::compaction::{Answer, View};
+use mortise_plugin_runtime::{Call, Description, Digest, Fault, FaultKind, Identity, Limits, World};
+
+use super::host::{Host, Loaded};
+use crate::compaction::Strategy;
+use crate::compaction::fake::{Script, WAIT, fault};
+use crate::{Error, Result};
+
+#[derive(Default)]
+pub(crate) struct FakeHost {
+    turned: Arc<AtomicBool>,
+    loads: AtomicUsize,
+}
+
+impl FakeHost {
+    /// From now on every turncoat traps.
+    pub(crate) fn turn(&self) {
+        self.turned.store(true, Ordering::Relaxed);
+    }
+
+    /// Components compiled so far.
+    pub(crate) fn loads(&self) -> usize {
+        self.loads.load(Ordering::Relaxed)
+    }
+}
+
+struct FakeComponent {
+    name: String,
+    version: String,
+    behaviour: String,
+    turned: Arc<AtomicBool>,
+}
+
+fn parse(bytes: &[u8]) -> Result<(String, String, String)> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut words = text.split(' ').map(str::to_owned);
+    match (words.next(), words.next(), words.next()) {
+        (Some(name), Some(version), Some(behaviour)) => Ok((name, version, behaviour)),
+        _ => Err(Error::ComponentRefused(format!("{text:?} is not a fake component"))),
+    }
+}
+
+impl Host for FakeHost {
+    fn inspect(&self, bytes: &[u8]) -> Result<Description> {
+        parse(bytes)?;
+        Ok(Description {
+            digest: Digest::of(bytes),
+            bytes: bytes.len() as u64,
+            world: World::CompactionStrategy,
+            wit_version: "0.1.0".into(),
+            imports: Vec::new(),
+        })
+    }
+
+    fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>> {
+        let (name, version, behaviour) = parse(bytes)?;
+        if behaviour == "unfit" {
+            return Err(Error::ComponentRefused("it does not fit its world".into()));
+        }
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(FakeComponent { name, version, behaviour, turned: Arc::clone(&self.turned) }))
+    }
+}
+
+impl Loaded for FakeComponent {
+    fn identity(&self, _limits: &Limits) -> Result<Identity, Fault> {
+        if self.behaviour == "mute" {
+            return Err(fault(FaultKind::Trap));
+        }
+        let summary = format!("does {}", self.behaviour);
+        Ok(Identity { name: self.name.clone(), version: self.version.clone(), summary })
+    }
+
+    fn strategy(&self, _limits: Limits) -> Result<Arc<dyn Strategy>> {
+        let behaviour = self.behaviour.clone();
+        let turned = Arc::clone(&self.turned);
+        let calls = AtomicU64::new(0);
+        Ok(Arc::new(Script(move |call: &Call, _: &View| match behaviour.as_str() {
+            "illegal" => Ok(Answer::Merge { from: 3, to: 1 }),
+            "trap" => Err(fault(FaultKind::Trap)),
+            "flaky" => Ok(Answer::Wait { ask_again_ms: Some(calls.fetch_add(1, Ordering::Relaxed)) }),
+            "picky" if call.config != r#"{"knob":1}"# => {
+                Err(Fault { kind: FaultKind::Refused, detail: "expected knob, found nothing".into() })
+            }
+            "turncoat" if turned.load(Ordering::Relaxed) => Err(fault(FaultKind::Trap)),
+            _ => Ok(WAIT),
+        })))
+    }
+}

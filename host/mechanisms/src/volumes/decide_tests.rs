@@ -1,0 +1,106 @@
+//! What becomes of volumes, for every state that a crash or an outside intervention can leave.
+
+use std::collections::BTreeSet;
+
+use super::decide::{
+    DEFAULT, StartPlan, SystemVolumeStart, bury, doom, found, ready, reserve, start_plan, system_start,
+};
+use crate::Error;
+use crate::catalog::memory_rows::MemoryRows;
+use crate::catalog::{Catalog, HistoryRow};
+
+fn ids<const N: usize>(ids: [u64; N]) -> BTreeSet<u64> {
+    BTreeSet::from(ids)
+}
+
+fn named(name: &str, id: u64) -> Vec<(String, u64)> {
+    vec![(name.into(), id)]
+}
+
+async fn founded(rows: &MemoryRows) -> Catalog {
+    let catalog = rows.catalog().await;
+    catalog.commit(|model| found(model, &ids([1]), 0)).await.unwrap();
+    catalog
+}
+
+#[test]
+fn a_missing_system_volume_stops_the_start_unless_nothing_else_is_there() {
+    assert_eq!(system_start(&ids([])).unwrap(), SystemVolumeStart::Create);
+    assert_eq!(system_start(&ids([1])).unwrap(), SystemVolumeStart::OpenOrCreate);
+    assert_eq!(system_start(&ids([1, 2])).unwrap(), SystemVolumeStart::Open);
+    let error = system_start(&ids([2, 3])).unwrap_err();
+    assert!(error.to_string().contains("volumes 2, 3"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_catalog_beside_volumes_stops_the_start() {
+    let catalog = MemoryRows::default().catalog().await;
+    let error = catalog.commit(|model| found(model, &ids([1, 2]), 0)).await.unwrap_err();
+    assert!(matches!(error, Error::CatalogMissing(_)), "{error}");
+    assert!(catalog.model().is_empty());
+}
+
+#[tokio::test]
+async fn the_first_start_and_its_repetitions_found_the_same() {
+    let rows = MemoryRows::default();
+    let catalog = founded(&rows).await;
+    assert_eq!(start_plan(&catalog.model(), &ids([1])).complete, named(DEFAULT, 2));
+    let revision = catalog.model().revision;
+    catalog.commit(|model| found(model, &ids([1, 2]), 9)).await.unwrap();
+    assert_eq!(catalog.model().revision, revision, "nothing is written twice");
+    catalog.commit(|model| ready(model, DEFAULT, 2)).await.unwrap();
+    let plan = start_plan(&catalog.model(), &ids([1, 2]));
+    assert_eq!(plan, StartPlan { open: named(DEFAULT, 2), ..StartPlan::default() });
+}
+
+#[tokio::test]
+async fn each_step_of_a_creation_and_a_deletion_is_finished_at_the_next_start() {
+    let rows = MemoryRows::default();
+    let catalog = founded(&rows).await;
+    catalog.commit(|model| ready(model, DEFAULT, 2)).await.unwrap();
+    let row = catalog.commit(|model| reserve(model, "a", 0)).await.unwrap();
+    assert_eq!(row.id, 3);
+    for disk in [ids([1, 2]), ids([1, 2, 3])] {
+        assert_eq!(start_plan(&catalog.model(), &disk).complete, named("a", 3));
+    }
+    catalog.commit(|model| ready(model, "a", 3)).await.unwrap();
+    assert!(start_plan(&catalog.model(), &ids([1, 2, 3])).open.contains(&("a".into(), 3)));
+    catalog.commit(|model| doom(model, "a")).await.unwrap();
+    for disk in [ids([1, 2]), ids([1, 2, 3])] {
+        assert_eq!(start_plan(&catalog.model(), &disk).remove, named("a", 3));
+    }
+    let audit = HistoryRow::node("volume-delete", "test");
+    catalog.commit(|model| bury(model, "a", 3, &audit)).await.unwrap();
+    let again = catalog.commit(|model| reserve(model, "a", 0)).await.unwrap();
+    assert_eq!(again.id, 4, "the name comes back, the id does not");
+}
+
+#[tokio::test]
+async fn directories_without_a_row_are_removed_only_when_the_catalog_is_sure() {
+    let rows = MemoryRows::default();
+    let catalog = founded(&rows).await;
+    catalog.commit(|model| reserve(model, "a", 0)).await.unwrap();
+    catalog.commit(|model| bury(model, "a", 3, &HistoryRow::default())).await.unwrap();
+    let disk = ids([1, 2, 3, 7]);
+    let plan = start_plan(&catalog.model(), &disk);
+    assert_eq!((plan.orphans, plan.strangers), (vec![3], vec![7]), "7 was never handed out");
+    rows.put("mortise/volumes/b", "damaged");
+    let plan = start_plan(&rows.catalog().await.model(), &disk);
+    assert_eq!((plan.orphans, plan.strangers), (vec![], vec![3, 7]), "the damaged row may name either");
+}
+
+#[tokio::test]
+async fn names_are_checked_and_protected() {
+    let rows = MemoryRows::default();
+    let catalog = founded(&rows).await;
+    let reserve = async |name: &str| catalog.commit(|model| reserve(model, name, 0)).await.unwrap_err();
+    assert!(matches!(reserve("Bad Name").await, Error::VolumeName { .. }));
+    assert!(matches!(reserve("system").await, Error::VolumeExists(_)));
+    assert!(matches!(reserve("default").await, Error::VolumeInTransition { .. }));
+    for name in ["system", "default"] {
+        let error = catalog.commit(|model| doom(model, name)).await.unwrap_err();
+        assert!(matches!(error, Error::VolumeProtected(_)), "{error}");
+    }
+    let error = catalog.commit(|model| doom(model, "nobody")).await.unwrap_err();
+    assert!(matches!(error, Error::NoSuchVolume(_)), "{error}");
+}
