@@ -249,6 +249,12 @@ impl Volume {
         }
     }
 
+    /// Raft term. Unlike [`Volume::status`] cheap enough for every request.
+    #[must_use]
+    pub fn raft_term(&self) -> u64 {
+        self.group.position().0
+    }
+
     /// Counts since the volume was opened.
     #[must_use]
     pub fn counters(&self) -> VolumeCounters {

@@ -72,7 +72,7 @@ impl Context {
             cluster_id: self.node.cluster_id(),
             member_id: self.node.node_id(),
             revision,
-            raft_term: volume.status().raft_term,
+            raft_term: volume.raft_term(),
         }
     }
 }
