@@ -86,7 +86,7 @@ pub fn set_in_flight(calls: u64) {
 }
 
 /// Gauges of every volume, with what they tell, in the order of [`values`].
-const GAUGES: [(&str, Unit, &str); 12] = [
+const GAUGES: [(&str, Unit, &str); 11] = [
     ("mortise_volume_revision", Unit::Count, "Current revision"),
     ("mortise_volume_compact_revision", Unit::Count, "Oldest readable revision, 0 when never compacted"),
     ("mortise_volume_raft_index", Unit::Count, "Last index in the raft log"),
@@ -97,11 +97,6 @@ const GAUGES: [(&str, Unit, &str); 12] = [
     ("mortise_volume_sealed_memtables", Unit::Count, "Sealed memtables that wait for their flush"),
     ("mortise_volume_tables", Unit::Count, "Tables on disk"),
     ("mortise_volume_write_rate_bytes_per_second", Unit::Bytes, "Bytes that clients write"),
-    (
-        "mortise_volume_write_amplification",
-        Unit::Count,
-        "Bytes written to tables for each byte that clients wrote since the volume was opened",
-    ),
     (
         "mortise_volume_slowed_writes",
         Unit::Count,
@@ -122,7 +117,6 @@ fn values(report: &VolumeReport) -> [f64; GAUGES.len()] {
         float(report.shape.sealed_memtables as u64),
         float(report.shape.tables() as u64),
         report.write_rate,
-        report.write_amplification,
         float(report.counters.slowed_writes),
     ]
 }
@@ -167,5 +161,22 @@ fn describe() {
     for (name, unit, text) in GAUGES {
         describe_gauge!(name, unit, text);
     }
+    describe_lower_layers();
     gauge!("mortise_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Layers that report without describing; the mechanisms describe their own.
+fn describe_lower_layers() {
+    describe_histogram!("mortise_log_flush_seconds", Unit::Seconds, "Time to make one batch of the log durable");
+    describe_histogram!("mortise_log_batch_entries", Unit::Count, "Entries that one flush of the log served");
+    describe_histogram!("mortise_log_batch_bytes", Unit::Bytes, "Bytes that one flush of the log wrote");
+    describe_gauge!("mortise_log_queue_depth", Unit::Count, "Appends that wait for the log");
+    describe_histogram!("mortise_write_delay_seconds", Unit::Seconds, "Time that back-pressure held a write");
+    describe_counter!("mortise_plugin_instantiations_total", Unit::Count, "Instances of components made");
+    describe_counter!("mortise_plugin_compilations_total", Unit::Count, "Components compiled");
+    describe_counter!(
+        "mortise_plugin_compile_cache_hits_total",
+        Unit::Count,
+        "Components taken compiled from the cache"
+    );
 }

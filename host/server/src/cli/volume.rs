@@ -149,7 +149,7 @@ fn status(answer: &pb::VolumeStatusResponse) -> String {
 fn strategy(binding: Option<&pb::Binding>) -> String {
     let Some(binding) = binding else { return "-".to_owned() };
     let serving = binding.serving.clone().unwrap_or_default();
-    let name = format!("{} {}", serving.plugin, serving.version);
+    let name = format!("{} {}", serving.plugin, serving.version).trim_end().to_owned();
     match binding.problem.as_str() {
         "" => name,
         problem => {
