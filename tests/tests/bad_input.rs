@@ -54,48 +54,63 @@ async fn a_port_in_use_is_named() -> Result<()> {
     still_serves(&mortise).await
 }
 
-/// Damages a file in every way of `damages`, expects a clear refusal that leaves the bytes alone, mends it,
-/// and expects the data back.
-async fn damaged_file(file: impl Fn(&Path) -> Result<std::path::PathBuf>, damages: &[&[u8]]) -> Result<()> {
+/// A stopped node's directory with a key in it.
+async fn stopped_node() -> Result<TempDir> {
     let directory = TempDir::new()?;
     let mortise = Mortise::start(directory.path())?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
     client.put("kept", "value").await.ok().context("a put is accepted")?;
     mortise.stop()?;
+    Ok(directory)
+}
 
-    let path = file(directory.path())?;
-    let name = path.file_name().context("the file has a name")?.to_string_lossy().into_owned();
-    let intact = fs::read(&path)?;
-    for damage in damages {
-        fs::write(&path, damage)?;
-        let log = fails_to_start(directory.path(), &[])?;
-        ensure!(log.contains(&name), "{name} as {damage:?}: the message does not name the file: {log}");
-        ensure!(fs::read(&path)? == *damage, "{name} as {damage:?} was changed; it is evidence");
-    }
-    fs::write(&path, intact)?;
+/// The key is there again after the damage was mended.
+async fn serves_again(directory: &TempDir) -> Result<()> {
     let mortise = Mortise::start(directory.path())?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
-    ensure!(
-        client.get("kept").await.ok().flatten().is_some_and(|kv| kv.value == "value"),
-        "the data is back"
-    );
+    let kept = client.get("kept").await.ok().flatten();
+    ensure!(kept.is_some_and(|kv| kv.value == "value"), "the data is back");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_node_file_is_refused_and_kept() -> Result<()> {
-    damaged_file(|data| Ok(data.join("NODE")), &[b"", b"garbage", b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"]).await
+    let directory = stopped_node().await?;
+    let path = directory.path().join("NODE");
+    let intact = fs::read(&path)?;
+    for damage in [&b""[..], b"garbage", b"{}", &[0; 64]] {
+        fs::write(&path, damage)?;
+        let log = fails_to_start(directory.path(), &[])?;
+        ensure!(log.contains("NODE is damaged"), "{damage:?}: the message does not name the file: {log}");
+        ensure!(fs::read(&path)? == damage, "{damage:?} was changed; it is evidence");
+    }
+    fs::write(&path, intact)?;
+    serves_again(&directory).await
 }
 
+/// One damaged volume takes no other with it: it is refused by name, the rest is served.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_current_file_is_refused_and_kept() -> Result<()> {
-    let current = |data: &Path| {
-        let volumes = fs::read_dir(data.join("volumes"))?.map(|entry| Ok(entry?.path().join("CURRENT")));
-        let mut volumes: Vec<_> = volumes.collect::<Result<_>>()?;
-        volumes.sort();
-        volumes.pop().context("there is a volume")
-    };
-    damaged_file(current, &[b"", b"garbage", b"gen-999999\n"]).await
+async fn a_damaged_volume_is_refused_kept_and_alone() -> Result<()> {
+    let directory = stopped_node().await?;
+    // Ids are handed out in order: 1 is the system volume, 2 the default one.
+    let path = directory.path().join("volumes/2/CURRENT");
+    let intact = fs::read(&path)?;
+    for damage in [&b""[..], b"garbage", b"gen-999999\n", b"../1/gen-000001\n"] {
+        fs::write(&path, damage)?;
+        let mortise = Mortise::start(directory.path())?;
+        let mut damaged = Client::connect(&mortise.endpoint()).await?;
+        let refusal = damaged.get("kept").await.err().with_context(|| format!("{damage:?} is served"))?;
+        ensure!(refusal.message.contains("default"), "{damage:?}: {refusal:?}");
+        ensure!(damaged.put("kept", "lost").await.is_err(), "{damage:?} is written to");
+        let list = mortise.cli_json(&["volume", "list"])?.to_string();
+        ensure!(list.contains("CURRENT"), "{damage:?}: the list does not name the damaged file: {list}");
+        let mut system = Client::connect_volume(&mortise.endpoint(), "system").await?;
+        ensure!(system.content(0).await.is_ok_and(|kvs| !kvs.is_empty()), "another volume is served");
+        mortise.stop()?;
+        ensure!(fs::read(&path)? == damage, "{damage:?} was changed; it is evidence");
+    }
+    fs::write(&path, intact)?;
+    serves_again(&directory).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,11 +60,13 @@ impl SmallDisk {
         Ok(root.join(self.mount_point.path().strip_prefix("/")?).join("filler"))
     }
 
-    fn fill(&self) -> Result<()> {
+    /// Takes all the space there is, then gives `left` bytes back.
+    fn fill(&self, left: u64) -> Result<()> {
         let mut file = fs::File::create(self.filler()?).context("the file system is seen from outside")?;
         let block = [0; 4096];
         while file.write_all(&block).is_ok() {}
-        Ok(())
+        let taken = file.metadata()?.len();
+        Ok(file.set_len(taken.saturating_sub(left))?)
     }
 
     fn free(&self) -> Result<()> {
@@ -73,9 +75,9 @@ impl SmallDisk {
 }
 
 /// Fills the disk under a node; returns the number of writes acknowledged until one was refused.
-async fn fill_under(disk: &SmallDisk, client: &mut Client) -> Result<usize> {
+async fn fill_under(disk: &SmallDisk, left: u64, client: &mut Client) -> Result<usize> {
     client.put("before", "full").await.ok().context("there is space in the beginning")?;
-    disk.fill()?;
+    disk.fill(left)?;
     let (acknowledged, refusal) = write_until_refused(client).await?;
     ensure!(refusal.code == Code::ResourceExhausted, "a full disk is refused with {refusal:?}");
     all_there(client, acknowledged).await?;
@@ -100,7 +102,8 @@ async fn writes_stop_before_the_reserve_is_touched_and_resume_by_themselves() ->
     let disk = SmallDisk::mount()?;
     let mortise = disk.start("16MiB")?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
-    let acknowledged = fill_under(&disk, &mut client).await?;
+    // Half of the reserve is left: enough for what is written until the node looks at the disk again.
+    let acknowledged = fill_under(&disk, 8 * 1024 * 1024, &mut client).await?;
     disk.free()?;
     let end = Instant::now() + PATIENCE;
     while let Err(refusal) = client.put("after", "space").await {
@@ -121,7 +124,7 @@ async fn the_log_survives_a_disk_without_any_space() -> Result<()> {
     let disk = SmallDisk::mount()?;
     let mortise = disk.start("0B")?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
-    let acknowledged = fill_under(&disk, &mut client).await?;
+    let acknowledged = fill_under(&disk, 0, &mut client).await?;
     mortise.kill()?;
     disk.free()?;
 

@@ -1,9 +1,8 @@
 //! etcd's messages to the kernel's types and back.
 //!
 //! Pure functions. Oddities of the protocol are settled here so that the kernel sees none: negative limits
-//! mean no limit, an enumeration value that does not exist is an invalid argument, a sort by anything but
-//! the key ascends when no order is given, a comparison without an operand compares with zero, and an
-//! operation without content is a missing key, as in etcd.
+//! mean no limit, an enumeration value that does not exist is an invalid argument, a comparison without an
+//! operand compares with zero, and an operation without content is a missing key, as in etcd.
 
 use bytes::Bytes;
 use mortise_kernel::kv;
@@ -21,8 +20,8 @@ pub(super) fn range(request: pb::RangeRequest) -> Result<kv::RangeRequest, Statu
     let order = SortOrder::try_from(request.sort_order).map_err(invalid)?;
     let target = SortTarget::try_from(request.sort_target).map_err(invalid)?;
     let order = match order {
-        SortOrder::None if target == SortTarget::Key => kv::SortOrder::None,
-        SortOrder::None | SortOrder::Ascend => kv::SortOrder::Ascend,
+        SortOrder::None => kv::SortOrder::None,
+        SortOrder::Ascend => kv::SortOrder::Ascend,
         SortOrder::Descend => kv::SortOrder::Descend,
     };
     let target = match target {

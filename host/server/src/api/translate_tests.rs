@@ -15,9 +15,9 @@ fn negative_limits_and_revisions_mean_none() {
 }
 
 #[test]
-fn a_sort_target_without_an_order_ascends() {
+fn a_sort_target_without_an_order_is_left_to_the_kernel() {
     let by_mod = pb::RangeRequest { sort_target: SortTarget::Mod.into(), ..Default::default() };
-    assert_eq!(wire_range(by_mod).sort_order, kv::SortOrder::Ascend);
+    assert_eq!(wire_range(by_mod).sort_order, kv::SortOrder::None);
     assert_eq!(wire_range(pb::RangeRequest::default()).sort_order, kv::SortOrder::None);
 }
 
