@@ -72,8 +72,8 @@ fn arguments(command: &str) -> Vec<String> {
     command.split(' ').map(|word| word.replace('_', " ")).collect()
 }
 
-/// Runs one command. The endpoint is named without `http://`, as in etcdctl's own default: for its maintenance
-/// calls etcdctl 3.4 sends the endpoint as it is as the request's authority, and a URL is none.
+/// Runs one command. The endpoint is named without `http://`, as in etcdctl's own default: for its
+/// maintenance calls etcdctl 3.4 sends the endpoint as it is as the request's authority, and a URL is none.
 fn call(endpoint: &str, (command, input): Command) -> Result<Finished> {
     let arguments = arguments(command);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -23,6 +23,7 @@ mod telemetry;
 mod volumes;
 
 pub use error::{Error, Result};
+pub use mortise_plugin_runtime::Limits;
 pub use system::{
     Activation, BindingInfo, FaultInfo, HistoryInfo, NATIVE_STRATEGY, PluginDetail, PluginInfo,
     QuarantineInfo, ShippedPlugin, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,

@@ -1,3 +1,5 @@
+//! Compiled components are used only when this daemon wrote them; any doubt means compiling anew.
+
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;

@@ -167,7 +167,11 @@ fn describe() {
 
 /// Layers that report without describing; the mechanisms describe their own.
 fn describe_lower_layers() {
-    describe_histogram!("mortise_log_flush_seconds", Unit::Seconds, "Time to make one batch of the log durable");
+    describe_histogram!(
+        "mortise_log_flush_seconds",
+        Unit::Seconds,
+        "Time to make one batch of the log durable"
+    );
     describe_histogram!("mortise_log_batch_entries", Unit::Count, "Entries that one flush of the log served");
     describe_histogram!("mortise_log_batch_bytes", Unit::Bytes, "Bytes that one flush of the log wrote");
     describe_gauge!("mortise_log_queue_depth", Unit::Count, "Appends that wait for the log");

@@ -1,9 +1,9 @@
 //! Puts the daemon together and takes it apart: the one place that knows every layer.
 //!
-//! **Start**: sockets are bound first (a port in use costs nothing), HTTP answers «starting» from then on, the
-//! node and the mechanisms are opened, gRPC calls are accepted last. **Stop**: readiness falls, no connection
-//! is accepted, calls under way get the grace time, then the mechanisms and the node stop, HTTP last. What
-//! could not finish is reported, never waited for longer than stated.
+//! **Start**: sockets are bound first (a port in use costs nothing), HTTP answers «starting» from then on,
+//! the node and the mechanisms are opened, gRPC calls are accepted last. **Stop**: readiness falls, no
+//! connection is accepted, calls under way get the grace time, then the mechanisms and the node stop, HTTP
+//! last. What could not finish is reported, never waited for longer than stated.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -61,6 +61,7 @@ impl Where {
                     && !path.starts_with("host/server/src/main.rs")
                     && !path.ends_with("/build.rs")
                     && !path.starts_with("examples/")
+                    && !path.contains("/examples/")
                     && path != "tests/src/seed.rs"
             }
         }
@@ -140,8 +141,9 @@ fn holds_call(line: &str, call: &str) -> bool {
 fn judge_unsafe(file: &Source, report: &mut impl FnMut(usize, String)) {
     let texts: Vec<&str> = file.text.lines().collect();
     for (at, line) in file.code.lines().enumerate() {
-        let used =
-            line.split(|char: char| !(char.is_alphanumeric() || char == '_')).any(|word| word == "unsafe");
+        // A function that is declared unsafe uses nothing yet; clippy asks for its safety section.
+        let mut words = line.split(|char: char| !(char.is_alphanumeric() || char == '_'));
+        let used = words.any(|word| word == "unsafe") && !line.contains("unsafe fn");
         let argued = texts[at.saturating_sub(5)..=at]
             .iter()
             .any(|line| line.contains("//") || line.contains("reason = "));

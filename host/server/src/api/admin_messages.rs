@@ -2,10 +2,9 @@
 
 use mortise_kernel::store::RunShape;
 use mortise_mechanisms::{
-    Activation, BindingInfo, FaultInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo, StrategyInfo,
-    VolumeInfo, VolumeReport,
+    Activation, BindingInfo, FaultInfo, HistoryInfo, Limits, PluginDetail, PluginInfo, QuarantineInfo,
+    StrategyInfo, VolumeInfo, VolumeReport,
 };
-use mortise_plugin_runtime::Limits;
 
 use crate::pb::mortise::v1 as pb;
 

@@ -1,8 +1,8 @@
 //! A TOML file that supplies the defaults of `serve`'s flags.
 //!
-//! Keys are the flags' own names (`cache-size = "512MiB"`), so that there is one list of settings, in `serve`,
-//! one parser for their values, and one order of precedence, which is clap's: flag, environment, default. A
-//! key that is no flag is an error, for a mistyped one would otherwise be silently without effect.
+//! Keys are the flags' own names (`cache-size = "512MiB"`), so that there is one list of settings, in
+//! `serve`, one parser for their values, and one order of precedence, which is clap's: flag, environment,
+//! default. A key that is no flag is an error, for a mistyped one would otherwise be silently without effect.
 
 use std::path::{Path, PathBuf};
 

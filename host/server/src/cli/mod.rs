@@ -9,8 +9,8 @@
 //! | `client` | connects, and explains why it cannot |
 //! | `output` | tables for people, JSON for programs |
 //!
-//! A command either succeeds and exits with 0, or says `error: …` on standard error and exits with 1. A command
-//! line that cannot be understood exits with 2.
+//! A command either succeeds and exits with 0, or says `error: …` on standard error and exits with 1. A
+//! command line that cannot be understood exits with 2.
 
 mod bench;
 mod client;

@@ -9,10 +9,10 @@ use mortise::pb::etcdserverpb::watch_client::WatchClient;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
 
 use crate::support::{Running, put};
 
@@ -35,7 +35,8 @@ async fn calls_that_are_not_served_are_named() {
     names(&add.expect_err("no change"), "etcdserverpb.Cluster/MemberAdd");
     let snapshot = MaintenanceClient::new(channel).snapshot(pb::SnapshotRequest {}).await;
     names(&snapshot.expect_err("no snapshot"), "etcdserverpb.Maintenance/Snapshot");
-    let unknown = crate::raw::call(&running, "localhost", "/who.Knows/This", &[], crate::raw::frame(b"")).await;
+    let unknown =
+        crate::raw::call(&running, "localhost", "/who.Knows/This", &[], crate::raw::frame(b"")).await;
     names(&unknown.status, "who.Knows/This");
     running.stop().await;
 }
