@@ -126,11 +126,14 @@ fn outcome_counter(
     counter!(name, &labels)
 }
 
+/// Kind of a step, who wanted it, and what came of it.
+type StepKey = (&'static str, &'static str, &'static str);
+
 /// Metrics of the compaction steps of one volume.
 pub(crate) struct StepMetrics {
     volume: String,
-    /// By kind, by who wanted it, by outcome: made when first needed.
-    steps: Mutex<HashMap<(&'static str, &'static str, &'static str), (Counter, Histogram)>>,
+    /// Made when first needed.
+    steps: Mutex<HashMap<StepKey, (Counter, Histogram)>>,
     read: Counter,
     written: Counter,
     amplification: Gauge,
