@@ -26,34 +26,40 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
+# Starts the node and waits until its log tells the address; small memtables make compaction visible.
+serve() {
+    rm -f "$work/log.pipe"
+    mkfifo "$work/log.pipe"
+    "$mortise" serve --data-dir "$work/data" --listen 127.0.0.1:0 --listen-http 127.0.0.1:0 \
+        --memtable-size 2MiB --log-format json 2>"$work/log.pipe" &
+    node=$!
+    exec 3<"$work/log.pipe"
+    address=
+    while [ -z "$address" ]; do
+        if ! IFS= read -r line <&3; then
+            echo "the node ended before it served; its log:" >&2
+            cat "$work/log" >&2
+            exit 1
+        fi
+        printf '%s\n' "$line" >>"$work/log"
+        address=$(printf '%s' "$line" | sed -n '/"listening"/s/.*"grpc":"\([^"]*\)".*/\1/p')
+    done
+    # Reading goes on in the background, because the node must be able to write its log.
+    cat <&3 >>"$work/log" &
+    exec 3<&-
+    MORTISE_ENDPOINT=http://$address
+    export MORTISE_ENDPOINT
+}
+
 say "1. A node with an empty data directory, on ports of the system's choice"
-mkfifo "$work/log.pipe"
-"$mortise" serve --data-dir "$work/data" --listen 127.0.0.1:0 --listen-http 127.0.0.1:0 --log-format json \
-    2>"$work/log.pipe" &
-node=$!
-# The log tells the address; reading goes on in the background, because the node must be able to write its log.
-exec 3<"$work/log.pipe"
-address=
-while [ -z "$address" ]; do
-    if ! IFS= read -r line <&3; then
-        echo "the node ended before it served; its log:" >&2
-        cat "$work/log" >&2
-        exit 1
-    fi
-    printf '%s\n' "$line" >>"$work/log"
-    address=$(printf '%s' "$line" | sed -n 's/.*"listening".*"grpc":"\([^"]*\)".*/\1/p
-s/.*"grpc":"\([^"]*\)".*"listening".*/\1/p' | head -n 1)
-done
-cat <&3 >>"$work/log" &
-MORTISE_ENDPOINT=http://$address
-export MORTISE_ENDPOINT
+serve
 echo "serving at $MORTISE_ENDPOINT"
 show kv put greeting hello
 show kv get greeting
 show plugin list
 
 say "2. 32 clients write $total keys; meanwhile the strategy changes twice"
-"$mortise" bench put --clients 32 --total "$total" --output json >"$work/bench.json" 2>"$work/bench.log" &
+"$mortise" bench put --clients 32 --total "$total" >"$work/bench.txt" 2>"$work/bench.log" &
 load=$!
 
 # Waits until the volume has reached a revision: each look is a call to the node, there is no pause.
@@ -82,17 +88,19 @@ fi
 load=
 
 say "3. What the clients saw: no failed write, and these latencies"
-cat "$work/bench.json"
-echo
+cat "$work/bench.txt"
 
 say "4. What the node remembers"
 show volume status
 show plugin show compaction-quiet
 show plugin rollback --volume default
 
-say "5. A graceful stop, a restart on the same directory: data and binding are there"
+say "5. A graceful stop and a restart on the same directory: data and binding are there"
 kill "$node"
 wait "$node"
 echo "stopped; the data directory holds $(du -sh "$work/data" | cut -f 1)"
-node=
+serve
+show kv get greeting
+show volume list
+"$mortise" volume status | sed -n '/^strategy/p'
 echo "done; everything in $work is removed now"
