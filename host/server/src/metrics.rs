@@ -170,7 +170,7 @@ fn describe_lower_layers() {
     describe_histogram!(
         "mortise_log_flush_seconds",
         Unit::Seconds,
-        "Time to make one batch of the log durable"
+        "Time to make a batch of the log durable"
     );
     describe_histogram!("mortise_log_batch_entries", Unit::Count, "Entries that one flush of the log served");
     describe_histogram!("mortise_log_batch_bytes", Unit::Bytes, "Bytes that one flush of the log wrote");

@@ -1,6 +1,5 @@
 //! What the mechanisms tell about volumes and plugins, as messages. Field for field, nothing is decided.
 
-use mortise_kernel::store::RunShape;
 use mortise_mechanisms::{
     Activation, BindingInfo, FaultInfo, HistoryInfo, Limits, PluginDetail, PluginInfo, QuarantineInfo,
     StrategyInfo, VolumeInfo, VolumeReport,
@@ -22,7 +21,15 @@ pub(super) fn volume(info: VolumeInfo) -> pb::Volume {
 
 pub(super) fn volume_status(report: VolumeReport) -> pb::VolumeStatusResponse {
     let (status, counters) = (report.status, report.counters);
-    let levels = report.shape.levels.iter();
+    let levels = report.shape.levels.iter().map(|level| {
+        let runs = level.runs.iter().map(|run| pb::Run {
+            tables: run.tables.len() as u64,
+            bytes: run.bytes(),
+            entries: run.tables.iter().map(|table| table.entries).sum(),
+            tombstones: run.tables.iter().map(|table| table.tombstones).sum(),
+        });
+        pb::Level { runs: runs.collect() }
+    });
     pb::VolumeStatusResponse {
         volume: Some(volume(report.info)),
         revision: status.revision,
@@ -36,7 +43,7 @@ pub(super) fn volume_status(report: VolumeReport) -> pb::VolumeStatusResponse {
         disk_bytes: status.disk_bytes,
         memtable_bytes: status.memtable_bytes,
         sealed_memtables: report.shape.sealed_memtables as u64,
-        levels: levels.map(|level| pb::Level { runs: level.runs.iter().map(run).collect() }).collect(),
+        levels: levels.collect(),
         counters: Some(pb::Counters {
             commands: counters.commands,
             written_bytes: counters.written_bytes,
@@ -48,15 +55,6 @@ pub(super) fn volume_status(report: VolumeReport) -> pb::VolumeStatusResponse {
         write_rate: report.write_rate,
         write_amplification: report.write_amplification,
         strategy: Some(binding(report.strategy)),
-    }
-}
-
-fn run(run: &RunShape) -> pb::Run {
-    pb::Run {
-        tables: run.tables.len() as u64,
-        bytes: run.bytes(),
-        entries: run.tables.iter().map(|table| table.entries).sum(),
-        tombstones: run.tables.iter().map(|table| table.tombstones).sum(),
     }
 }
 

@@ -277,7 +277,10 @@ impl Put {
                 let previous = answer.prev_kv.iter().map(|kv| format!("previous: {}\n", readable(&kv.value)));
                 format!("OK, revision {revision}\n") + &previous.collect::<String>()
             },
-            || json!({ "header": header_json(answer.header), "prev_kv": answer.prev_kv.as_ref().map(kv_json) }),
+            || {
+                let previous = answer.prev_kv.as_ref().map(kv_json);
+                json!({ "header": header_json(answer.header), "prev_kv": previous })
+            },
         )
     }
 }

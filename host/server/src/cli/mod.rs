@@ -10,7 +10,7 @@
 //! | `output` | tables for people, JSON for programs |
 //!
 //! A command either succeeds and exits with 0, or says `error: …` on standard error and exits with 1. A
-//! command line that cannot be understood exits with 2.
+//! command line or configuration file that cannot be understood exits with 2.
 
 mod bench;
 mod client;

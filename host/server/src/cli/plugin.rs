@@ -166,7 +166,8 @@ impl Add {
         let plugin = answer.into_inner().plugin.unwrap_or_default();
         let added = || {
             format!(
-                "plugin {0} {1} added ({2})\nlet it decide for a volume: mortise plugin use {0} --volume default\n",
+                "plugin {0} {1} added ({2})\n\
+                 let it decide for a volume: mortise plugin use {0} --volume default\n",
                 plugin.name, plugin.version, plugin.world
             )
         };

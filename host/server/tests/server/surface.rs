@@ -35,8 +35,8 @@ async fn calls_that_are_not_served_are_named() {
     names(&add.expect_err("no change"), "etcdserverpb.Cluster/MemberAdd");
     let snapshot = MaintenanceClient::new(channel).snapshot(pb::SnapshotRequest {}).await;
     names(&snapshot.expect_err("no snapshot"), "etcdserverpb.Maintenance/Snapshot");
-    let unknown =
-        crate::raw::call(&running, "localhost", "/who.Knows/This", &[], crate::raw::frame(b"")).await;
+    let nothing = crate::raw::frame(b"");
+    let unknown = crate::raw::call(&running, "localhost", "/who.Knows/This", &[], nothing).await;
     names(&unknown.status, "who.Knows/This");
     running.stop().await;
 }

@@ -71,7 +71,7 @@ pub(super) async fn run(
                 if finished != seen {
                     (seen, moved) = (finished, Instant::now());
                 } else if moved.elapsed() > stall {
-                    bail!("no request finished for {stall:?}; {finished} of {total} were answered before that");
+                    bail!("no request finished for {stall:?}; {finished} of {total} were answered before");
                 }
             }
         }

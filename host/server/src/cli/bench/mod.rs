@@ -35,9 +35,9 @@ pub(super) struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Write keys, each client one after the other.
+    /// Write keys. Each client sends its next request when the last one is answered.
     Put(Load),
-    /// Read keys, each client one after the other. Unless told otherwise it writes them first, unmeasured.
+    /// Read keys. Unless told otherwise it writes them first, unmeasured.
     Get {
         /// Accept a replica's present state instead of waiting until it is known to be the newest.
         #[arg(long)]
