@@ -58,15 +58,21 @@ pub(super) struct CallDeadline {
 
 impl CallDeadline {
     /// The deadline in `metadata`, else `default` from now.
-    pub(super) fn read(metadata: &MetadataMap, default: Duration) -> Self {
+    ///
+    /// # Errors
+    /// `DeadlineExceeded` when the client's time is over already: nothing is begun that nobody waits for.
+    pub(super) fn read(metadata: &MetadataMap, default: Duration) -> Result<Self, Status> {
         let asked =
             metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_grpc_timeout);
         match asked {
+            Some(Duration::ZERO) => {
+                Err(Status::deadline_exceeded("the deadline had passed when the call arrived"))
+            }
             Some(wait) => {
                 let wait = wait - MARGIN.min(wait / 10);
-                Self { deadline: Deadline::after(wait), from_client: true }
+                Ok(Self { deadline: Deadline::after(wait), from_client: true })
             }
-            None => Self { deadline: Deadline::after(default), from_client: false },
+            None => Ok(Self { deadline: Deadline::after(default), from_client: false }),
         }
     }
 }
@@ -149,7 +155,10 @@ pub(super) fn writable_volume(
 }
 
 /// Deadline of a call with this metadata.
-pub(super) fn deadline(context: &Context, metadata: &MetadataMap) -> CallDeadline {
+///
+/// # Errors
+/// As [`CallDeadline::read`].
+pub(super) fn deadline(context: &Context, metadata: &MetadataMap) -> Result<CallDeadline, Status> {
     CallDeadline::read(metadata, context.default_deadline)
 }
 
@@ -209,12 +218,12 @@ mod tests {
     #[test]
     fn a_client_deadline_beats_the_default_and_leaves_time_to_answer() {
         let default = Duration::from_secs(5);
-        let none = CallDeadline::read(&MetadataMap::new(), default);
+        let none = CallDeadline::read(&MetadataMap::new(), default).expect("the default");
         assert!(!none.from_client);
         assert_eq!(none.deadline.wait(), default);
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", "1S".parse().expect("value"));
-        let asked = CallDeadline::read(&metadata, default);
+        let asked = CallDeadline::read(&metadata, default).expect("in the future");
         assert!(asked.from_client);
         assert_eq!(asked.deadline.wait(), Duration::from_millis(995));
     }

@@ -22,14 +22,14 @@ impl KvService {
     fn write<T>(&self, request: Request<T>) -> Result<(std::sync::Arc<Volume>, CallDeadline, T), Status> {
         let (metadata, extensions, message) = request.into_parts();
         let volume = call::writable_volume(&self.context.system, &metadata, &extensions)?;
-        Ok((volume, call::deadline(&self.context, &metadata), message))
+        Ok((volume, call::deadline(&self.context, &metadata)?, message))
     }
 
     /// Splits a request to read into its volume, its deadline and its message.
     fn read<T>(&self, request: Request<T>) -> Result<(std::sync::Arc<Volume>, CallDeadline, T), Status> {
         let (metadata, extensions, message) = request.into_parts();
         let volume = call::volume(&self.context.system, &metadata, &extensions)?;
-        Ok((volume, call::deadline(&self.context, &metadata), message))
+        Ok((volume, call::deadline(&self.context, &metadata)?, message))
     }
 }
 
@@ -92,7 +92,7 @@ impl Kv for KvService {
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
         let serializable = translate::is_serializable(request.get_ref());
         let (metadata, extensions, message) = request.into_parts();
-        let deadline = call::deadline(&self.context, &metadata);
+        let deadline = call::deadline(&self.context, &metadata)?;
         let txn = translate::txn(message)?;
         let (volume, answer) = if kv::is_read_only(&txn) {
             let volume = call::volume(&self.context.system, &metadata, &extensions)?;

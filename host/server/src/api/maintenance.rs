@@ -26,7 +26,7 @@ impl MaintenanceService {
         revision: i64,
     ) -> Result<(ContentHash, pb::ResponseHeader), Status> {
         let volume = call::volume(&self.context.system, request.metadata(), request.extensions())?;
-        let deadline = call::deadline(&self.context, request.metadata());
+        let deadline = call::deadline(&self.context, request.metadata())?;
         let hash = deadline
             .deadline
             .bound("hashing the content", volume.content_hash(revision.max(0)))

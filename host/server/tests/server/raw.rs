@@ -114,7 +114,9 @@ async fn the_host_dialled_chooses_a_volume_that_exists() {
 async fn a_deadline_that_has_passed_is_reported_as_such() {
     let running = Running::start().await;
     let put = frame(b"\x0a\x01k\x12\x01v");
-    let answer = call(&running, "localhost", "/etcdserverpb.KV/Put", &[("grpc-timeout", "1n")], put).await;
+    let answer = call(&running, "localhost", "/etcdserverpb.KV/Put", &[("grpc-timeout", "0n")], put).await;
     assert_eq!(answer.status.code(), Code::DeadlineExceeded, "{:?}", answer.status);
+    let mut kv = running.kv().await;
+    assert_eq!(crate::support::value(&mut kv, "k").await, None, "it was begun all the same");
     running.stop().await;
 }
