@@ -90,7 +90,7 @@ pub enum Error {
         limit: usize,
     },
     /// The disk is full, or close enough that writes are refused.
-    #[error("no space left for writes: {0}; free disk space and writes resume by themselves")]
+    #[error("no space left for writes: {0}")]
     NoSpace(String),
     /// The volume does not exist on this node.
     #[error("volume {0} does not exist on this node")]

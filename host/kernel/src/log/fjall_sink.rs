@@ -12,6 +12,7 @@ use std::path::Path;
 
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::queue::DISK_FULL;
 use super::writer::{Sink, Write};
 use crate::{Error, Result};
 
@@ -64,6 +65,18 @@ pub(super) struct FjallSink {
     pub(super) keyspace: Keyspace,
 }
 
+/// What went wrong, as text; a full disk is told from all else.
+fn failure(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source))
+            if source.kind() == std::io::ErrorKind::StorageFull =>
+        {
+            format!("{DISK_FULL} ({source})")
+        }
+        other => other.to_string(),
+    }
+}
+
 impl Sink for FjallSink {
     fn write(&mut self, batch: Vec<Write>) -> Result<(), String> {
         let mut writes = self.database.batch();
@@ -73,10 +86,10 @@ impl Sink for FjallSink {
                 Write::Remove(key) => writes.remove(&self.keyspace, key),
             }
         }
-        writes.commit().map_err(|error| error.to_string())
+        writes.commit().map_err(|error| failure(&error))
     }
 
     fn sync(&mut self) -> Result<(), String> {
-        self.database.persist(PersistMode::SyncData).map_err(|error| error.to_string())
+        self.database.persist(PersistMode::SyncData).map_err(|error| failure(&error))
     }
 }

@@ -24,6 +24,7 @@ mod tests;
 
 pub use handle::{Log, LogConfig, LogState};
 pub use keys::Key;
+pub(crate) use queue::DISK_FULL;
 pub use queue::{Completion, LogFailure};
 pub use tail::Tail;
 pub use writer::{Sink, Write};

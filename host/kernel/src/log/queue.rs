@@ -13,6 +13,10 @@ use super::keys::{Key, StoredEntry};
 use crate::Error;
 use crate::node::VolumeId;
 
+/// How the text of a [`LogFailure`] begins when the disk was full. The text is all that openraft keeps of an
+/// error, so the raft layer recognises the reason by it.
+pub(crate) const DISK_FULL: &str = "the log met a full disk";
+
 /// Why the log does not take changes (any more).
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the log takes no more writes: {0}; reads go on, restart the node to recover")]
@@ -26,6 +30,9 @@ impl LogFailure {
 
 impl From<LogFailure> for Error {
     fn from(failure: LogFailure) -> Self {
+        if failure.0.starts_with(DISK_FULL) {
+            return Self::NoSpace(failure.to_string());
+        }
         Self::Storage { context: "writing the raft log", detail: failure.to_string() }
     }
 }

@@ -58,6 +58,9 @@ impl DiskGauge {
             return Ok(());
         }
         let path = self.path.display();
-        Err(Error::NoSpace(format!("{free} bytes are free at {path}, {} are kept in reserve", self.reserve)))
+        Err(Error::NoSpace(format!(
+            "{free} bytes are free at {path}, {} are kept in reserve; free disk space and writes resume by themselves",
+            self.reserve
+        )))
     }
 }

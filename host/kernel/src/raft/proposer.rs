@@ -24,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::types::{Batch, Replies, Reply, TypeConfig};
 use crate::kv::{Command, CommandResponse};
+use crate::log::DISK_FULL;
 use crate::seams::Deadline;
 use crate::{Error, Result};
 
@@ -264,6 +265,9 @@ impl Gatherer {
 /// Why a group does not answer any more.
 pub(super) fn stopped(raft: &Raft<TypeConfig>) -> Error {
     match &raft.metrics().borrow().running_state {
+        Err(openraft::error::Fatal::StorageError(error)) if error.to_string().contains(DISK_FULL) => {
+            Error::NoSpace(error.to_string())
+        }
         Err(openraft::error::Fatal::StorageError(error)) => {
             Error::Storage { context: "the raft group has stopped", detail: error.to_string() }
         }
