@@ -25,7 +25,7 @@ bench: wasm-target   ## Run the criterion benchmarks of the kernel and the plugi
 	$(CARGO) bench --workspace
 
 bench-etcd: build    ## Compare with etcd (must be on PATH) and with an empty transport; see docs/benchmarks.md.
-	$(CARGO) run --release -p mortise-tests --bin bench-etcd -- $(BENCH_ARGS)
+	$(CARGO) run --release --bin bench-etcd -- $(BENCH_ARGS)
 
 # Plugins are compiled for this target by build scripts. rustup fetches it once; a toolchain that brings it
 # already needs no rustup.

@@ -21,8 +21,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lsm_tree::AbstractTree;
 use lsm_tree::compaction::{CompactionStrategy, Leveled, MoveDown, PullDown};
+use lsm_tree::{AbstractTree, Memtable};
 
 use super::handle::Store;
 use super::tree::Tree;
@@ -40,6 +40,8 @@ pub(super) struct Sealed {
     position: Applied,
     /// Its size.
     bytes: u64,
+    /// Holding it here decides who frees it: see [`settle`].
+    _memtable: Arc<Memtable>,
 }
 
 /// Whether the tree has no table.
@@ -57,7 +59,7 @@ pub(super) fn seal(store: &Store) -> bool {
     let mut writer = store.writer.lock();
     let Some(memtable) = store.tree.library().rotate_memtable() else { return false };
     let position = writer.state.applied.clone();
-    writer.sealed.push_back(Sealed { position, bytes: memtable.size() });
+    writer.sealed.push_back(Sealed { position, bytes: memtable.size(), _memtable: memtable });
     store.memtable_bytes.store(0, Ordering::Relaxed);
     true
 }
@@ -91,8 +93,13 @@ pub(super) fn flush(store: &Store) -> Result<Option<Flushed>> {
 
 /// Takes note of what was flushed, publishes a view that is served by the newest super-version, and releases
 /// those before it.
+///
+/// Freeing a memtable entry by entry, or deleting the files of merged tables, takes tens of milliseconds, and
+/// the library would do it under the lock that every read and write needs. The memtables are therefore still
+/// held here when the library lets go of them (as [`run_step`] holds the tables), and freed afterwards.
 fn settle(store: &Store) -> Result<()> {
     let tree = store.tree.library();
+    let mut flushed = Vec::new();
     {
         let mut writer = store.writer.lock();
         // Sealing needs the write lock, so that what the tree still has sealed are the last ones of the
@@ -100,13 +107,15 @@ fn settle(store: &Store) -> Result<()> {
         let left = tree.sealed_memtable_count();
         while writer.sealed.len() > left {
             if let Some(sealed) = writer.sealed.pop_front() {
-                store.positions.write().flushed = sealed.position;
+                store.positions.write().flushed = sealed.position.clone();
+                flushed.push(sealed);
             }
         }
         store.publish(&writer);
     }
     let watermark = store.gate.begin();
     let released = tree.get_version_history_lock().maintenance(&store.tree.path(), watermark);
+    drop(flushed);
     released.map_err(|error| store.tree.explain("releasing old tables", &error))
 }
 
@@ -121,6 +130,7 @@ pub(super) fn run_step(store: &Store, step: &Step) -> Result<StepOutcome> {
         return Ok(StepOutcome::default());
     }
     let tree = store.tree.library();
+    let replaced = tree.current_version();
     let watermark = store.gate.begin();
     let done = match *step {
         Step::Partial { l0_threshold, level_ratio, table_bytes } => {
@@ -144,6 +154,8 @@ pub(super) fn run_step(store: &Store, step: &Step) -> Result<StepOutcome> {
         store.tallies.compaction_in_bytes.fetch_add(outcome.bytes_in, Ordering::Relaxed);
     }
     settle(store)?;
+    // With the last hold on them, the files of merged tables go; no lock is held here but the turns.
+    drop(replaced);
     Ok(outcome)
 }
 
