@@ -4,7 +4,10 @@
 //! fills the memtable, `persist` while it waits for the disk; both are only called by the writer thread, so
 //! nobody queues at that lock. A commit stalls (it sleeps) when four sealed memtables wait or level 0 has 30
 //! runs; one worker thread keeps far ahead of that at any rate that a single disk can sync. More than one
-//! would spin: with two, the first hands every compaction message back until the other takes it. Journals
+//! would spin: with two, the first hands every compaction message back until the other takes it. Memtables
+//! are sealed here, by bytes written, and never at fjall's own limit: beyond that every commit would send the
+//! worker a message, and a worker that finds its bounded queue full when it sends one itself waits for ever
+//! (fjall pull request 323). Journals
 //! are not compressed, because that would lengthen every append. They are deleted once the memtable that
 //! they protect is flushed, so that log files take about three memtables plus what is not purged.
 
@@ -39,7 +42,7 @@ fn refused(path: &Path, error: fjall::Error) -> Error {
 }
 
 /// Opens or creates the database.
-pub(super) fn open(path: &Path, memtable_bytes: u64, cache_bytes: u64) -> Result<(Database, Keyspace)> {
+pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<(Database, Keyspace)> {
     let database = Database::builder(path)
         .worker_threads(1)
         .cache_size(cache_bytes)
@@ -51,7 +54,7 @@ pub(super) fn open(path: &Path, memtable_bytes: u64, cache_bytes: u64) -> Result
         .map_err(|error| refused(path, error))?;
     let options = || {
         KeyspaceCreateOptions::default()
-            .max_memtable_size(memtable_bytes)
+            .max_memtable_size(u64::MAX)
             .manual_journal_persist(true)
             .data_block_compression_policy(fjall::config::CompressionPolicy::disabled())
     };
@@ -60,9 +63,30 @@ pub(super) fn open(path: &Path, memtable_bytes: u64, cache_bytes: u64) -> Result
     Ok((database, keyspace))
 }
 
+/// What an entry of a memtable takes beside its key and value, about.
+const ENTRY_BYTES: u64 = 64;
+
 pub(super) struct FjallSink {
-    pub(super) database: Database,
-    pub(super) keyspace: Keyspace,
+    database: Database,
+    keyspace: Keyspace,
+    memtable_bytes: u64,
+    /// Bytes written since the memtable was last sealed.
+    unsealed: u64,
+}
+
+impl FjallSink {
+    /// A sink that seals memtables of `memtable_bytes`. What recovery left in memory counts as a full one.
+    pub(super) fn new(database: Database, keyspace: Keyspace, memtable_bytes: u64) -> Self {
+        Self { database, keyspace, memtable_bytes, unsealed: memtable_bytes }
+    }
+
+    fn seal_when_full(&mut self) -> Result<(), String> {
+        if self.unsealed >= self.memtable_bytes {
+            self.keyspace.rotate_memtable().map_err(|error| failure(&error))?;
+            self.unsealed = 0;
+        }
+        Ok(())
+    }
 }
 
 /// What went wrong, as text; a full disk is told from all else.
@@ -81,12 +105,17 @@ impl Sink for FjallSink {
     fn write(&mut self, batch: Vec<Write>) -> Result<(), String> {
         let mut writes = self.database.batch();
         for write in batch {
+            self.unsealed += ENTRY_BYTES;
             match write {
-                Write::Put(key, value) => writes.insert(&self.keyspace, key, &*value),
+                Write::Put(key, value) => {
+                    self.unsealed += value.len() as u64;
+                    writes.insert(&self.keyspace, key, &*value);
+                }
                 Write::Remove(key) => writes.remove(&self.keyspace, key),
             }
         }
-        writes.commit().map_err(|error| failure(&error))
+        writes.commit().map_err(|error| failure(&error))?;
+        self.seal_when_full()
     }
 
     fn sync(&mut self) -> Result<(), String> {

@@ -83,9 +83,9 @@ impl Log {
     /// # Errors
     /// As for [`Log::open`].
     pub fn open_with<S: Sink>(config: LogConfig, wrap: impl FnOnce(Box<dyn Sink>) -> S) -> Result<Arc<Self>> {
-        let (database, keyspace) = fjall_sink::open(&config.path, config.memtable_bytes, config.cache_bytes)?;
+        let (database, keyspace) = fjall_sink::open(&config.path, config.cache_bytes)?;
         let queue = Arc::new(Queue::default());
-        let sink = wrap(Box::new(FjallSink { database: database.clone(), keyspace: keyspace.clone() }));
+        let sink = wrap(Box::new(FjallSink::new(database.clone(), keyspace.clone(), config.memtable_bytes)));
         let writer = Writer::new(Arc::clone(&queue), sink);
         let thread = std::thread::Builder::new()
             .name("mortise-log".into())

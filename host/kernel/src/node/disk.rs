@@ -51,6 +51,18 @@ impl DiskGauge {
         *self.due.lock() = None;
     }
 
+    /// Passes while `bytes` more can be written without touching the reserve.
+    pub(super) fn check_room(&self, bytes: u64) -> Result<()> {
+        let free = self.free_bytes()?;
+        if bytes == 0 || free.saturating_sub(self.reserve) >= bytes {
+            return Ok(());
+        }
+        let (path, reserve) = (self.path.display(), self.reserve);
+        Err(Error::NoSpace(format!(
+            "compaction may need {bytes} bytes, {free} bytes are free at {path}, {reserve} are kept in reserve"
+        )))
+    }
+
     /// Passes while there is room for writes.
     pub(super) fn check(&self) -> Result<()> {
         let free = self.free_bytes()?;

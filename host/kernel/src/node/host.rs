@@ -48,6 +48,8 @@ pub struct Node {
     descriptors: Arc<lsm_tree::DescriptorTable>,
     open: RwLock<HashMap<VolumeId, Arc<Volume>>>,
     lanes: Mutex<HashMap<VolumeId, Lane>>,
+    /// Held shared by every change of the directory, and alone before the directory is given up.
+    changes: Arc<tokio::sync::RwLock<()>>,
     closing: AtomicBool,
     lock: Mutex<Option<Lock>>,
 }
@@ -124,6 +126,7 @@ impl Node {
             volumes: Arc::new(volumes),
             open: RwLock::default(),
             lanes: Mutex::default(),
+            changes: Arc::default(),
             closing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         }))
@@ -136,7 +139,14 @@ impl Node {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let node = self.this.upgrade().ok_or(Error::ShuttingDown("the node"))?;
-        let done = tokio::spawn(change(node)).await;
+        let under_way = Arc::clone(&self.changes).read_owned().await;
+        let change = change(node);
+        let done = tokio::spawn(async move {
+            let done = change.await;
+            drop(under_way);
+            done
+        });
+        let done = done.await;
         done.unwrap_or_else(|error| Err(Error::Internal(format!("work on a volume ended early: {error}"))))
     }
 
@@ -244,7 +254,7 @@ impl Node {
         // A shutdown that began meanwhile has not seen this volume.
         if let Err(error) = self.check_open() {
             self.open.write().remove(&id);
-            volume.stop(Deadline::after(self.shared.config.default_deadline)).await;
+            volume.stop(Deadline::after(self.shared.config.default_deadline)).await?;
             return Err(error);
         }
         Ok(volume)
@@ -291,8 +301,12 @@ impl Node {
         let alone = lane.lock().await;
         self.check_open()?;
         let open = self.open.write().remove(&id);
-        if let Some(open) = open {
-            open.stop(Deadline::after(self.shared.config.default_deadline)).await;
+        if let Some(open) = open
+            && let Err(busy) = open.stop(Deadline::after(self.shared.config.default_deadline)).await
+        {
+            // It stays known, stopped, so that a repetition waits again before it touches the files.
+            self.open.write().insert(id, open);
+            return Err(busy);
         }
         let name = generation::directory_name(id);
         if self.volumes.has(&name) {
@@ -323,16 +337,22 @@ impl Node {
     /// The log failed before; everything is stopped nevertheless.
     pub async fn shutdown(&self) -> Result<()> {
         self.closing.store(true, Ordering::Release);
-        let volumes: Vec<_> = self.open.write().drain().map(|(_, volume)| volume).collect();
         let deadline = Deadline::after(self.shared.config.default_deadline);
-        futures::future::join_all(volumes.iter().map(|volume| volume.stop(deadline))).await;
+        let quiet = deadline.bound("creations and removals of volumes", self.changes.write()).await.map(drop);
+        let volumes: Vec<_> = self.open.write().drain().map(|(_, volume)| volume).collect();
+        let stopped = futures::future::join_all(volumes.iter().map(|volume| volume.stop(deadline))).await;
+        let busy = quiet.err().or_else(|| stopped.into_iter().find_map(Result::err));
         let log = Arc::clone(&self.shared.log);
         blocking(move || {
             log.close();
             Ok(())
         })
         .await?;
-        self.lock.lock().take();
+        match busy {
+            // Whoever opens the directory next would take the files of that work for leftovers.
+            Some(error) => tracing::warn!(%error, "the directory stays locked until this process ends"),
+            None => drop(self.lock.lock().take()),
+        }
         match self.shared.log.failure() {
             Some(failure) => Err(failure.into()),
             None => Ok(()),

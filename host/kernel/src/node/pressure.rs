@@ -29,6 +29,8 @@ pub struct Pressure {
     pub sealed_memtables: usize,
     /// Runs of level 0.
     pub l0_runs: usize,
+    /// The last flush failed; it is tried again.
+    pub flushes_fail: bool,
 }
 
 /// What happens to the next entry.
@@ -140,7 +142,9 @@ mod tests {
     #[test]
     fn the_delay_grows_smoothly_from_the_limit_to_the_stop() {
         let delays: Vec<Verdict> = (0..=9)
-            .map(|sealed_memtables| Pressure { sealed_memtables, l0_runs: 0 }.verdict(&config()))
+            .map(|sealed_memtables| {
+                Pressure { sealed_memtables, l0_runs: 0, ..Pressure::default() }.verdict(&config())
+            })
             .collect();
         let millis = |micros| Verdict::Delay(Duration::from_micros(micros));
         assert_eq!(delays[..4], [Verdict::Go; 4]);
@@ -150,21 +154,28 @@ mod tests {
 
     #[test]
     fn the_heavier_pressure_decides() {
-        let light = Pressure { sealed_memtables: 4, l0_runs: 47 };
+        let light = Pressure { sealed_memtables: 4, l0_runs: 47, ..Pressure::default() };
         assert_eq!(light.verdict(&config()), Verdict::Delay(LONGEST_DELAY));
-        assert_eq!(Pressure { sealed_memtables: 1, l0_runs: 48 }.verdict(&config()), Verdict::Stop);
-        assert_eq!(Pressure { sealed_memtables: 3, l0_runs: 23 }.verdict(&config()), Verdict::Go);
+        assert_eq!(
+            Pressure { sealed_memtables: 1, l0_runs: 48, ..Pressure::default() }.verdict(&config()),
+            Verdict::Stop
+        );
+        assert_eq!(
+            Pressure { sealed_memtables: 3, l0_runs: 23, ..Pressure::default() }.verdict(&config()),
+            Verdict::Go
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_entry_waits_for_its_delay_or_for_relief() {
-        let (sender, receiver) = watch::channel(Pressure { sealed_memtables: 5, l0_runs: 0 });
+        let (sender, receiver) =
+            watch::channel(Pressure { sealed_memtables: 5, l0_runs: 0, ..Pressure::default() });
         let brake = Brake::new(config(), receiver, "test");
         let started = Instant::now();
         assert!(brake.pause().await);
         assert_eq!(started.elapsed(), Duration::from_millis(25));
 
-        sender.send_replace(Pressure { sealed_memtables: 8, l0_runs: 0 });
+        sender.send_replace(Pressure { sealed_memtables: 8, l0_runs: 0, ..Pressure::default() });
         let mut stopped = tokio::spawn(async move { brake.pause().await });
         let waited = tokio::time::timeout(Duration::from_secs(3600), &mut stopped).await;
         assert!(waited.is_err(), "a stop must hold until the pressure recedes");

@@ -57,7 +57,7 @@ impl NodeConfig {
             memtable_bytes: 16 * 1024 * 1024,
             slow_sealed_memtables: 4,
             slow_l0_runs: 24,
-            reserve_disk_bytes: 64 * 1024 * 1024,
+            reserve_disk_bytes: 256 * 1024 * 1024,
             max_request_bytes: 1536 * 1024,
             max_txn_ops: 128,
             default_deadline: Duration::from_secs(5),

@@ -20,7 +20,7 @@ use super::disk::DiskGauge;
 use super::pressure::Pressure;
 use super::{NodeConfig, VolumeId};
 use crate::raft::{Group, Upkeep};
-use crate::store::{Step, StepOutcome, Store};
+use crate::store::{LevelShape, Step, StepOutcome, Store, TreeShape};
 use crate::{Error, Result};
 
 /// Log bytes since the last seal, in memtables, from which one is sealed however little it holds.
@@ -138,9 +138,12 @@ impl VolumeUpkeep {
         Ok(())
     }
 
-    /// Runs one compaction step, alone.
+    /// Runs one compaction step, alone. A step whose output may not fit beside its input is refused before it
+    /// begins: it would take the space that writes of every volume need, and then fail.
     pub(super) async fn step(&self, step: Step) -> Result<StepOutcome> {
         let one_at_a_time = self.stepping.lock().await;
+        self.disk.expire();
+        self.disk.check_room(rewritten_bytes(&self.store.shape(), &step))?;
         let outcome = self.blocking(move |store| store.run_step(&step)).await?;
         drop(one_at_a_time);
         self.reshaped();
@@ -153,8 +156,11 @@ impl VolumeUpkeep {
     }
 
     fn weigh(&self) {
-        let pressure = measure(&self.store);
-        self.pressure.send_if_modified(|known| std::mem::replace(known, pressure) != pressure);
+        // Measured under the channel's lock: otherwise a stale value might be published last, and stay.
+        self.pressure.send_if_modified(|known| {
+            let pressure = Pressure { flushes_fail: known.flushes_fail, ..measure(&self.store) };
+            std::mem::replace(known, pressure) != pressure
+        });
     }
 
     /// Flushes whenever something is sealed; runs until it is aborted.
@@ -162,7 +168,11 @@ impl VolumeUpkeep {
         loop {
             self.flush_wanted.notified().await;
             while self.store.sealed_memtables() > 0 {
-                if let Err(error) = self.flush().await {
+                let flushed = self.flush().await;
+                self.pressure.send_if_modified(|known| {
+                    std::mem::replace(&mut known.flushes_fail, flushed.is_err()) != flushed.is_err()
+                });
+                if let Err(error) = flushed {
                     tracing::warn!(volume = %self.id, %error, "a flush failed; it is tried again");
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
@@ -206,7 +216,7 @@ impl VolumeUpkeep {
 }
 
 fn measure(store: &Store) -> Pressure {
-    Pressure { sealed_memtables: store.sealed_memtables(), l0_runs: store.l0_runs() }
+    Pressure { sealed_memtables: store.sealed_memtables(), l0_runs: store.l0_runs(), flushes_fail: false }
 }
 
 impl Upkeep for VolumeUpkeep {
@@ -231,13 +241,29 @@ impl Upkeep for VolumeUpkeep {
 
     fn room(&self) -> BoxFuture<'_, ()> {
         let most = self.config.slow_sealed_memtables.max(1) * 2;
-        if self.pressure.borrow().sealed_memtables < most {
+        // While flushes fail, new writes are held back before the log; what the log holds already was in
+        // memory before, and a volume that cannot flush must still open for reading.
+        let has_room = move |known: &Pressure| known.sealed_memtables < most || known.flushes_fail;
+        if has_room(&self.pressure.borrow()) {
             return Box::pin(std::future::ready(()));
         }
         let mut pressure = self.pressure.subscribe();
         Box::pin(async move {
             // The sender is `self`, so it outlives the wait.
-            drop(pressure.wait_for(|pressure| pressure.sealed_memtables < most).await);
+            drop(pressure.wait_for(has_room).await);
         })
+    }
+}
+
+/// Bytes that a step may write before it can remove what it read. For one levelled step, whose choice is the
+/// library's, level 0 counts twice: it is merged with about as much of the level below.
+fn rewritten_bytes(shape: &TreeShape, step: &Step) -> u64 {
+    let level = |level: u8| shape.levels.get(usize::from(level)).map_or(0, LevelShape::bytes);
+    match *step {
+        Step::Partial { .. } => 2 * level(0),
+        Step::Merge { from, to } if from == to => level(from),
+        Step::Merge { from, to } => level(from) + level(to),
+        Step::Move { .. } => 0,
+        Step::Major { .. } => shape.disk_bytes(),
     }
 }

@@ -308,7 +308,10 @@ impl Volume {
     }
 
     /// Takes no more requests, finishes those that wait, within the deadline, and stops. Safe to repeat.
-    pub(super) async fn stop(&self, deadline: Deadline) {
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when a flush or compaction step still runs at the deadline; it cannot be interrupted.
+    pub(super) async fn stop(&self, deadline: Deadline) -> Result<()> {
         self.closed.store(true, Ordering::Release);
         self.group.stop(deadline).await;
         let tasks = std::mem::take(&mut *self.tasks.lock());
@@ -317,7 +320,9 @@ impl Volume {
             // The outcome of an aborted task is that it was aborted.
             drop(task.await);
         }
-        self.upkeep.idle().await;
+        deadline.bound("maintenance of the volume", self.upkeep.idle()).await.map_err(|_| {
+            Error::Busy(format!("a flush or compaction step of volume {} is still running", self.id()))
+        })
     }
 }
 

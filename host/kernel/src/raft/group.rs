@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use openraft::error::{CheckIsLeaderError, InitializeError, RaftError};
+use openraft::error::{CheckIsLeaderError, RaftError};
 use openraft::{BasicNode, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
 
 use super::barrier::{Barrier, ReadIndex, Refusal};
@@ -119,11 +119,13 @@ impl Group {
     /// Becomes leader at once where this node is the only voter, and waits until an entry of its own is
     /// applied.
     async fn lead(&self, node_id: u64) -> Result<()> {
-        let voters = BTreeMap::from([(node_id, BasicNode::default())]);
-        match self.raft.initialize(voters).await {
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(RaftError::APIError(error)) => return Err(Error::Internal(error.to_string())),
-            Err(RaftError::Fatal(error)) => return Err(fatal(&error)),
+        if !self.raft.is_initialized().await.map_err(|error| fatal(&error))? {
+            let voters = BTreeMap::from([(node_id, BasicNode::default())]);
+            match self.raft.initialize(voters).await {
+                Ok(()) => {}
+                Err(RaftError::APIError(error)) => return Err(Error::Internal(error.to_string())),
+                Err(RaftError::Fatal(error)) => return Err(fatal(&error)),
+            }
         }
         // Asked of the core itself: metrics may lag behind the initialisation.
         let (only_voter, leads) = self

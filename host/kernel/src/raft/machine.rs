@@ -9,6 +9,7 @@
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use openraft::storage::RaftStateMachine;
@@ -21,6 +22,11 @@ use super::types::{Batch, Entry, LogId, StorageError, StoredMembership, TypeConf
 use crate::kv::{Command, CommandResponse};
 use crate::store::{Applied, Store};
 use crate::{Error, Result};
+
+/// Pause between two tries to apply an entry.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Tries to apply an entry, a minute's worth, before the group stops with the log intact.
+const MOST_TRIES: u32 = 600;
 
 /// What has to happen around apply: sealing, flushing, removing superseded revisions. All calls are short.
 pub trait Upkeep: Send + Sync + 'static {
@@ -71,28 +77,45 @@ impl Machine {
         self.applied.subscribe()
     }
 
-    fn apply_entry(&self, entry: Entry) -> Result<()> {
-        let Entry { log_id, payload } = entry;
-        if let EntryPayload::Membership(membership) = &payload {
-            *self.membership.lock() = StoredMembership::new(Some(log_id), membership.clone());
-        }
-        let opaque = codec::encode(&(log_id, &*self.membership.lock()))?;
-        let position = Applied { index: log_id.index, opaque };
-        let stored_bytes = match payload {
-            EntryPayload::Normal(batch) => {
-                self.apply_batch(position, &batch)?;
-                batch.encoded().len()
-            }
-            EntryPayload::Blank | EntryPayload::Membership(_) => {
-                self.store.set_position(position)?;
-                0
+    /// Applies an entry; tries again for a while when files cannot be read, since nothing of it was applied.
+    async fn apply_patiently(&self, entry: &Entry) -> Result<()> {
+        let mut tries = 1;
+        let stored_bytes = loop {
+            match self.apply_entry(entry) {
+                Err(error @ (Error::Io { .. } | Error::NoSpace(_))) if tries < MOST_TRIES => {
+                    tracing::warn!(%error, index = entry.log_id.index, "applying failed; it is tried again");
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    tries += 1;
+                }
+                done => break done?,
             }
         };
-        self.applied.send_replace(log_id.index);
+        self.applied.send_replace(entry.log_id.index);
         if self.upkeep.entry_applied(stored_bytes) {
             self.seal()?;
         }
         Ok(())
+    }
+
+    /// Applies an entry and returns its size; an error leaves nothing of it behind.
+    fn apply_entry(&self, entry: &Entry) -> Result<usize> {
+        let Entry { log_id, payload } = entry;
+        let log_id = *log_id;
+        if let EntryPayload::Membership(membership) = payload {
+            *self.membership.lock() = StoredMembership::new(Some(log_id), membership.clone());
+        }
+        let opaque = codec::encode(&(log_id, &*self.membership.lock()))?;
+        let position = Applied { index: log_id.index, opaque };
+        match payload {
+            EntryPayload::Normal(batch) => {
+                self.apply_batch(position, batch)?;
+                Ok(batch.encoded().len())
+            }
+            EntryPayload::Blank | EntryPayload::Membership(_) => {
+                self.store.set_position(position)?;
+                Ok(0)
+            }
+        }
     }
 
     fn apply_batch(&self, position: Applied, batch: &Batch) -> Result<()> {
@@ -157,7 +180,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         for entry in entries {
             let log_id = entry.log_id;
             self.0.upkeep.room().await;
-            self.0.apply_entry(entry).map_err(|error| {
+            self.0.apply_patiently(&entry).await.map_err(|error| {
                 tracing::error!(%error, index = log_id.index, "applying a log entry failed");
                 StorageIOError::apply(log_id, any(&error))
             })?;

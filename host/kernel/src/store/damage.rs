@@ -52,6 +52,15 @@ fn check_empty(tree: &Path) -> Result<()> {
     Err(Error::Corrupt { path: tree.join(CURRENT), detail })
 }
 
+/// Whether the library met a full disk.
+pub(super) fn is_full_disk(error: &lsm_tree::Error) -> bool {
+    matches!(error, lsm_tree::Error::Io(io) if is_full(io))
+}
+
+fn is_full(io: &io::Error) -> bool {
+    matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// The kernel's error for an error of the library.
 pub(super) fn explain(tree: &Path, context: &'static str, error: &lsm_tree::Error) -> Error {
     match error {
@@ -63,7 +72,7 @@ pub(super) fn explain(tree: &Path, context: &'static str, error: &lsm_tree::Erro
 /// A damaged file shows in many ways (a seek before its start, a read behind its end), and so do troubles
 /// that have nothing to do with damage: the files decide.
 fn explain_io(tree: &Path, context: &'static str, io: &io::Error) -> Error {
-    if matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    if is_full(io) {
         return Error::NoSpace(format!("{context} in {}: {io}", tree.display()));
     }
     match first_damaged(tree) {

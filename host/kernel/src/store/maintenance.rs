@@ -34,6 +34,9 @@ use crate::{Error, Result};
 /// Runs in level 0 beyond which nothing is flushed: the library writes their number into one byte.
 const MOST_L0_RUNS: usize = 240;
 
+/// Tables that a tree has, about, at most: beyond it, steps write larger ones than they are asked to.
+const MOST_TABLES: u64 = 20_000;
+
 /// A sealed memtable that waits for its flush.
 pub(super) struct Sealed {
     /// Position of the last entry in it.
@@ -129,6 +132,8 @@ pub(super) fn run_step(store: &Store, step: &Step) -> Result<StepOutcome> {
     if before.tables() == 0 {
         return Ok(StepOutcome::default());
     }
+    // A tree of very many tables cannot be looked at in reasonable time, by plugins or by anybody.
+    let least_table_bytes = before.disk_bytes() / MOST_TABLES;
     let tree = store.tree.library();
     let replaced = tree.current_version();
     let watermark = store.gate.begin();
@@ -137,7 +142,7 @@ pub(super) fn run_step(store: &Store, step: &Step) -> Result<StepOutcome> {
             let strategy = Leveled::default()
                 .with_l0_threshold(l0_threshold)
                 .with_level_ratio_policy(vec![level_ratio])
-                .with_table_target_size(table_bytes);
+                .with_table_target_size(table_bytes.max(least_table_bytes));
             match gap(&before) {
                 Some((from, to)) => compact(tree, MoveDown(from, to), watermark),
                 None => compact(tree, strategy, watermark),
@@ -145,7 +150,7 @@ pub(super) fn run_step(store: &Store, step: &Step) -> Result<StepOutcome> {
         }
         Step::Merge { from, to } => compact(tree, PullDown(from, to), watermark),
         Step::Move { from, to } => compact(tree, MoveDown(from, to), watermark),
-        Step::Major { table_bytes } => tree.major_compact(table_bytes, watermark),
+        Step::Major { table_bytes } => tree.major_compact(table_bytes.max(least_table_bytes), watermark),
     };
     done.map_err(|error| store.tree.explain("compacting", &error))?;
     let outcome = compare(&before, &shape(store));

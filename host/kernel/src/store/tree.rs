@@ -9,7 +9,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use lsm_tree::{AbstractTree, AnyTree, Guard, InternalValue, SeqNo, SequenceNumberCounter, ValueType};
@@ -37,6 +37,8 @@ pub(super) struct Tree {
     tree: lsm_tree::Tree,
     path: Arc<Path>,
     seqno: SequenceNumberCounter,
+    /// The damaged file that a failed read led to, and what is wrong with it.
+    damaged: Arc<OnceLock<(PathBuf, String)>>,
 }
 
 impl Tree {
@@ -63,7 +65,7 @@ impl Tree {
             seqno.set(highest + 1);
             visible.set(highest + 1);
         }
-        Ok(Self { tree, path, seqno })
+        Ok(Self { tree, path, seqno, damaged: Arc::default() })
     }
 
     /// Its directory.
@@ -123,8 +125,17 @@ impl Tree {
     }
 
     /// The kernel's error for an error of the library.
+    ///
+    /// Finding the damaged file means reading all of them, so that is done once per opening.
     pub(super) fn explain(&self, context: &'static str, error: &lsm_tree::Error) -> Error {
-        damage::explain(&self.path, context, error)
+        if let (Some((path, detail)), false) = (self.damaged.get(), damage::is_full_disk(error)) {
+            return Error::Corrupt { path: path.clone(), detail: detail.clone() };
+        }
+        let explained = damage::explain(&self.path, context, error);
+        if let Error::Corrupt { path, detail } = &explained {
+            self.damaged.get_or_init(|| (path.clone(), detail.clone()));
+        }
+        explained
     }
 
     /// The error for a row that cannot be decoded although its block's checksum is right.

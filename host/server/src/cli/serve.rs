@@ -62,7 +62,7 @@ pub(super) struct Serve {
     #[arg(long, env = "MORTISE_GUARD_L0_RUNS", value_name = "COUNT", default_value = "20")]
     guard_l0_runs: usize,
     /// Writes are refused below this much free disk space.
-    #[arg(long, env = "MORTISE_DISK_RESERVE", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(long, env = "MORTISE_DISK_RESERVE", value_name = "SIZE", default_value = "256MiB")]
     disk_reserve: ByteSize,
 
     /// Largest request accepted.
