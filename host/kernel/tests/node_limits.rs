@@ -43,6 +43,31 @@ async fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_might_not_fit_is_refused_before_it_takes_the_space_of_writes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(FakeDisk(AtomicU64::new(1 << 40)));
+    let node = open_with_disk(config(dir.path()), Arc::clone(&disk)).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    for round in 0..2 {
+        put(&one, "a", round.to_string()).await.expect("written");
+        one.flush().await.expect("flushed");
+    }
+    let before = one.shape();
+
+    disk.0.store(node.config().reserve_disk_bytes + before.disk_bytes() - 1, Ordering::SeqCst);
+    for step in [Step::Major { table_bytes: 1 << 20 }, Step::Merge { from: 0, to: 0 }] {
+        let error = one.compact_step(step).await.expect_err("refused");
+        assert!(matches!(error, Error::NoSpace(_)), "{error}");
+    }
+    assert_eq!(one.shape(), before);
+    put(&one, "a", "2").await.expect("writes go on");
+
+    disk.0.store(node.config().reserve_disk_bytes + before.disk_bytes(), Ordering::SeqCst);
+    one.compact_step(Step::Merge { from: 0, to: 0 }).await.expect("enough room");
+    assert_eq!(one.shape().levels[0].runs.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn writers_are_slowed_then_stopped_then_released() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = open(NodeConfig { slow_l0_runs: 2, ..config(dir.path()) }).await;

@@ -26,6 +26,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::api::{self, Front, InFlight};
 use crate::http::{self, Pages, Phase, Running};
 use crate::metrics;
+use crate::pb::etcdserverpb::kv_server::{Kv, KvServer};
 
 /// Flow-control window of one call: a request of the largest size fits without waiting for an update.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
@@ -251,9 +252,9 @@ fn advertised(options: &Options, grpc: SocketAddr) -> Arc<[String]> {
 }
 
 /// Serves calls until the phase says to stop, then lets those under way finish.
-pub(crate) async fn serve_calls(
+pub(crate) async fn serve_calls<K: Kv>(
     listener: TcpListener,
-    front: Front,
+    front: Front<KvServer<K>>,
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), tonic::transport::Error> {
     let incoming =

@@ -20,6 +20,7 @@ use metrics::{Counter, Histogram};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
@@ -82,9 +83,13 @@ impl Methods {
     }
 }
 
-/// All services behind one door. Cheap to clone.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// All services behind one door. Cheap to clone. Key-value calls go straight to their service `K`; the
+/// router, which costs each call several allocations, is for the others.
 #[derive(Clone)]
-pub struct Front {
+pub struct Front<K> {
+    kv: K,
     routes: axum::Router,
     methods: Arc<Methods>,
 }
@@ -101,10 +106,10 @@ impl InFlight {
     }
 }
 
-impl Front {
-    pub(super) fn new(routes: Routes) -> Self {
-        let routes = routes.into_axum_router().fallback(unserved).with_state(());
-        Self { routes, methods: Arc::new(Methods::declared()) }
+impl<K: NamedService> Front<K> {
+    pub(super) fn new(kv: K, others: Routes) -> Self {
+        let routes = others.into_axum_router().fallback(unserved).with_state(());
+        Self { kv, routes, methods: Arc::new(Methods::declared()) }
     }
 
     /// A view of the calls under way.
@@ -136,10 +141,20 @@ impl Drop for Watched {
     }
 }
 
-impl Service<Request<Body>> for Front {
-    type Response = Response<axum::body::Body>;
+/// Whether `path` is `/<service>/<method>` of this service.
+fn belongs_to<K: NamedService>(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|path| path.strip_prefix(K::NAME))
+        .is_some_and(|path| path.starts_with('/'))
+}
+
+impl<K> Service<Request<Body>> for Front<K>
+where
+    K: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answer> + NamedService,
+{
+    type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // Neither the router nor the services behind it ever apply back-pressure here.
@@ -159,7 +174,12 @@ impl Service<Request<Body>> for Front {
         if let Some(dialled) = request.uri().authority().and_then(Dialled::from_authority) {
             request.extensions_mut().insert(dialled);
         }
-        let answer = self.routes.call(request.map(axum::body::Body::new));
+        let answer: Answer = if belongs_to::<K>(request.uri().path()) {
+            self.kv.call(request)
+        } else {
+            let routed = self.routes.call(request.map(axum::body::Body::new));
+            Box::pin(async move { Ok(routed.await?.map(Body::new)) })
+        };
         Box::pin(async move {
             // Moved in whole: it must live exactly as long as the call.
             let mut watched = watched;

@@ -9,7 +9,8 @@ use super::{Context, errors, translate};
 use crate::pb::etcdserverpb as pb;
 use crate::pb::etcdserverpb::kv_server::Kv;
 
-pub(super) struct KvService {
+/// Serves the key-value calls.
+pub struct KvService {
     context: Context,
 }
 

@@ -84,7 +84,7 @@ impl Context {
 pub fn front(
     context: Context,
     health: impl tonic_health::pb::health_server::Health,
-) -> anyhow::Result<Front> {
+) -> anyhow::Result<Front<KvServer<kv::KvService>>> {
     let frame = context.node.config().max_request_bytes.saturating_add(FRAME_ALLOWANCE);
     let kv = KvServer::new(kv::KvService::new(context.clone())).max_decoding_message_size(frame);
     let reflection = || {
@@ -92,12 +92,12 @@ pub fn front(
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(kv.clone())
+    let others = Routes::default()
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService::new(context.clone())))
         .add_service(ClusterServer::new(cluster::ClusterService::new(context.clone())))
         .add_service(AdminServer::new(admin::AdminService::new(context)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok(Front::new(routes))
+    Ok(Front::new(kv, others))
 }

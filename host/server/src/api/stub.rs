@@ -10,7 +10,8 @@ use super::front::Front;
 use crate::pb::etcdserverpb as pb;
 use crate::pb::etcdserverpb::kv_server::{Kv, KvServer};
 
-struct Stub;
+/// Answers everything with nothing.
+pub struct Stub;
 
 fn empty<T: Default>() -> Response<T> {
     Response::new(T::default())
@@ -50,6 +51,6 @@ impl Kv for Stub {
 
 /// The stub behind the usual door.
 #[must_use]
-pub fn stub_front() -> Front {
-    Front::new(Routes::new(KvServer::new(Stub)))
+pub fn stub_front() -> Front<KvServer<Stub>> {
+    Front::new(KvServer::new(Stub), Routes::default())
 }
