@@ -10,7 +10,10 @@ use metrics::{
     histogram,
 };
 use mortise_kernel::store::Step;
+use mortise_plugin_runtime::FaultKind;
 use parking_lot::Mutex;
+
+use crate::NATIVE_STRATEGY;
 
 const CALLS: &str = "mortise_plugin_calls_total";
 const CALL_SECONDS: &str = "mortise_plugin_call_duration_seconds";
@@ -24,6 +27,17 @@ const READ_BYTES: &str = "mortise_compaction_read_bytes_total";
 const WRITTEN_BYTES: &str = "mortise_compaction_written_bytes_total";
 const AMPLIFICATION: &str = "mortise_write_amplification_ratio";
 const GUARD_RAIL: &str = "mortise_compaction_guard_rail_total";
+
+/// Kinds of faults: the runtime's, but for `busy`, which is nobody's fault, and the kernel's verdict.
+const FAULT_KINDS: [&str; 7] = [
+    FaultKind::Trap.as_str(),
+    FaultKind::Deadline.as_str(),
+    FaultKind::Memory.as_str(),
+    FaultKind::AnswerTooLarge.as_str(),
+    FaultKind::InvalidAnswer.as_str(),
+    FaultKind::Refused.as_str(),
+    "illegal",
+];
 
 /// Describes this crate's metrics to the recorder that is installed.
 pub fn describe_metrics() {
@@ -82,6 +96,13 @@ impl CallMetrics {
     pub(crate) fn new(volume: &str, plugin: &str, version: &str) -> Self {
         let labels =
             [("volume", volume.to_owned()), ("plugin", plugin.to_owned()), ("version", version.to_owned())];
+        if plugin != NATIVE_STRATEGY {
+            // An increase needs a sample before it, so rare events are shown as 0 until they happen.
+            for kind in FAULT_KINDS {
+                drop(outcome_counter(FAULTS, &labels, "kind", kind));
+            }
+            drop(counter!(QUARANTINES, &labels));
+        }
         Self {
             ok: outcome_counter(CALLS, &labels, "outcome", "ok"),
             duration: histogram!(CALL_SECONDS, &labels),
@@ -176,5 +197,12 @@ impl StepMetrics {
 
     pub(crate) fn guard_rail(&self) {
         self.guard_rail.increment(1);
+    }
+}
+
+/// A volume that is closed is no longer in the figures.
+impl Drop for StepMetrics {
+    fn drop(&mut self) {
+        self.amplification.set(0.0);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// Largest component that is accepted, in bytes.
-pub const MAX_COMPONENT_BYTES: u64 = 32 * 1024 * 1024;
+pub const MAX_COMPONENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Largest memory that [`Limits::memory_bytes`] may grant, and the largest initial memory of a component.
 pub const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;

@@ -31,7 +31,7 @@ pub enum FaultKind {
 impl FaultKind {
     /// Name for metric labels and tables.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "trap",
             Self::Deadline => "deadline",

@@ -109,8 +109,8 @@ pub struct Description {
 /// Reads and checks a component.
 pub(crate) fn inspect(bytes: &[u8]) -> Result<Description> {
     let size = bytes.len() as u64;
-    if size > MAX_COMPONENT_BYTES {
-        return Err(Error::TooLarge { found: size, allowed: MAX_COMPONENT_BYTES });
+    if bytes.len() > MAX_COMPONENT_BYTES {
+        return Err(Error::TooLarge { found: size, allowed: MAX_COMPONENT_BYTES as u64 });
     }
     check_magic(bytes)?;
     let outline = Outline::read(bytes)?;

@@ -7,7 +7,6 @@
 //! | `/healthz/leader` | this node leads the volume, checked now (`?volume=`, else the system volume) |
 //! | `/metrics` | Prometheus text, gauges taken at this moment |
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use mortise_kernel::node::Node;
 use mortise_kernel::seams::Deadline;
 use mortise_mechanisms::System;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::api::InFlight;
@@ -58,8 +56,8 @@ pub struct Pages {
     pub running: OnceLock<Running>,
     /// The recorder to render.
     pub metrics: PrometheusHandle,
-    /// Volumes that the last scrape saw.
-    pub seen: Mutex<BTreeSet<String>>,
+    /// What the last scrape saw.
+    pub seen: metrics::Seen,
 }
 
 /// The routes over `pages`.

@@ -4,7 +4,7 @@
 //! (sizes, shape, rates) would be stale most of the time; [`refresh`] takes them from the reports of the
 //! mechanisms at every scrape instead.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -58,24 +58,30 @@ pub async fn upkeep(handle: PrometheusHandle) {
     }
 }
 
+/// Volumes that the last scrape saw, with the number of their levels.
+pub type Seen = Mutex<BTreeMap<String, usize>>;
+
 /// Takes the gauges about volumes. Those of volumes that have gone since the last time fall to zero.
-pub fn refresh(node: &Node, system: &System, seen: &Mutex<BTreeSet<String>>) {
+pub fn refresh(node: &Node, system: &System, seen: &Seen) {
     if let Ok(free) = node.free_disk_bytes() {
         gauge!("mortise_disk_free_bytes").set(float(free));
     }
     let volumes = system.list_volumes();
     gauge!("mortise_volumes").set(float(volumes.len() as u64));
-    let mut present = BTreeSet::new();
+    let mut present = BTreeMap::new();
     for volume in volumes {
         if let Ok(report) = system.volume_report(&volume.name) {
             set(&volume.name, &values(&report));
-            set_levels(&volume.name, &report);
-            present.insert(volume.name);
+            let levels: Vec<_> =
+                report.shape.levels.iter().map(|level| (level.bytes(), level.runs.len())).collect();
+            set_levels(&volume.name, &levels);
+            present.insert(volume.name, levels.len());
         }
     }
     let mut seen = seen.lock();
-    for gone in seen.difference(&present) {
+    for (gone, levels) in seen.iter().filter(|(name, _)| !present.contains_key(*name)) {
         set(gone, &[0.0; GAUGES.len()]);
+        set_levels(gone, &vec![(0, 0); *levels]);
     }
     *seen = present;
 }
@@ -127,11 +133,12 @@ fn set(volume: &str, values: &[f64; GAUGES.len()]) {
     }
 }
 
-fn set_levels(volume: &str, report: &VolumeReport) {
-    for (number, level) in report.shape.levels.iter().enumerate() {
+/// Shows bytes and runs, level by level.
+fn set_levels(volume: &str, levels: &[(u64, usize)]) {
+    for (number, (bytes, runs)) in levels.iter().enumerate() {
         let labels = [("volume", volume.to_owned()), ("level", number.to_string())];
-        gauge!("mortise_volume_level_bytes", &labels).set(float(level.bytes()));
-        gauge!("mortise_volume_level_runs", &labels).set(float(level.runs.len() as u64));
+        gauge!("mortise_volume_level_bytes", &labels).set(float(*bytes));
+        gauge!("mortise_volume_level_runs", &labels).set(float(*runs as u64));
     }
 }
 

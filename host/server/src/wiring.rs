@@ -5,7 +5,6 @@
 //! connection is accepted, calls under way get the grace time, then the mechanisms and the node stop, HTTP
 //! last. What could not finish is reported, never waited for longer than stated.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,7 +14,6 @@ use mortise_kernel::node::{Node, NodeConfig};
 use mortise_kernel::seams::SystemClock;
 use mortise_mechanisms::{ShippedPlugin, System, SystemConfig};
 use mortise_plugin_runtime::{Runtime, RuntimeConfig};
-use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -114,7 +112,7 @@ impl Daemon {
             phase: watch_phase,
             running: OnceLock::new(),
             metrics: recorder.clone(),
-            seen: Mutex::new(BTreeSet::new()),
+            seen: metrics::Seen::default(),
         });
         let (close_pages, closed) = watch::channel(false);
         let pages_task = tokio::spawn(serve_pages(pages_listener, pages.clone(), closed));

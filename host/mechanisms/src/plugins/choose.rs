@@ -42,7 +42,9 @@ pub(crate) fn pick(model: &Model, name: &str, version: Option<&str>) -> Result<C
     };
     let Some((version, row)) = found else {
         let versions: Vec<_> = model.versions(name).map(|(version, _)| version).collect();
-        let known = if versions.is_empty() {
+        let known = if name == NATIVE_STRATEGY {
+            "it is part of the daemon, which can be shown and used, and has no versions and no limits".into()
+        } else if versions.is_empty() {
             let mut names: Vec<_> = model.plugins.keys().map(|(name, _)| name.as_str()).collect();
             names.dedup();
             format!("there are {}", listed(&names))

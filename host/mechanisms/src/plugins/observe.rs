@@ -2,11 +2,11 @@
 
 use semver::Version;
 
-use super::act::{Lifecycle, WORLD};
+use super::act::{Lifecycle, WORLD, is_native};
 use super::choose::{self, Chosen};
 use crate::catalog::{HistoryRow, Model, Origin, Target};
 use crate::system::{BindingInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo};
-use crate::{Error, Result};
+use crate::{Error, NATIVE_STRATEGY, Result};
 
 impl Lifecycle {
     /// Every version of every plugin, by name, newest first.
@@ -44,9 +44,27 @@ impl Lifecycle {
                 Origin::Added => "added".into(),
             },
             summary: row.summary.clone(),
-            limits: row.limits,
+            limits: Some(row.limits),
             serves: self.serving_as(name, version),
             quarantined: in_quarantine.map(|(volume, _, _)| volume.clone()).collect(),
+        }
+    }
+
+    /// The strategy that is part of the daemon, told like a plugin.
+    fn native(&self) -> PluginInfo {
+        PluginInfo {
+            name: NATIVE_STRATEGY.into(),
+            version: String::new(),
+            digest: String::new(),
+            world: WORLD.to_string(),
+            wit_version: String::new(),
+            bytes: 0,
+            added_unix_ms: 0,
+            state: "built-in".into(),
+            summary: "Leveled compaction, part of the daemon; serves where no plugin can.".into(),
+            limits: None,
+            serves: self.serving_as(NATIVE_STRATEGY, ""),
+            quarantined: Vec::new(),
         }
     }
 
@@ -62,7 +80,12 @@ impl Lifecycle {
     /// Everything about one plugin.
     pub(crate) fn show(&self, name: &str) -> Result<PluginDetail> {
         let model = self.catalog.model();
-        choose::pick(&model, name, None)?;
+        let versions = if is_native(name) {
+            vec![self.native()]
+        } else {
+            choose::pick(&model, name, None)?;
+            self.versions(&model, name)
+        };
         let volumes: Vec<String> = self.attached.load().keys().cloned().collect();
         let bindings = volumes.iter().filter_map(|volume| self.binding_info(volume).ok());
         let concerned = |info: &BindingInfo| info.bound.plugin == name || info.serving.plugin == name;
@@ -71,7 +94,7 @@ impl Lifecycle {
         let history = model.history.values().rev().filter(|row| row.plugin.as_deref() == Some(name));
         Ok(PluginDetail {
             name: name.into(),
-            versions: self.versions(&model, name),
+            versions,
             bindings: bindings.filter(concerned).collect(),
             quarantines: quarantines
                 .map(|((volume, _, digest), row)| QuarantineInfo {

@@ -46,7 +46,8 @@ async fn rehearse_one(candidate: &dyn Strategy, call: Call, view: View) -> Resul
     let shape = shape_of(&view);
     let first = ask(candidate, &call, &view).await;
     match judge(&shape, first.clone()) {
-        Verdict::Fault { kind: "refused", detail } => return Err(format!("it refused: {detail}")),
+        // The runtime's words say who refused.
+        Verdict::Fault { kind: "refused", detail } => return Err(detail),
         Verdict::Fault { kind: "illegal", detail } => {
             return Err(format!("expected a legal step, found {detail}"));
         }

@@ -344,7 +344,7 @@ async fn limits_are_stored_and_serve_at_once() {
     node.lifecycle.limit("leveled", limits).await.unwrap();
     assert!(node.slot.load().activation > activation, "the strategy in service was replaced");
     let node = world.start(&["leveled 1.0.0 wait"]).await;
-    assert_eq!(node.lifecycle.list()[0].limits, limits);
+    assert_eq!(node.lifecycle.list()[0].limits, Some(limits));
     let none = Limits { memory_bytes: 0, ..limits };
     assert!(matches!(node.lifecycle.limit("leveled", none).await, Err(Error::Limits(_))));
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_kernel::seams::{SharedClock, SystemClock};
+use mortise_plugin_runtime::MAX_COMPONENT_BYTES;
 
 /// A component that comes with the program and is in the catalog from the start.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ pub struct SystemConfig {
     pub catalog_deadline: Duration,
     /// How long [`System::shutdown`](crate::System::shutdown) waits for steps that are under way.
     pub shutdown_grace: Duration,
-    /// Largest component accepted, in bytes.
+    /// Largest component accepted, in bytes; the runtime takes none above [`MAX_COMPONENT_BYTES`].
     pub max_component_bytes: usize,
     /// Audit rows kept in the catalog.
     pub history_rows: usize,
@@ -56,7 +57,7 @@ impl SystemConfig {
             safety_tick: Duration::from_secs(30),
             catalog_deadline: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(5),
-            max_component_bytes: 16 * 1024 * 1024,
+            max_component_bytes: MAX_COMPONENT_BYTES,
             history_rows: 1000,
         }
     }

@@ -40,12 +40,12 @@ pub struct PluginInfo {
     pub bytes: u64,
     /// When it was added, Unix milliseconds.
     pub added_unix_ms: u64,
-    /// `shipped` or `added`.
+    /// `shipped`, `added`, or `built-in` for the strategy that is part of the daemon.
     pub state: String,
     /// What the component says about itself, one line.
     pub summary: String,
-    /// Limits of every call.
-    pub limits: Limits,
+    /// Limits of every call; `None` for the built-in strategy.
+    pub limits: Option<Limits>,
     /// Names of the volumes that it serves right now.
     pub serves: Vec<String>,
     /// Names of the volumes for which it is quarantined.

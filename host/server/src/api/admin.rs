@@ -24,7 +24,7 @@ impl AdminService {
     /// The limits that `wanted` means: fields that are 0 keep the value that the newest version has.
     fn limits(&self, name: &str, wanted: pb::Limits) -> Result<runtime::Limits, Status> {
         let detail = self.context.system.plugin_show(name).map_err(failed)?;
-        let now = detail.versions.first().map(|version| version.limits).unwrap_or_default();
+        let now = detail.versions.first().and_then(|version| version.limits).unwrap_or_default();
         let answer_bytes = usize::try_from(wanted.answer_bytes).unwrap_or(usize::MAX);
         Ok(runtime::Limits {
             memory_bytes: kept(wanted.memory_bytes, now.memory_bytes),
@@ -90,7 +90,7 @@ impl Admin for AdminService {
         while let Some(part) = stream.message().await? {
             name = name.or_else(|| given(part.name));
             bytes.extend_from_slice(&part.chunk);
-            if bytes.len() as u64 > MAX_COMPONENT_BYTES {
+            if bytes.len() > MAX_COMPONENT_BYTES {
                 return Err(Status::invalid_argument(format!(
                     "the component has more than {MAX_COMPONENT_BYTES} bytes, the most that is accepted; \
                      build it with optimisation for size and without debug information"

@@ -69,7 +69,7 @@ pub(super) fn plugin(info: PluginInfo) -> pb::Plugin {
         added_unix_ms: info.added_unix_ms,
         state: info.state,
         summary: info.summary,
-        limits: Some(limits(info.limits)),
+        limits: info.limits.map(limits),
         serves: info.serves,
         quarantined: info.quarantined,
     }

@@ -40,6 +40,28 @@ fn every_client_command_takes_an_endpoint_and_an_output() {
     }
 }
 
+#[test]
+fn a_volume_is_named_in_either_way_but_not_in_both() {
+    for args in [&["tenant"][..], &["--volume", "tenant"], &[]] {
+        let line = [&["mortise", "volume", "status"], args].concat();
+        assert!(Cli::try_parse_from(&line).is_ok(), "{line:?}");
+    }
+    let both = ["mortise", "volume", "status", "tenant", "--volume", "tenant"];
+    assert_eq!(Cli::try_parse_from(both).expect_err("both").kind(), clap::error::ErrorKind::ArgumentConflict);
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    let denied = || std::io::Error::other("permission denied");
+    let twice = anyhow::Error::from(mortise_kernel::Error::Io {
+        context: "creating /proc/nope".to_owned(),
+        source: denied(),
+    });
+    assert_eq!(told(&twice), "creating /proc/nope: permission denied");
+    let once = anyhow::Error::from(denied()).context("reading the file");
+    assert_eq!(told(&once), "reading the file: permission denied");
+}
+
 fn parsed(args: &[&str]) -> Result<serve::Serve, Refused> {
     let args = ["mortise", "serve"].iter().chain(args).map(OsString::from).collect();
     match parse(args)?.command {
@@ -98,4 +120,8 @@ fn usage_errors_name_the_flag() {
     let error = parsed(&["--cache-size", "lots"]).expect_err("no size");
     assert!(matches!(&error, Refused::Usage(error) if error.use_stderr()), "{error:?}");
     assert!(format!("{error:?}").contains("cache-size"), "{error:?}");
+    let error = Cli::try_parse_from(["mortise", "serve", "--memtable-size", "10foo"]).expect_err("no size");
+    assert!(
+        error.to_string().contains("'10foo' for '--memtable-size <SIZE>': expected a size such as 16MiB")
+    );
 }

@@ -88,9 +88,37 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 /// The daemon's refusal as an error for people: its message, and its code where the message is empty.
 pub(super) fn refused(status: Status) -> anyhow::Error {
-    if status.message().is_empty() {
+    if is_foreign(&status) {
+        anyhow::anyhow!(
+            "what answered does not speak gRPC; name the address that the daemon has for gRPC (`--listen`, \
+             port 2379 by default), not the one for HTTP (`--listen-http`), with --endpoint ({})",
+            status.message()
+        )
+    } else if status.message().is_empty() {
         anyhow::anyhow!("the daemon answered {:?} without a message", status.code())
     } else {
         anyhow::anyhow!("{}", status.message())
+    }
+}
+
+/// Whether the answer came from a server of another kind, such as the daemon's own for HTTP. tonic takes the
+/// first bytes of its page for the head of a message, or the HTTP/2 library does not understand a frame.
+fn is_foreign(status: &Status) -> bool {
+    ["invalid compression flag", "h2 protocol error", "invalid content-type"]
+        .iter()
+        .any(|words| status.message().contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_no_grpc_brings_a_hint() {
+        let page = "protocol error: received message with invalid compression flag: 116";
+        let text = refused(Status::internal(page)).to_string();
+        assert!(text.contains("--listen") && text.contains(page), "{text}");
+        let text = refused(Status::not_found("volume \"a\" does not exist")).to_string();
+        assert_eq!(text, "volume \"a\" does not exist");
     }
 }

@@ -93,6 +93,11 @@ fn scalar(key: &str, value: toml::Value) -> anyhow::Result<String> {
     })
 }
 
+/// Reads a size; the error goes behind clap's own `invalid value … for …`.
+pub(super) fn byte_size(text: &str) -> Result<bytesize::ByteSize, String> {
+    text.parse().map_err(|_| "expected a size such as 16MiB".to_owned())
+}
+
 /// What clap has against a value, without the usage that it adds for people at a terminal.
 pub(super) fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();

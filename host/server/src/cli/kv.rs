@@ -16,8 +16,9 @@ use crate::pb::mvccpb::KeyValue;
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 #[command(
-    after_help = "Tables show bytes that are not printable text escaped (\\xff); JSON carries all keys and \
-                        values in base64, as etcdctl does."
+    after_help = "Tables show bytes that are not printable text escaped (\\xff) and cut what does not fit \
+                        the line; --value-only prints bare values, and JSON carries all keys and values \
+                        in base64, as etcdctl does."
 )]
 pub(super) struct Kv {
     #[command(subcommand)]
@@ -243,10 +244,12 @@ impl Get {
             row.extend([kv.mod_revision, kv.version].map(|number| number.to_string()));
             row
         });
+        let width = output::line_width();
         let mut text = if self.keys_only {
-            output::table(&["KEY", "REVISION", "VERSION"], &[1, 2], rows.collect())
+            output::cut(&["KEY", "REVISION", "VERSION"], &[1, 2], &[0], rows.collect(), width)
         } else {
-            output::table(&["KEY", "VALUE", "REVISION", "VERSION"], &[2, 3], rows.collect())
+            let head = ["KEY", "VALUE", "REVISION", "VERSION"];
+            output::cut(&head, &[2, 3], &[0, 1], rows.collect(), width)
         };
         if answer.more {
             text += &format!("({} of {} keys; raise --limit for more)\n", answer.kvs.len(), answer.count);
@@ -307,8 +310,10 @@ impl Del {
             || {
                 let rows = answer.prev_kvs.iter().map(|kv| vec![readable(&kv.key), readable(&kv.value)]);
                 let rows: Vec<_> = rows.collect();
-                let head =
-                    if rows.is_empty() { String::new() } else { output::table(&["KEY", "VALUE"], &[], rows) };
+                let head = match rows.is_empty() {
+                    true => String::new(),
+                    false => output::cut(&["KEY", "VALUE"], &[], &[0, 1], rows, output::line_width()),
+                };
                 format!("{head}{} deleted\n", answer.deleted)
             },
             || {

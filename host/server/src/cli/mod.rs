@@ -85,8 +85,19 @@ pub fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "this is where the command line reports its errors")]
 fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", told(error));
     ExitCode::from(code)
+}
+
+/// An error with its causes, leaving out those that it quotes already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {

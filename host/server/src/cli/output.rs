@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
 use serde_json::Value;
 
 /// How a command answers.
@@ -55,14 +55,89 @@ pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Lays out rows below a head; columns named in `right` hold numbers.
+/// Blanks between two columns of a table.
+const GAP: usize = 2;
+/// The same, in the table library's terms.
+const PADDING: u16 = GAP as u16;
+/// A column is never made narrower than this.
+const NARROW: usize = 16;
+
+/// Characters that a line of a table may have: as many as the terminal shows, or 100 where there is none.
+pub(super) fn line_width() -> usize {
+    let terminal = terminal_size::terminal_size_of(std::io::stdout());
+    terminal.map_or(100, |(width, _)| usize::from(width.0).max(60))
+}
+
+/// Lays out rows below a head; columns named in `right` hold numbers. Nothing is broken or cut.
 pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
+    laid_out(head, right, &[], rows)
+}
+
+/// Like [`table`], with the columns in `long` broken into lines so that the table has `width` characters.
+pub(super) fn wrapped(
+    head: &[&str],
+    right: &[usize],
+    long: &[usize],
+    rows: Vec<Vec<String>>,
+    width: usize,
+) -> String {
+    let shares = shares(head, long, &rows, width);
+    laid_out(head, right, &shares, rows)
+}
+
+/// Like [`table`], with the cells in the columns `long` cut so that the table has `width` characters. Where
+/// something was cut an ellipsis stands, and a line below says how to see all.
+pub(super) fn cut(
+    head: &[&str],
+    right: &[usize],
+    long: &[usize],
+    mut rows: Vec<Vec<String>>,
+    width: usize,
+) -> String {
+    let mut whole = true;
+    for (column, share) in shares(head, long, &rows, width) {
+        for row in &mut rows {
+            if row[column].chars().count() > share {
+                row[column] = row[column].chars().take(share - 1).chain(['…']).collect();
+                whole = false;
+            }
+        }
+    }
+    let note = if whole { "" } else { "(cut where … stands; --output json has all of it)\n" };
+    table(head, right, rows) + note
+}
+
+/// Splits what `width` leaves beside the other columns among those in `long`: pairs of a column and its
+/// width. A column that needs little leaves the rest to the others.
+fn shares(head: &[&str], long: &[usize], rows: &[Vec<String>], width: usize) -> Vec<(usize, usize)> {
+    let wanted = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].len()]).max().unwrap_or(0)
+    };
+    let others = (0..head.len()).filter(|column| !long.contains(column));
+    let mut left = width.saturating_sub(others.map(|column| wanted(column) + GAP).sum());
+    let mut ascending: Vec<_> = long.iter().map(|column| (wanted(*column), *column)).collect();
+    ascending.sort_unstable();
+    let count = ascending.len();
+    let share = |(done, (wanted, column)): (usize, (usize, usize))| {
+        let share = wanted.min((left / (count - done)).saturating_sub(GAP).max(NARROW));
+        left = left.saturating_sub(share + GAP);
+        (column, share)
+    };
+    ascending.into_iter().enumerate().map(share).collect()
+}
+
+fn laid_out(head: &[&str], right: &[usize], widths: &[(usize, usize)], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.to_vec()).add_rows(rows);
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, PADDING));
         if right.contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+        if let Some((_, width)) = widths.iter().find(|(of, _)| *of == index) {
+            let width = u16::try_from(width + GAP).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
         }
     }
     trimmed(&table.to_string())
@@ -124,6 +199,34 @@ mod tests {
     fn tables_are_aligned_and_have_no_trailing_blanks() {
         let rows = vec![vec!["a".to_owned(), "7".to_owned()], vec!["longer".to_owned(), "1234".to_owned()]];
         assert_eq!(table(&["NAME", "COUNT"], &[1], rows), "NAME    COUNT\na           7\nlonger   1234\n");
+    }
+
+    #[test]
+    fn long_cells_are_broken_or_cut_so_that_the_line_fits() {
+        let rows = || {
+            let text = "a sentence that is much too long for the line that it stands on";
+            vec![vec!["k".to_owned(), text.to_owned(), "7".to_owned()]]
+        };
+        let head = ["KEY", "VALUE", "N"];
+        let text = wrapped(&head, &[2], &[1], rows(), 40);
+        let expected = [
+            "KEY  VALUE                           N",
+            "k    a sentence that is much too     7",
+            "     long for the line that it",
+            "     stands on",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        let text = cut(&head, &[2], &[1], rows(), 40);
+        let expected = [
+            "KEY  VALUE                           N",
+            "k    a sentence that is much too l…  7",
+            "(cut where … stands; --output json has all of it)",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(cut(&head, &[2], &[1], rows(), 100), table(&head, &[2], rows()));
+        // What one long column does not need is the other's.
+        let two = vec![vec!["x".repeat(90), "y".repeat(20)]];
+        assert_eq!(shares(&["A", "B"], &[0, 1], &two, 80), [(1, 20), (0, 56)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Target, refused};
+use super::config::byte_size;
 use super::plugin_tables as tables;
 use super::volume::admin;
 use crate::pb::mortise::v1 as pb;
@@ -100,13 +101,13 @@ struct Limits {
     /// Name of the plugin.
     name: String,
     /// Memory of one call.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = byte_size)]
     memory: Option<bytesize::ByteSize>,
     /// Time of one call.
     #[arg(long, value_name = "TIME")]
     deadline: Option<humantime::Duration>,
     /// Size of one answer.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = byte_size)]
     answer: Option<bytesize::ByteSize>,
     #[command(flatten)]
     target: Target,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::output::{or_dash, pairs, size, table, time};
+use super::output::{line_width, or_dash, pairs, size, table, time, wrapped};
 use crate::pb::mortise::v1 as pb;
 
 pub(super) fn list(plugins: &[pb::Plugin]) -> String {
@@ -17,7 +17,8 @@ pub(super) fn list(plugins: &[pb::Plugin]) -> String {
             or_dash(&plugin.quarantined.join(", ")),
         ]
     });
-    table(&["NAME", "VERSION", "WORLD", "STATE", "SIZE", "SERVES", "QUARANTINED FOR"], &[4], rows.collect())
+    let head = ["NAME", "VERSION", "WORLD", "STATE", "SIZE", "SERVES", "QUARANTINED FOR"];
+    wrapped(&head, &[4], &[5, 6], rows.collect(), line_width())
 }
 
 pub(super) fn limits(plugins: &[pb::Plugin]) -> String {
@@ -36,22 +37,26 @@ pub(super) fn limits(plugins: &[pb::Plugin]) -> String {
 
 pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
     let newest = plugin.versions.first().cloned().unwrap_or_default();
-    let limits = newest.limits.unwrap_or_default();
+    let limits = match newest.limits {
+        Some(limits) => format!(
+            "{} memory, {} ms, {} answer",
+            size(limits.memory_bytes),
+            limits.deadline_ms,
+            size(limits.answer_bytes)
+        ),
+        None => "none: it is part of the daemon".to_owned(),
+    };
     let mut text = pairs(vec![
         ("plugin", plugin.name.clone()),
         ("about", or_dash(&newest.summary)),
         ("world", newest.world.clone()),
-        (
-            "limits",
-            format!(
-                "{} memory, {} ms, {} answer",
-                size(limits.memory_bytes),
-                limits.deadline_ms,
-                size(limits.answer_bytes)
-            ),
-        ),
+        ("limits", limits),
+        ("serves", or_dash(&newest.serves.join(", "))),
     ]);
-    text += &format!("\n{}", versions(&plugin.versions));
+    // What is part of the daemon has no component, and so no version, size or digest.
+    if !newest.digest.is_empty() {
+        text += &format!("\n{}", versions(&plugin.versions));
+    }
     for (title, part) in [
         ("bindings", bindings(&plugin.bindings)),
         ("quarantine", quarantines(&plugin.quarantines)),
@@ -65,6 +70,9 @@ pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
     text
 }
 
+/// Characters of a digest that tables show; JSON has all 64.
+const DIGEST: usize = 12;
+
 fn versions(versions: &[pb::Plugin]) -> String {
     let rows = versions.iter().map(|version| {
         vec![
@@ -74,10 +82,11 @@ fn versions(versions: &[pb::Plugin]) -> String {
             time(version.added_unix_ms),
             version.wit_version.clone(),
             or_dash(&version.serves.join(", ")),
-            version.digest.clone(),
+            version.digest.chars().take(DIGEST).collect(),
         ]
     });
-    table(&["VERSION", "STATE", "SIZE", "ADDED", "CONTRACT", "SERVES", "DIGEST"], &[2], rows.collect())
+    let head = ["VERSION", "STATE", "SIZE", "ADDED", "CONTRACT", "SERVES", "DIGEST"];
+    wrapped(&head, &[2], &[5], rows.collect(), line_width())
 }
 
 fn bindings(bindings: &[pb::Binding]) -> Option<String> {
@@ -92,14 +101,14 @@ fn bindings(bindings: &[pb::Binding]) -> Option<String> {
             if binding.problem.is_empty() { "serves".to_owned() } else { binding.problem.clone() },
         ]
     });
-    some(&["VOLUME", "VERSION", "BINDING", "SINCE", "CONFIG", "STATE"], rows.collect())
+    some(&["VOLUME", "VERSION", "BINDING", "SINCE", "CONFIG", "STATE"], &[4, 5], rows.collect())
 }
 
 fn quarantines(quarantines: &[pb::Quarantine]) -> Option<String> {
     let rows = quarantines.iter().map(|row| {
         vec![row.volume.clone(), row.version.clone(), time(row.since_unix_ms), row.reason.clone()]
     });
-    some(&["VOLUME", "VERSION", "SINCE", "REASON"], rows.collect())
+    some(&["VOLUME", "VERSION", "SINCE", "REASON"], &[3], rows.collect())
 }
 
 fn faults(faults: &[pb::PluginFault]) -> Option<String> {
@@ -107,7 +116,7 @@ fn faults(faults: &[pb::PluginFault]) -> Option<String> {
         let detail = row.detail.lines().next().unwrap_or_default().to_owned();
         vec![time(row.unix_ms), row.volume.clone(), row.version.clone(), row.kind.clone(), detail]
     });
-    some(&["WHEN", "VOLUME", "VERSION", "KIND", "DETAIL"], rows.collect())
+    some(&["WHEN", "VOLUME", "VERSION", "KIND", "DETAIL"], &[4], rows.collect())
 }
 
 fn history(history: &[pb::HistoryRow]) -> Option<String> {
@@ -118,15 +127,17 @@ fn history(history: &[pb::HistoryRow]) -> Option<String> {
             row.action.clone(),
             or_dash(&row.volume),
             or_dash(&row.version),
-            or_dash(&row.outcome),
-            or_dash(&row.reason),
+            match row.reason.as_str() {
+                "" => or_dash(&row.outcome),
+                reason => format!("{} ({reason})", or_dash(&row.outcome)),
+            },
         ]
     });
-    some(&["WHEN", "WHO", "WHAT", "VOLUME", "VERSION", "OUTCOME", "WHY"], rows.collect())
+    some(&["WHEN", "WHO", "WHAT", "VOLUME", "VERSION", "OUTCOME (WHY)"], &[5], rows.collect())
 }
 
-fn some(head: &[&str], rows: Vec<Vec<String>>) -> Option<String> {
-    (!rows.is_empty()).then(|| table(head, &[], rows))
+fn some(head: &[&str], long: &[usize], rows: Vec<Vec<String>>) -> Option<String> {
+    (!rows.is_empty()).then(|| wrapped(head, &[], long, rows, line_width()))
 }
 
 pub(super) fn activation(activation: &pb::Activation) -> String {
@@ -265,5 +276,40 @@ mod tests {
             };
         let text = detail(&pb::ShowPluginResponse { faults: vec![fault], ..plugin });
         assert!(text.contains("trap") && text.contains("unreachable") && !text.contains("at …"), "{text}");
+    }
+
+    #[test]
+    fn long_outcomes_do_not_widen_the_table() {
+        let row = pb::HistoryRow {
+            unix_ms: 1_769_860_800_000,
+            actor: "admin".into(),
+            action: "plugin-rollback".into(),
+            volume: "default".into(),
+            version: "0.1.0".into(),
+            outcome: "refused: the plugin failed its rehearsal. ".repeat(9),
+            reason: "asked for".into(),
+            ..Default::default()
+        };
+        let text = history(&[row]).expect("a table");
+        assert!(text.lines().all(|line| line.chars().count() <= line_width()), "{text}");
+        assert_eq!(text.matches("rehearsal.").count(), 9, "{text}");
+    }
+
+    #[test]
+    fn the_built_in_strategy_is_described_without_a_component() {
+        let native = pb::Plugin {
+            name: "native".into(),
+            state: "built-in".into(),
+            summary: "Leveled compaction.".into(),
+            serves: vec!["tenant".into()],
+            ..Default::default()
+        };
+        let shown =
+            pb::ShowPluginResponse { name: "native".into(), versions: vec![native], ..Default::default() };
+        let text = detail(&shown);
+        for word in ["Leveled compaction.", "part of the daemon", "tenant"] {
+            assert!(text.contains(word), "{word} is missing in {text}");
+        }
+        assert!(!text.contains("DIGEST"), "{text}");
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use mortise_kernel::node::NodeConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::config::byte_size;
 use crate::logging::{self, LogFormat};
 use crate::wiring::{Daemon, Options};
 
@@ -47,10 +48,12 @@ pub(super) struct Serve {
     log_level: String,
 
     /// Memory for cached blocks, shared by all volumes.
-    #[arg(long, env = "MORTISE_CACHE_SIZE", value_name = "SIZE", default_value = "256MiB")]
+    #[arg(long, env = "MORTISE_CACHE_SIZE", value_name = "SIZE", value_parser = byte_size,
+        default_value = "256MiB")]
     cache_size: ByteSize,
     /// A volume's memtable is written to disk at this size.
-    #[arg(long, env = "MORTISE_MEMTABLE_SIZE", value_name = "SIZE", default_value = "16MiB")]
+    #[arg(long, env = "MORTISE_MEMTABLE_SIZE", value_name = "SIZE", value_parser = byte_size,
+        default_value = "16MiB")]
     memtable_size: ByteSize,
     /// Writers are slowed from this number of memtables that wait to be written on.
     #[arg(long, env = "MORTISE_SLOW_SEALED_MEMTABLES", value_name = "COUNT", default_value = "4")]
@@ -62,11 +65,13 @@ pub(super) struct Serve {
     #[arg(long, env = "MORTISE_GUARD_L0_RUNS", value_name = "COUNT", default_value = "20")]
     guard_l0_runs: usize,
     /// Writes are refused below this much free disk space.
-    #[arg(long, env = "MORTISE_DISK_RESERVE", value_name = "SIZE", default_value = "256MiB")]
+    #[arg(long, env = "MORTISE_DISK_RESERVE", value_name = "SIZE", value_parser = byte_size,
+        default_value = "256MiB")]
     disk_reserve: ByteSize,
 
     /// Largest request accepted.
-    #[arg(long, env = "MORTISE_MAX_REQUEST_SIZE", value_name = "SIZE", default_value = "1536KiB")]
+    #[arg(long, env = "MORTISE_MAX_REQUEST_SIZE", value_name = "SIZE", value_parser = byte_size,
+        default_value = "1536KiB")]
     max_request_size: ByteSize,
     /// Most operations in one list of a transaction.
     #[arg(long, env = "MORTISE_MAX_TXN_OPS", value_name = "COUNT", default_value = "128")]

@@ -34,9 +34,11 @@ enum Action {
     },
     /// Show revision, sizes, strategy and the shape of the tree, level by level.
     Status {
-        /// Its name.
-        #[arg(env = "MORTISE_VOLUME", default_value = "default")]
-        name: String,
+        /// Its name; without one MORTISE_VOLUME, else default.
+        name: Option<String>,
+        /// Its name, as other commands take it.
+        #[arg(long, value_name = "NAME", conflicts_with = "name")]
+        volume: Option<String>,
         #[command(flatten)]
         target: Target,
     },
@@ -69,7 +71,8 @@ impl Volume {
                 let json = || Value::Array(volumes.iter().map(volume_json).collect());
                 target.output.emit(|| list(&volumes), json)
             }
-            Action::Status { name, target } => {
+            Action::Status { name, volume, target } => {
+                let name = name.or(volume).unwrap_or_else(usual);
                 let request = target.request(None, pb::VolumeStatusRequest { name })?;
                 let answer =
                     admin(&target).await?.volume_status(request).await.map_err(refused)?.into_inner();
@@ -87,6 +90,12 @@ impl Volume {
     }
 }
 
+/// The volume that is meant when none is named. The variable is not bound to an argument, because clap would
+/// take it for a second name beside the one that was given.
+fn usual() -> String {
+    std::env::var("MORTISE_VOLUME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".into())
+}
+
 fn list(volumes: &[pb::Volume]) -> String {
     let rows = volumes.iter().map(|volume| {
         let state = match volume.problem.as_str() {
@@ -102,7 +111,8 @@ fn list(volumes: &[pb::Volume]) -> String {
             time(volume.created_unix_ms),
         ]
     });
-    output::table(&["NAME", "ID", "STATE", "GENERATION", "FORMAT", "CREATED"], &[1, 3], rows.collect())
+    let head = ["NAME", "ID", "STATE", "GENERATION", "FORMAT", "CREATED"];
+    output::wrapped(&head, &[1, 3], &[2], rows.collect(), output::line_width())
 }
 
 fn status(answer: &pb::VolumeStatusResponse) -> String {

@@ -58,6 +58,9 @@ async fn plugins_are_listed_used_limited_and_rolled_back() {
     let show = pb::ShowPluginRequest { name: "compaction-tiered".to_owned() };
     let shown = admin.show_plugin(show).await.expect("shown").into_inner();
     assert!(!shown.history.is_empty() && !shown.versions.is_empty(), "{shown:?}");
+    let show = pb::ShowPluginRequest { name: "native".to_owned() };
+    let shown = admin.show_plugin(show).await.expect("the built-in one is shown").into_inner();
+    assert_eq!((shown.versions[0].state.as_str(), shown.versions[0].limits), ("built-in", None));
     let missing = pb::ShowPluginRequest { name: "nowhere".to_owned() };
     assert_eq!(admin.show_plugin(missing).await.expect_err("missing").code(), Code::NotFound);
     running.stop().await;

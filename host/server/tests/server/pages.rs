@@ -68,6 +68,10 @@ async fn metrics_move_with_what_happens() {
         let name = line.split(' ').nth(2).expect("a name");
         assert!(after.contains(&format!("# HELP {name} ")), "{name} is not described");
     }
+    // What has not happened yet is there as a zero, so that the first event is an increase.
+    let faults = &["volume=\"measured\"", "plugin=\"compaction-leveled\"", "kind=\"trap\""];
+    assert!(sample(&after, "mortise_plugin_faults_total", faults).abs() < 0.5);
+    assert!(sample(&after, "mortise_plugin_quarantines_total", &faults[..2]).abs() < 0.5);
     running.stop().await;
 }
 
