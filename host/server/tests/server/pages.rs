@@ -76,6 +76,31 @@ async fn metrics_move_with_what_happens() {
 }
 
 #[tokio::test]
+async fn gauges_of_a_deleted_volume_fall_to_zero() {
+    let running = Running::start().await;
+    let name = "doomed".to_owned();
+    let mut admin = running.admin().await;
+    let create = mortise::pb::mortise::v1::CreateVolumeRequest { name: name.clone() };
+    admin.create_volume(create).await.expect("created");
+    running.kv().await.put(crate::support::on_volume(&name, put("k", "v"))).await.expect("a put");
+    running.daemon.system().resolve(Some(&name)).expect("it is there").flush().await.expect("flushed");
+    let alive = |text: &str| {
+        let gauges = text.lines().filter(|line| line.starts_with("mortise_volume_"));
+        let ours = gauges.filter(|line| line.contains("volume=\"doomed\"") && !line.ends_with(" 0"));
+        ours.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = alive(&page(running.daemon.http(), "/metrics").await.1);
+    for gauge in ["mortise_volume_revision", "mortise_volume_level_bytes", "mortise_volume_level_runs"] {
+        assert!(before.iter().any(|line| line.starts_with(gauge)), "{gauge} is not among {before:?}");
+    }
+    let delete = mortise::pb::mortise::v1::DeleteVolumeRequest { name };
+    admin.delete_volume(delete).await.expect("deleted");
+    let after = alive(&page(running.daemon.http(), "/metrics").await.1);
+    assert!(after.is_empty(), "{after:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn addresses_and_directories_in_use_are_named() {
     let running = Running::start().await;
     let elsewhere = tempfile::tempdir().expect("a directory");
