@@ -174,9 +174,9 @@ fn what_is_no_component_at_all_is_named() {
         let error = runtime().load(bytes).expect_err("nothing to load").to_string();
         assert!(error.contains(expected), "expected {expected:?} in {error:?}");
     }
-    let huge = vec![0; 32 * 1024 * 1024 + 1];
+    let huge = vec![0; 16 * 1024 * 1024 + 1];
     let error = runtime().inspect(&huge).expect_err("too large").to_string();
-    assert_eq!(error, "the component has 33554433 bytes; allowed are 33554432");
+    assert_eq!(error, "the component has 16777217 bytes; allowed are 16777216");
 }
 
 #[test]
