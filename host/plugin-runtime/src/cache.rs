@@ -6,6 +6,7 @@
 //! foreign file, a lost key, a key that others can read) means compiling anew, never an error: the whole
 //! directory may be deleted at any time.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -99,7 +100,7 @@ impl Cache {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(format!("{digest}-{:016x}{SUFFIX}", self.compatibility))
+        self.dir.join(format!("{digest}{}", self.suffix()))
     }
 
     fn authentic<'a>(&self, digest: &Digest, bytes: &'a [u8]) -> Option<&'a [u8]> {
@@ -118,14 +119,38 @@ impl Cache {
             .chain_update(artifact)
     }
 
+    /// Removes what is kept of a component. A failure costs only space, so it is logged and not returned.
+    pub(crate) fn remove(&self, digest: &str) {
+        self.remove_where(|name| name.strip_suffix(&self.suffix()) == Some(digest));
+    }
+
+    /// Removes what is kept of all components whose digests are not `named`.
+    pub(crate) fn remove_all_but(&self, named: &BTreeSet<String>) {
+        let suffix = self.suffix();
+        self.remove_where(|name| name.strip_suffix(&suffix).is_some_and(|digest| !named.contains(digest)));
+    }
+
+    fn suffix(&self) -> String {
+        format!("-{:016x}{SUFFIX}", self.compatibility)
+    }
+
+    /// Removes what no engine like this one can use, and what a crash left half-written.
     fn remove_leftovers(&self) {
-        let current = format!("-{:016x}{SUFFIX}", self.compatibility);
+        let current = self.suffix();
+        self.remove_where(|name| {
+            name.ends_with(".tmp") || (name.ends_with(SUFFIX) && !name.ends_with(&current))
+        });
+    }
+
+    fn remove_where(&self, leftover: impl Fn(&str) -> bool) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.ends_with(".tmp") || (name.ends_with(SUFFIX) && !name.ends_with(&current)) {
+            if leftover(&name) {
                 debug!(%name, "removing a leftover of the compile cache");
-                let _ = fs::remove_file(entry.path());
+                if let Err(error) = fs::remove_file(entry.path()) {
+                    warn!(%name, %error, "a leftover of the compile cache cannot be removed");
+                }
             }
         }
     }

@@ -132,6 +132,21 @@ fn artifacts_of_another_engine_are_removed() {
 }
 
 #[test]
+fn what_nobody_names_is_removed() {
+    let fixture = Fixture::new();
+    let cache = fixture.cache();
+    let (first, second) = (fixture.store(&cache, FIRST), fixture.store(&cache, SECOND));
+    cache.remove_all_but(&BTreeSet::from([first.to_string()]));
+    assert!(fixture.loads(&cache, &first) && !fixture.loads(&cache, &second));
+    cache.remove(&second.to_string());
+    assert!(fixture.loads(&cache, &first));
+    cache.remove(&first.to_string());
+    assert!(!fixture.loads(&cache, &first));
+    fixture.store(&cache, FIRST);
+    assert!(fixture.loads(&fixture.cache(), &first), "the key is still there");
+}
+
+#[test]
 fn a_directory_that_cannot_be_made_is_an_error_with_its_path() {
     let fixture = Fixture::new();
     let file = fixture.dir.path().join("file");

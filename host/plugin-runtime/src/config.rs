@@ -10,6 +10,10 @@ use crate::{Error, Result};
 /// Largest component that is accepted, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 16 * 1024 * 1024;
 
+/// Largest function body that is compiled, in bytes. The compiler takes time and memory that grow faster than
+/// the size of a function; a few thousand bytes are usual, and interpreters have some of a hundred thousand.
+pub(crate) const MAX_FUNCTION_BYTES: u64 = 512 * 1024;
+
 /// Largest memory that [`Limits::memory_bytes`] may grant, and the largest initial memory of a component.
 pub const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 

@@ -55,7 +55,9 @@ fn base() -> Config {
         .max_wasm_stack(WASM_STACK_BYTES)
         .wasm_backtrace_max_frames(NonZeroUsize::new(8))
         .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true);
+        .relaxed_simd_deterministic(true)
+        // A component that takes long to compile takes one core for it, and the others serve clients.
+        .parallel_compilation(false);
     config
 }
 

@@ -75,6 +75,17 @@ pub enum Error {
         /// Bytes allowed.
         allowed: u64,
     },
+    /// A function of the component is larger than the runtime compiles.
+    #[error(
+        "the component has a function of {found} bytes; at most {allowed} are compiled, because the time that \
+         a function takes grows faster than its size: split it, or build with less inlining"
+    )]
+    FunctionTooLarge {
+        /// Bytes of its body.
+        found: u64,
+        /// Bytes allowed.
+        allowed: u64,
+    },
     /// The component has the right names, but its types differ from the world's, or it cannot be compiled.
     #[error("the component does not fit world `{world}`: {detail}")]
     Unfit {

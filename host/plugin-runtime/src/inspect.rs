@@ -9,7 +9,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::config::{MAX_COMPONENT_BYTES, MAX_MEMORY_BYTES};
+use crate::config::{MAX_COMPONENT_BYTES, MAX_FUNCTION_BYTES, MAX_MEMORY_BYTES};
 use crate::engine::MAX_TABLE_ELEMENTS;
 use crate::{Error, Result};
 
@@ -176,6 +176,12 @@ impl Outline {
                         outline.memory_bytes = outline.memory_bytes.saturating_add(initial);
                     }
                 }
+                Payload::CodeSectionEntry(body) => {
+                    let found = body.range().len() as u64;
+                    if found > MAX_FUNCTION_BYTES {
+                        return Err(Error::FunctionTooLarge { found, allowed: MAX_FUNCTION_BYTES });
+                    }
+                }
                 Payload::TableSection(tables) => {
                     for table in tables {
                         let initial = table.map_err(malformed)?.ty.initial;
@@ -233,4 +239,25 @@ fn identify(exports: &[String]) -> Result<(World, String)> {
 /// Splits `mortise:plugin/<interface>@<version>`.
 fn contract_name(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PACKAGE)?.strip_prefix('/')?.split_once('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component with a core module that has one function with a body of about so many bytes.
+    fn with_function(bytes: usize) -> Vec<u8> {
+        let body = "nop ".repeat(bytes);
+        wat::parse_str(format!("(component (core module (func {body})))")).unwrap()
+    }
+
+    #[test]
+    fn huge_functions_are_refused_before_they_are_compiled() {
+        let limit = usize::try_from(MAX_FUNCTION_BYTES).unwrap();
+        let error = inspect(&with_function(limit)).unwrap_err();
+        assert!(matches!(error, Error::FunctionTooLarge { .. }), "{error}");
+        assert!(error.is_component_fault() && error.to_string().contains("524288"), "{error}");
+        let error = inspect(&with_function(limit - 100)).unwrap_err();
+        assert!(matches!(error, Error::OtherWorld { .. }), "{error}");
+    }
 }

@@ -1,18 +1,20 @@
 //! The runtime: one engine with its clock, its threads and its compile cache.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use metrics::counter;
 use tracing::debug;
 use wasmtime::component::{Component as Compiled, HasSelf, Linker};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::bindings;
 use crate::cache::Cache;
 use crate::limiter::MemoryLimiter;
 use crate::log::{CallLog, LogGate};
 use crate::pool::Pool;
-use crate::ticker::{Running, Ticker};
+use crate::ticker::{Running, Ticker, ticks};
 use crate::{Component, Description, Error, Limits, Result, RuntimeConfig, World, engine, inspect};
 
 /// Runs plugins. One per process is enough; components and strategies keep it alive.
@@ -86,6 +88,20 @@ impl Runtime {
         Component::new(self.shared.clone(), description, &compiled)
     }
 
+    /// Removes what the compile cache keeps of a component. What was loaded of it goes on to work.
+    pub fn evict(&self, digest: &str) {
+        if let Some(cache) = &self.cache {
+            cache.remove(digest);
+        }
+    }
+
+    /// Removes what the compile cache keeps of all components whose digests are not `named`.
+    pub fn evict_all_but(&self, named: &BTreeSet<String>) {
+        if let Some(cache) = &self.cache {
+            cache.remove_all_but(named);
+        }
+    }
+
     fn compile(&self, bytes: &[u8], description: &Description) -> Result<Compiled> {
         let digest = &description.digest;
         if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.load(&self.shared.engine, digest))
@@ -117,7 +133,18 @@ impl Shared {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.answer_bytes);
         // One deadline spans instantiation, which runs code of the plugin too, and the call.
-        store.set_epoch_deadline(self.ticker.ticks(limits.deadline));
+        store.set_epoch_deadline(ticks(limits.deadline, self.ticker.tick()));
+        // Ticks only estimate the time: those that the clock is late with come at once, and some of them may
+        // be about a time before this call.
+        let (begun, deadline, tick) = (Instant::now(), limits.deadline, self.ticker.tick());
+        store.epoch_deadline_callback(move |_| {
+            let left = deadline.saturating_sub(begun.elapsed());
+            Ok(if left.is_zero() {
+                UpdateDeadline::Interrupt
+            } else {
+                UpdateDeadline::Continue(ticks(left, tick))
+            })
+        });
         (store, running)
     }
 }
@@ -131,4 +158,40 @@ impl std::fmt::Debug for Shared {
 /// The error of a component whose types don't fit its world.
 pub(crate) fn unfit(world: World, error: &wasmtime::Error) -> Error {
     Error::Unfit { world: world.as_str(), detail: format!("{error:#}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wasmtime::{Instance, Module, Trap};
+
+    use super::*;
+
+    const LOOPS: &str = r#"(module
+        (func (export "count") (local i32)
+            (loop (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+                  (br_if 0 (i32.lt_u (local.get 0) (i32.const 100000)))))
+        (func (export "endless") (loop (br 0))))"#;
+
+    #[test]
+    fn ticks_that_come_all_at_once_end_no_call_before_its_time() {
+        let runtime = Runtime::new(RuntimeConfig::default()).unwrap();
+        let shared = &runtime.shared;
+        let module = Module::new(&shared.engine, wat::parse_str(LOOPS).unwrap()).unwrap();
+        let call = |name: &str, deadline: Duration| {
+            let gate = Arc::new(LogGate::new(crate::Digest::of(b"test")));
+            let limits = Limits { deadline, ..Limits::default() };
+            let (mut store, _running) = shared.store(&limits, gate);
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let function = instance.get_typed_func::<(), ()>(&mut store, name).unwrap();
+            for _ in 0..100_000 {
+                shared.engine.increment_epoch();
+            }
+            function.call(&mut store, ())
+        };
+        call("count", Duration::from_secs(60)).unwrap();
+        let error = call("endless", Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
+    }
 }

@@ -69,11 +69,16 @@ impl Ticker {
         Running(&self.shared)
     }
 
-    /// Ticks from now that make up at least `duration`. The next tick may come at once, hence one more.
-    pub(crate) fn ticks(&self, duration: Duration) -> u64 {
-        let ticks = duration.as_nanos().div_ceil(self.tick.as_nanos());
-        u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1)
+    /// The time between two ticks.
+    pub(crate) fn tick(&self) -> Duration {
+        self.tick
     }
+}
+
+/// Ticks from now that make up at least `duration`. The next tick may come at once, hence one more.
+pub(crate) fn ticks(duration: Duration, tick: Duration) -> u64 {
+    let ticks = duration.as_nanos().div_ceil(tick.as_nanos());
+    u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1)
 }
 
 impl Drop for Ticker {
