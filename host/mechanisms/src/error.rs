@@ -134,6 +134,14 @@ pub enum Error {
     /// The configuration is not a JSON object.
     #[error("the configuration is not a JSON object: {0}")]
     ConfigSyntax(String),
+    /// The configuration of a plugin is larger than the catalog keeps.
+    #[error("the configuration has {found} bytes; at most {limit} are kept with a binding, so shorten it")]
+    ConfigTooLarge {
+        /// Bytes found.
+        found: usize,
+        /// Largest number allowed.
+        limit: usize,
+    },
     /// A candidate failed its rehearsal.
     #[error(
         "plugin {plugin} {version} failed its rehearsal on view {view:?}: {detail}; \
@@ -217,6 +225,7 @@ impl Error {
             | Self::ComponentRefused(_)
             | Self::DescribeFailed(_)
             | Self::ConfigSyntax(_)
+            | Self::ConfigTooLarge { .. }
             | Self::Limits(_) => ErrorKind::InvalidArgument,
             Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } => ErrorKind::NotFound,
             Self::VolumeExists(_)

@@ -18,6 +18,10 @@ use crate::{Error, Result};
 /// Old audit rows that one change removes at most; a transaction has room for 128 operations.
 const PRUNED_AT_ONCE: usize = 16;
 
+/// Rows, audit rows included, that one change should write at most; what touches more is made in several
+/// changes. With what is pruned, this stays below the 128 operations of a transaction.
+pub(crate) const ROWS_AT_ONCE: usize = 96;
+
 /// Guards and writes.
 #[derive(Debug, Default)]
 pub(crate) struct Change {

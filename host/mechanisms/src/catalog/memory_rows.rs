@@ -14,6 +14,9 @@ use parking_lot::Mutex;
 use super::{Catalog, Rows};
 use crate::{Error, Result};
 
+/// As many as the kernel allows by default.
+const MAX_OPERATIONS: usize = 128;
+
 #[derive(Debug, Default)]
 struct State {
     revision: i64,
@@ -77,6 +80,11 @@ impl Rows for MemoryRows {
             let mut state = self.0.lock();
             if state.full {
                 return Err(Error::Kernel(mortise_kernel::Error::NoSpace("test".into())));
+            }
+            let found = request.compare.len().max(request.success.len());
+            if found > MAX_OPERATIONS {
+                let limit = MAX_OPERATIONS;
+                return Err(Error::Kernel(mortise_kernel::Error::TooManyOperations { found, limit }));
             }
             let succeeded = request.compare.iter().all(|guard| {
                 let CompareTarget::ModRevision(given) = guard.target else {

@@ -17,7 +17,7 @@ pub(crate) mod memory_rows;
 mod tests;
 
 pub(crate) use blobs::Blobs;
-pub(crate) use change::Change;
+pub(crate) use change::{Change, ROWS_AT_ONCE};
 pub(crate) use keys::{Key, label_problem};
 pub(crate) use model::Model;
 pub(crate) use rows::{

@@ -1,6 +1,5 @@
 //! Carrying out a plan: one step at a time per volume, a few at once per node.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_kernel::store::{Step, StepOutcome};
@@ -11,13 +10,31 @@ use super::observe::Tree;
 use super::pace::By;
 use crate::telemetry::{StepMetrics, step_name};
 
+/// How many steps may run at once on a node. The guard rail's are counted for themselves, so that long steps
+/// that plugins asked for on some volumes never keep it from helping another.
+#[derive(Debug)]
+pub(crate) struct Permits([Semaphore; 2]);
+
+impl Permits {
+    /// So many steps of strategies, and as many of the guard rail; at least one of each.
+    pub(crate) fn new(each: usize) -> Self {
+        Self([By::Strategy, By::Guard].map(|_| Semaphore::new(each.max(1))))
+    }
+
+    fn of(&self, by: By) -> &Semaphore {
+        &self.0[by as usize]
+    }
+}
+
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acted {
     /// The tree changed; the step took so long.
     Progressed(Duration),
-    /// Nothing changed, the tree had changed meanwhile, or storage failed.
+    /// Nothing changed, or the tree had changed meanwhile.
     Futile,
+    /// Storage failed.
+    Failed,
 }
 
 /// Runs a step when one of the node's `permits` is free.
@@ -26,10 +43,10 @@ pub(crate) async fn run(
     volume: &str,
     step: &Step,
     by: By,
-    permits: &Arc<Semaphore>,
+    permits: &Permits,
     metrics: &StepMetrics,
 ) -> Acted {
-    let Ok(_permit) = permits.acquire().await else { return Acted::Futile };
+    let Ok(_permit) = permits.of(by).acquire().await else { return Acted::Futile };
     let started = Instant::now();
     let result = tree.compact_step(step.clone()).await;
     let took = started.elapsed();
@@ -67,7 +84,7 @@ pub(crate) async fn run(
             let step = kind;
             tracing::warn!(volume, step, by, %error, "a compaction step failed and will be tried again");
             metrics.step(kind, by, "failed", took);
-            Acted::Futile
+            Acted::Failed
         }
     }
 }

@@ -4,10 +4,11 @@
 //! by the kernel's rules for the tree that the strategy saw; [`plan`] weighs the verdict against the guard
 //! rail and the [`Pace`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_kernel::store::{Step, TreeShape, check_step};
-use mortise_plugin_runtime::compaction::Answer;
+use mortise_plugin_runtime::compaction::{Answer, View};
 use mortise_plugin_runtime::{Call, Fault, FaultKind};
 use tokio::time::Instant;
 
@@ -35,9 +36,9 @@ pub(crate) enum Verdict {
     NotAsked(String),
 }
 
-/// Asks the strategy about what was observed.
-pub(crate) async fn ask(active: &Active, call: Call, observed: &Observation) -> Result<Answer, Fault> {
-    let answer = active.strategy.decide(call, observed.view());
+/// Asks the strategy about a tree.
+pub(crate) async fn ask(active: Arc<Active>, call: Call, view: View) -> Result<Answer, Fault> {
+    let answer = active.strategy.decide(call, view);
     tokio::time::timeout(ASK_LIMIT, answer).await.unwrap_or_else(|_| {
         let detail = format!("no answer within {ASK_LIMIT:?}");
         Err(Fault { kind: FaultKind::Busy, detail })
@@ -78,7 +79,7 @@ pub(crate) enum Plan {
 ///
 /// With more than `guard_l0_runs` runs in level 0, a strategy that does nothing about it, for whatever
 /// reason, is passed over and one native step is taken, unless a native step achieved nothing on this very
-/// tree.
+/// tree. A step that leaves level 0 as it is for long begins only while level 0 has room to grow.
 pub(crate) fn plan(
     verdict: &Verdict,
     observed: &Observation,
@@ -88,17 +89,46 @@ pub(crate) fn plan(
 ) -> Plan {
     let rest = match verdict {
         Verdict::Step(step) => match pace.holds_back(By::Strategy, step, observed.fingerprint, now) {
-            None => return Plan::Run { step: step.clone(), by: By::Strategy },
+            None => {
+                let first = if is_deep(step) { make_room(observed, guard_l0_runs, pace, now) } else { None };
+                let own = Plan::Run { step: step.clone(), by: By::Strategy };
+                return first.unwrap_or(own);
+            }
             Some(rest) => rest,
         },
         Verdict::Wait(after) => after.unwrap_or(pace.tick()).min(pace.tick()),
         Verdict::Fault { .. } | Verdict::NotAsked(_) => pace.backoff(),
     };
-    if observed.l0_runs() > guard_l0_runs {
-        return match pace.holds_back(By::Guard, &NATIVE_STEP, observed.fingerprint, now) {
-            None => Plan::Run { step: NATIVE_STEP, by: By::Guard },
-            Some(guard_rest) => Plan::Rest(rest.min(guard_rest)),
-        };
+    guard(rest, observed, guard_l0_runs, pace, now)
+}
+
+/// What to do when the strategy proposes nothing for so long: rest, or help level 0.
+pub(crate) fn guard(
+    rest: Duration,
+    observed: &Observation,
+    guard_l0_runs: usize,
+    pace: &Pace,
+    now: Instant,
+) -> Plan {
+    if observed.l0_runs() <= guard_l0_runs {
+        return Plan::Rest(rest);
     }
-    Plan::Rest(rest)
+    match pace.holds_back(By::Guard, &NATIVE_STEP, observed.fingerprint, now) {
+        None => Plan::Run { step: NATIVE_STEP, by: By::Guard },
+        Some(guard_rest) => Plan::Rest(rest.min(guard_rest)),
+    }
+}
+
+/// Whether a step may take long without being what brings level 0 down.
+fn is_deep(step: &Step) -> bool {
+    matches!(step, Step::Major { .. }) || matches!(step, Step::Merge { from, .. } if *from > 0)
+}
+
+/// A native step first, when level 0 is halfway to the guard rail or further: one volume runs one step at a
+/// time, so what piles up in level 0 during a deep step has to wait for its end. When the native step
+/// achieves nothing on this tree, the deep one goes ahead.
+fn make_room(observed: &Observation, guard_l0_runs: usize, pace: &Pace, now: Instant) -> Option<Plan> {
+    let halfway = observed.l0_runs() * 2 >= guard_l0_runs.max(1);
+    let held_back = pace.holds_back(By::Guard, &NATIVE_STEP, observed.fingerprint, now);
+    (halfway && held_back.is_none()).then_some(Plan::Run { step: NATIVE_STEP, by: By::Guard })
 }

@@ -90,6 +90,10 @@ fn backoffs_double_up_to_the_tick() {
         "another tree may be tried at once"
     );
     assert_eq!(pace.holds_back(By::Guard, &NATIVE_STEP, 1, now), None, "the guard rail counts for itself");
+    pace.failed(By::Guard, now);
+    let guard = |fingerprint| pace.holds_back(By::Guard, &NATIVE_STEP, fingerprint, now);
+    assert_eq!(guard(1), Some(Duration::from_millis(100)));
+    assert_eq!(guard(2), guard(1), "after a failure no tree is tried");
     pace.serving(9);
     assert_eq!(pace.holds_back(By::Strategy, &NATIVE_STEP, 1, now), None, "so does a new strategy");
 }

@@ -18,6 +18,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod task_tests;
 
+pub(crate) use act::Permits;
 pub(crate) use decide::{Verdict, judge};
 pub(crate) use observe::{FreeDisk, Observer, shape_of, write_amplification};
 pub(crate) use strategy::{Active, Candidate, Slot, Strategy, native_info};

@@ -1,8 +1,10 @@
 //! How fast the loop may go: what keeps it from spinning, whatever a strategy answers.
 //!
-//! - A step that changed nothing, or failed, is not run again for the same tree until a back-off has passed
-//!   that doubles from 100 ms up to the safety tick. A changed tree may be tried at once, since it took
-//!   real work to change it.
+//! - A step that changed nothing is not run again for the same tree until a back-off has passed that doubles
+//!   from 100 ms up to the safety tick. A changed tree may be tried at once, since it took real work to
+//!   change it.
+//! - After a step that failed, as on a full disk, none is run until the same back-off has passed, whatever
+//!   happens to the tree: flushes go on while compaction fails, and each try may write a lot before it does.
 //! - A major step is not run on exactly what the last major step left, and not before as much time has passed
 //!   as the last one took: a strategy that wants majors without end spends half of the time at most in them.
 //! - After a fault the strategy is asked again after a back-off; after [`FAULTS_IN_A_ROW`] it is quarantined.
@@ -42,9 +44,9 @@ impl By {
 /// A step that achieved nothing.
 #[derive(Clone, Copy, Debug)]
 struct Futile {
-    /// On which tree.
-    fingerprint: u64,
-    /// When it may be tried again on the same tree.
+    /// On which tree; `None` when it failed, which another tree doesn't change.
+    fingerprint: Option<u64>,
+    /// When it may be tried again.
     retry_at: Instant,
 }
 
@@ -124,7 +126,8 @@ impl Pace {
             }
         }
         let futile = self.futile[by as usize]?;
-        (futile.fingerprint == fingerprint && now < futile.retry_at).then(|| futile.retry_at - now)
+        let applies = futile.fingerprint.is_none_or(|seen| seen == fingerprint);
+        (applies && now < futile.retry_at).then(|| futile.retry_at - now)
     }
 
     /// A step changed the tree.
@@ -136,10 +139,18 @@ impl Pace {
         }
     }
 
-    /// A step achieved nothing, or failed.
+    /// A step achieved nothing on this tree.
     pub(crate) fn futile(&mut self, by: By, fingerprint: u64, now: Instant) {
-        let idle = &mut self.idle[by as usize];
-        *idle += 1;
+        self.hold_back(by, Some(fingerprint), now);
+    }
+
+    /// A step failed, for a reason that is not in the tree.
+    pub(crate) fn failed(&mut self, by: By, now: Instant) {
+        self.hold_back(by, None, now);
+    }
+
+    fn hold_back(&mut self, by: By, fingerprint: Option<u64>, now: Instant) {
+        self.idle[by as usize] += 1;
         let retry_at = now + self.doubled(self.idle[by as usize]);
         self.futile[by as usize] = Some(Futile { fingerprint, retry_at });
     }

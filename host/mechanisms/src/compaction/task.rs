@@ -3,23 +3,33 @@
 //! It goes on whatever happens: a strategy that faults is reported to the [`Supervisor`], a step that fails
 //! is tried again, and a catalog that cannot be written is the supervisor's business. It ends when it is told
 //! to stop or when the volume is closed.
+//!
+//! While level 0 is over the guard rail, the loop doesn't wait for an answer longer than [`GUARD_PATIENCE`]:
+//! it takes a native step and hears the answer afterwards. It runs one step at a time, so a long step of the
+//! volume's own still delays its guard rail; that is why deep steps begin only while level 0 has room.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::seams::SharedClock;
-use mortise_plugin_runtime::Call;
-use tokio::sync::{Semaphore, watch};
+use mortise_kernel::store::Step;
+use mortise_plugin_runtime::compaction::Answer;
+use mortise_plugin_runtime::{Call, Fault};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::act::{self, Acted};
+use super::act::{self, Acted, Permits};
 use super::decide::{self, Plan, Verdict};
 use super::observe::{Observation, Observer, fingerprint, write_amplification};
 use super::pace::{By, FAULTS_IN_A_ROW, Pace};
 use super::strategy::{Active, Slot};
 use crate::telemetry::StepMetrics;
+
+/// How long an answer may be outstanding before the guard rail acts without it.
+const GUARD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who is told about faults and does what they call for.
 pub(crate) trait Supervisor: Send + Sync + 'static {
@@ -37,7 +47,7 @@ pub(crate) struct Task {
     pub observer: Arc<Observer>,
     pub slot: Arc<Slot>,
     pub supervisor: Arc<dyn Supervisor>,
-    pub permits: Arc<Semaphore>,
+    pub permits: Arc<Permits>,
     pub clock: SharedClock,
     pub guard_l0_runs: usize,
     pub tick: Duration,
@@ -68,8 +78,25 @@ pub(crate) fn spawn(task: Task) -> Handle {
     Handle { stop, task: tokio::spawn(Loop::new(task, stopped).run()) }
 }
 
+/// A question that was put to a strategy.
+struct Question {
+    asked: Asked,
+    answer: BoxFuture<'static, Result<Answer, Fault>>,
+}
+
+/// Whom it was put to, about which tree, and when.
+struct Asked {
+    active: Arc<Active>,
+    observed: Observation,
+    now: u64,
+    seed: u64,
+    at: Instant,
+}
+
 struct Loop {
     task: Task,
+    /// The question whose answer is outstanding.
+    question: Option<Question>,
     stopped: watch::Receiver<bool>,
     pace: Pace,
     metrics: StepMetrics,
@@ -81,43 +108,31 @@ impl Loop {
     fn new(task: Task, stopped: watch::Receiver<bool>) -> Self {
         let metrics = StepMetrics::new(task.slot.volume());
         let pace = Pace::new(task.tick);
-        Self { task, stopped, pace, metrics, calls: 0, guarding: false }
+        Self { task, question: None, stopped, pace, metrics, calls: 0, guarding: false }
     }
 
     async fn run(mut self) {
         let mut shape_changes = self.task.observer.tree().shape_changes();
         let mut slot_changes = self.task.slot.changes();
         while !*self.stopped.borrow() {
-            shape_changes.mark_unchanged();
-            slot_changes.mark_unchanged();
-            let observed = self.task.observer.observe();
-            self.metrics.write_amplification(write_amplification(&observed.counters));
-            let verdict = self.decide(&observed).await;
-            let plan = decide::plan(&verdict, &observed, self.task.guard_l0_runs, &self.pace, Instant::now());
+            // An answer that is outstanding is about an older tree; what changed since then is still news.
+            if self.question.is_none() {
+                shape_changes.mark_unchanged();
+                slot_changes.mark_unchanged();
+            }
+            let (verdict, observed) = self.consult().await;
+            let (guard_l0_runs, now) = (self.task.guard_l0_runs, Instant::now());
+            let plan = match &verdict {
+                Some(verdict) => decide::plan(verdict, &observed, guard_l0_runs, &self.pace, now),
+                None => decide::guard(GUARD_PATIENCE, &observed, guard_l0_runs, &self.pace, now),
+            };
             self.note_guard(&plan, &observed);
             let rest = match plan {
                 Plan::Rest(rest) => rest,
-                Plan::Run { step, by } => {
-                    let volume = self.task.slot.volume();
-                    let tree = self.task.observer.tree();
-                    let acted = act::run(tree, volume, &step, by, &self.task.permits, &self.metrics).await;
-                    self.metrics.write_amplification(write_amplification(&tree.counters()));
-                    let now = Instant::now();
-                    match acted {
-                        Acted::Progressed(took) => {
-                            let left = fingerprint(&tree.shape());
-                            self.pace.progressed(by, &step, took, left, now);
-                            continue;
-                        }
-                        // Asked again at once: the pace holds the same step back, and the guard rail may have
-                        // a better one.
-                        Acted::Futile => self.pace.futile(by, observed.fingerprint, now),
-                    }
-                    if by == By::Strategy && observed.l0_runs() > self.task.guard_l0_runs {
-                        continue;
-                    }
-                    self.pace.holds_back(by, &step, observed.fingerprint, now).unwrap_or(self.task.tick)
-                }
+                Plan::Run { step, by } => match self.act(&step, by, &observed).await {
+                    None => continue,
+                    Some(rest) => rest,
+                },
             };
             self.task.supervisor.settle(self.task.slot.volume()).await;
             if !self.rest(rest, observed.fingerprint, &mut shape_changes, &mut slot_changes).await {
@@ -126,7 +141,55 @@ impl Loop {
         }
     }
 
-    async fn decide(&mut self, observed: &Observation) -> Verdict {
+    /// Runs a step. Returns how long to rest, or `None` when there may be more to do at once.
+    async fn act(&mut self, step: &Step, by: By, observed: &Observation) -> Option<Duration> {
+        let volume = self.task.slot.volume();
+        let tree = self.task.observer.tree();
+        let acted = act::run(tree, volume, step, by, &self.task.permits, &self.metrics).await;
+        self.metrics.write_amplification(write_amplification(&tree.counters()));
+        let now = Instant::now();
+        match acted {
+            Acted::Progressed(took) => {
+                let left = fingerprint(&tree.shape());
+                self.pace.progressed(by, step, took, left, now);
+                return None;
+            }
+            Acted::Futile => self.pace.futile(by, observed.fingerprint, now),
+            Acted::Failed => self.pace.failed(by, now),
+        }
+        // Asked again at once: the pace holds the same step back, and the guard rail may have a better one,
+        // or the step that the guard rail was to make room for may go ahead.
+        if by == By::Guard || observed.l0_runs() > self.task.guard_l0_runs {
+            return None;
+        }
+        Some(self.pace.holds_back(by, step, observed.fingerprint, now).unwrap_or(self.task.tick))
+    }
+
+    /// The strategy's verdict, and the tree that it is about. While level 0 is over the guard rail and no
+    /// answer comes, there is no verdict, and the tree is as it is now.
+    async fn consult(&mut self) -> (Option<Verdict>, Observation) {
+        loop {
+            let mut question = match self.question.take() {
+                Some(question) => question,
+                None => self.ask(),
+            };
+            if let Ok(answer) = tokio::time::timeout(GUARD_PATIENCE, &mut question.answer).await {
+                let Question { asked, .. } = question;
+                let verdict = self.hear(&asked, answer).await;
+                return (Some(verdict), asked.observed);
+            }
+            self.question = Some(question);
+            let observed = self.task.observer.observe();
+            if observed.l0_runs() > self.task.guard_l0_runs {
+                return (None, observed);
+            }
+        }
+    }
+
+    /// Puts a question about the tree as it is to the strategy in service.
+    fn ask(&mut self) -> Question {
+        let observed = self.task.observer.observe();
+        self.metrics.write_amplification(write_amplification(&observed.counters));
         let active = self.task.slot.load();
         self.pace.serving(active.activation);
         self.calls += 1;
@@ -136,9 +199,14 @@ impl Loop {
             seed: seed(self.task.volume_id, self.calls),
         };
         let (now, seed) = (call.now, call.seed);
-        let started = Instant::now();
-        let answer = decide::ask(&active, call, observed).await;
-        let took = started.elapsed();
+        let answer = decide::ask(Arc::clone(&active), call, observed.view()).boxed();
+        Question { asked: Asked { active, observed, now, seed, at: Instant::now() }, answer }
+    }
+
+    /// Judges the answer to a question, and counts it.
+    async fn hear(&mut self, asked: &Asked, answer: Result<Answer, Fault>) -> Verdict {
+        let Asked { active, observed, now, seed, at } = asked;
+        let took = at.elapsed();
         let verdict = decide::judge(&observed.shape, answer);
         let (volume, plugin, version) = (self.task.slot.volume(), &active.info.plugin, &active.info.version);
         tracing::debug!(volume, plugin, version, now, seed, ?took, ?verdict, "the strategy was asked");
@@ -153,7 +221,7 @@ impl Loop {
             }
             Verdict::Fault { kind, detail } => {
                 active.metrics.call(kind, took);
-                self.fault(&active, kind, detail).await;
+                self.fault(active, kind, detail).await;
             }
         }
         verdict

@@ -11,8 +11,9 @@ use mortise_kernel::store::Step;
 use mortise_plugin_runtime::compaction::{Answer, View};
 use mortise_plugin_runtime::{Call, Fault, FaultKind};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use super::act::Permits;
 use super::fake::{FakeTree, PARTIAL, Script, WAIT, fault};
 use super::strategy::{Active, Candidate, NATIVE_STEP, Slot, Strategy};
 use super::task::{Handle, Supervisor, Task, spawn};
@@ -21,6 +22,7 @@ use crate::system::StrategyInfo;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const GUARD: usize = 20;
+const MAJOR: Answer = Answer::Major { table_bytes: 1024 * 1024 };
 
 /// Replaces what is quarantined by the native strategy, and counts.
 #[derive(Default)]
@@ -71,6 +73,15 @@ impl Bench {
         tree: Arc<FakeTree>,
         answer: impl Fn(&Call, &View) -> Result<Answer, Fault> + Send + Sync + 'static,
     ) -> Self {
+        Self::with(tree, Arc::new(Permits::new(2)), GUARD, answer)
+    }
+
+    fn with(
+        tree: Arc<FakeTree>,
+        permits: Arc<Permits>,
+        guard_l0_runs: usize,
+        answer: impl Fn(&Call, &View) -> Result<Answer, Fault> + Send + Sync + 'static,
+    ) -> Self {
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         let counted = move |call: &Call, view: &View| {
@@ -85,9 +96,9 @@ impl Bench {
             observer: tree.observer(),
             slot: Arc::clone(&slot),
             supervisor: Arc::<Warden>::clone(&warden),
-            permits: Arc::new(Semaphore::new(2)),
+            permits,
             clock: fixed_clock(),
-            guard_l0_runs: GUARD,
+            guard_l0_runs,
             tick: Duration::from_secs(30),
         });
         Self { tree, slot, warden, calls, handle }
@@ -237,6 +248,81 @@ async fn a_failing_disk_stops_neither_the_loop_nor_the_strategy() {
     bench.tree.set_full(false);
     bench.tree.until(|tree| tree.l0_runs() == 0).await;
     assert!(bench.warden.faults.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_disk_is_not_tried_more_often_because_flushes_go_on() {
+    let tree = FakeTree::new();
+    tree.set_full(true);
+    let bench = Bench::new(tree, |_, _| Ok(PARTIAL));
+    for _ in 0..3600 {
+        bench.tree.flush(1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let tries = bench.tree.steps().len();
+    assert!((3..300).contains(&tries), "{tries} tries of strategy and guard rail in an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_rail_does_not_wait_for_the_long_steps_of_other_volumes() {
+    let permits = Arc::new(Permits::new(1));
+    let long = FakeTree::new();
+    long.steps_take(HOUR);
+    long.flush(2);
+    let busy = Bench::with(long, Arc::clone(&permits), GUARD, |_, _| Ok(Answer::Merge { from: 0, to: 6 }));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let started = tokio::time::Instant::now();
+    let idle = Bench::with(FakeTree::new(), permits, GUARD, |_, _| Ok(WAIT));
+    idle.tree.flush(GUARD + 1);
+    idle.tree.until(|tree| tree.l0_runs() == 0).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(busy.tree.steps(), [], "the long step is still under way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_rail_does_not_wait_for_an_answer() {
+    let bench = Bench::new(FakeTree::new(), |_, _| Ok(WAIT));
+    bench.tree.flush(2);
+    let slow = Arc::new(Slow { asked: Notify::new(), answer: Notify::new() });
+    bench.slot.replace(named("slow", Arc::new(Arc::clone(&slow))), 0);
+    slow.asked.notified().await;
+    let started = tokio::time::Instant::now();
+    for _ in 0..3 {
+        bench.tree.flush(GUARD + 1);
+        bench.tree.until(|tree| tree.l0_runs() == 0).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    assert_eq!(bench.tree.steps(), [NATIVE_STEP, NATIVE_STEP, NATIVE_STEP]);
+
+    bench.tree.flush(2);
+    slow.answer.notify_one();
+    bench.tree.until(|tree| tree.l0_runs() == 0).await;
+    assert_eq!(bench.tree.steps()[3], Step::Merge { from: 0, to: 6 }, "the answer still counts");
+    slow.asked.notified().await;
+    assert!(bench.warden.faults.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn level_0_is_brought_down_before_a_deep_step() {
+    let whenever = |_: &Call, view: &View| {
+        let runs: usize = view.levels.iter().map(|level| level.runs.len()).sum();
+        Ok(if runs > 1 { MAJOR } else { WAIT })
+    };
+    let major = Step::Major { table_bytes: 1024 * 1024 };
+    for (guard, flushed, expected) in [
+        (GUARD, GUARD / 2 - 1, vec![major.clone()]),
+        (GUARD, GUARD / 2, vec![NATIVE_STEP]),
+        // Where the native step has nothing to do, the deep one goes ahead.
+        (4, 3, vec![NATIVE_STEP, major.clone()]),
+        (2, 3, vec![NATIVE_STEP, major]),
+    ] {
+        let tree = FakeTree::new();
+        tree.flush(flushed);
+        let bench = Bench::with(tree, Arc::new(Permits::new(1)), guard, whenever);
+        bench.tree.until(|tree| tree.l0_runs() == 0).await;
+        assert_eq!(bench.tree.steps(), expected, "{flushed} of {guard}");
+        assert!(bench.warden.faults.lock().is_empty());
+    }
 }
 
 /// Answers when it is told to.

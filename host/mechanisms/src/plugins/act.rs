@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use mortise_kernel::seams::SharedClock;
 use mortise_plugin_runtime::World;
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::choose::{self, Chosen};
 use super::decide::Convict;
@@ -40,6 +41,11 @@ pub(crate) struct Lifecycle {
     pub(super) clock: SharedClock,
     pub(super) default_strategy: String,
     pub(super) max_component_bytes: usize,
+    /// Held while a component is compiled: compiling takes a core and much memory, and further ones wait.
+    /// Whoever compiles takes the permit along to the blocking thread, which works on when nobody waits.
+    compiling: Arc<Semaphore>,
+    /// Held while a component's file and its row come or go, which are one thing to everybody else.
+    pub(super) files: Arc<tokio::sync::Mutex<()>>,
     /// Compiled components by digest.
     components: Mutex<HashMap<String, Arc<dyn Loaded>>>,
     pub(super) attached: ArcSwap<BTreeMap<String, Arc<Attached>>>,
@@ -68,6 +74,8 @@ impl Lifecycle {
             clock,
             default_strategy,
             max_component_bytes,
+            compiling: Arc::new(Semaphore::new(1)),
+            files: Arc::default(),
             components: Mutex::default(),
             attached: ArcSwap::default(),
             attaching: Mutex::default(),
@@ -134,10 +142,14 @@ impl Lifecycle {
     pub(super) async fn strategy(&self, chosen: &Chosen) -> Result<Arc<dyn Strategy>> {
         let digest = chosen.row.digest.clone();
         let limits = chosen.row.limits;
-        let known = self.components.lock().get(&digest).cloned();
+        let mut known = self.known(&digest);
+        let alone = if known.is_none() { Some(self.compile_alone().await?) } else { None };
+        // Whoever was first may have compiled the same.
+        known = known.or_else(|| self.known(&digest));
         let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
         let name = digest.clone();
         let (component, strategy) = blocking(move || {
+            let _alone = alone;
             let component = match known {
                 Some(component) => component,
                 None => host.load(&blobs.get(&name)?)?,
@@ -148,6 +160,15 @@ impl Lifecycle {
         .await?;
         self.keep(&digest, component);
         Ok(strategy)
+    }
+
+    fn known(&self, digest: &str) -> Option<Arc<dyn Loaded>> {
+        self.components.lock().get(digest).cloned()
+    }
+
+    /// Waits for the turn to compile a component.
+    pub(super) async fn compile_alone(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.compiling).acquire_owned().await.map_err(|_| Error::ShuttingDown)
     }
 
     /// Remembers a compiled component.

@@ -6,7 +6,7 @@ use mortise_plugin_runtime::{Description, Digest, Identity, Limits, World};
 
 use super::act::{Lifecycle, blocking};
 use super::choose::Chosen;
-use super::decide;
+use super::decide::{self, Removal};
 use super::host::{Host, Loaded};
 use crate::catalog::{HistoryRow, Origin};
 use crate::system::ShippedPlugin;
@@ -21,26 +21,67 @@ struct Verified {
 
 impl Lifecycle {
     /// Verifies, compiles and stores a component. The same component may come twice.
+    ///
+    /// Before it has said who it is, it runs under the limits of the plugin that it is to be a version of, if
+    /// a name is given.
     pub(crate) async fn add(&self, bytes: Vec<u8>, name: Option<String>, origin: Origin) -> Result<Chosen> {
         if bytes.len() > self.max_component_bytes {
             return Err(Error::ComponentTooLarge { found: bytes.len(), limit: self.max_component_bytes });
         }
-        let bytes = Arc::new(bytes);
-        let (host, given) = (Arc::clone(&self.host), Arc::clone(&bytes));
-        let verified = blocking(move || verify(host.as_ref(), &given)).await?;
-        let Verified { description, identity, component } = verified;
+        let bytes: Arc<[u8]> = bytes.into();
+        let added = self.verify_and_admit(&bytes, name.as_deref(), origin).await;
+        match &added {
+            Ok(chosen) => {
+                let (plugin, version, digest) = (&chosen.name, &chosen.version, &chosen.row.digest);
+                tracing::info!(plugin, version, digest, "the plugin is in the catalog");
+            }
+            Err(_) => self.evict_unnamed(bytes).await,
+        }
+        added
+    }
+
+    async fn verify_and_admit(
+        &self,
+        bytes: &Arc<[u8]>,
+        name: Option<&str>,
+        origin: Origin,
+    ) -> Result<Chosen> {
+        let model = self.catalog.model();
+        let limits = name.map_or_else(Limits::default, |name| decide::inherited_limits(&model, name));
+        let (host, given) = (Arc::clone(&self.host), Arc::clone(bytes));
+        let alone = self.compile_alone().await?;
+        let verified = blocking(move || {
+            let _alone = alone;
+            verify(host.as_ref(), &given, limits)
+        });
+        let Verified { description, identity, component } = verified.await?;
         let unix_ms = self.clock.unix_millis();
-        let admit =
-            |model: &_| decide::admit(model, name.as_deref(), &description, &identity, origin, unix_ms);
+        let admit = |model: &_| decide::admit(model, name, &description, &identity, origin, unix_ms);
         // Refused before a file is written; decided again when the row is.
         admit(&self.catalog.model())?;
-        let (blobs, given) = (Arc::clone(&self.blobs), Arc::clone(&bytes));
+        let _together = self.files.lock().await;
+        let (blobs, given) = (Arc::clone(&self.blobs), Arc::clone(bytes));
         blocking(move || blobs.put(&given)).await?;
         let chosen = self.catalog.commit(admit).await?;
         self.keep(&chosen.row.digest, component);
-        let (plugin, version, digest) = (&chosen.name, &chosen.version, &chosen.row.digest);
-        tracing::info!(plugin, version, digest, "the plugin is in the catalog");
         Ok(chosen)
+    }
+
+    /// Removes what the compile cache keeps of a component that was refused, unless it is in the catalog from
+    /// another time.
+    async fn evict_unnamed(&self, bytes: Arc<[u8]>) {
+        let _together = self.files.lock().await;
+        let (host, model) = (Arc::clone(&self.host), self.catalog.model());
+        let evicted = blocking(move || {
+            let digest = Digest::of(&bytes).to_string();
+            if !model.plugins.values().any(|row| row.digest == digest) {
+                host.evict(&digest);
+            }
+            Ok(())
+        });
+        if let Err(error) = evicted.await {
+            tracing::warn!(%error, "what was compiled of a refused component is left over");
+        }
     }
 
     /// Registers the components that come with the program. One that cannot be registered is reported and
@@ -75,8 +116,12 @@ impl Lifecycle {
             return;
         }
         let named = model.plugins.values().map(|row| row.digest.clone()).collect();
-        let blobs = Arc::clone(&self.blobs);
-        if let Err(error) = blocking(move || blobs.remove_all_but(&named)).await {
+        let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
+        let removed = blocking(move || {
+            host.evict_all_but(&named);
+            blobs.remove_all_but(&named)
+        });
+        if let Err(error) = removed.await {
             tracing::warn!(%error, "leftover plugin files could not be removed");
         }
     }
@@ -84,25 +129,36 @@ impl Lifecycle {
     /// Removes one version of a plugin, or all, unless one of them serves a volume.
     pub(crate) async fn remove(&self, name: &str, version: Option<&str>) -> Result<()> {
         let shipped: Vec<String> = self.shipped.lock().iter().cloned().collect();
-        let digests = self
-            .catalog
-            .commit(|model| decide::remove(model, name, version, &shipped, &|digest| self.serving(digest)))
-            .await?;
-        for digest in digests {
-            self.forget(&digest);
-            let blobs = Arc::clone(&self.blobs);
-            let file = digest.clone();
-            if let Err(error) = blocking(move || blobs.remove(&file)).await {
-                tracing::warn!(digest, %error, "the removed plugin's file is left over");
+        loop {
+            let together = Arc::clone(&self.files).lock_owned().await;
+            let serving = |digest: &str| self.serving(digest);
+            let decide = |model: &_| decide::remove(model, name, version, &shipped, &serving);
+            let Removal { digests, more } = self.catalog.commit(decide).await?;
+            digests.iter().for_each(|digest| self.forget(digest));
+            self.unsaved.lock().retain(|(_, unsaved), _| !digests.contains(unsaved));
+            let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
+            // The lock goes along: the files must be gone before they can come again, even if nobody waits.
+            let removed = blocking(move || {
+                let _together = together;
+                for digest in digests {
+                    host.evict(&digest);
+                    if let Err(error) = blobs.remove(&digest) {
+                        tracing::warn!(digest, %error, "the removed plugin's file is left over");
+                    }
+                }
+                Ok(())
+            });
+            removed.await?;
+            if !more {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Sets the limits of a plugin, and puts the strategies that it serves with back into service under them.
     pub(crate) async fn limit(&self, name: &str, limits: Limits) -> Result<()> {
         limits.validate().map_err(|error| Error::Limits(error.to_string()))?;
-        self.catalog.commit(|model| decide::limit(model, name, limits)).await?;
+        while self.catalog.commit(|model| decide::limit(model, name, limits)).await? {}
         let all = self.attached.load_full();
         for (volume, attached) in all.iter() {
             let _order = attached.changing.lock().await;
@@ -129,14 +185,13 @@ impl Lifecycle {
     }
 }
 
-fn verify(host: &dyn Host, bytes: &[u8]) -> Result<Verified> {
+fn verify(host: &dyn Host, bytes: &[u8], limits: Limits) -> Result<Verified> {
     let description = host.inspect(bytes)?;
     if description.world != World::CompactionStrategy {
         let found = description.world;
         return Err(Error::ComponentRefused(format!("no volume can be bound to a plugin of world {found}")));
     }
     let component = host.load(bytes)?;
-    let limits = Limits::default();
     component.strategy(limits)?;
     let identity = component.identity(&limits).map_err(Error::DescribeFailed)?;
     let again = component.identity(&limits).map_err(Error::DescribeFailed)?;

@@ -9,22 +9,34 @@ use semver::Version;
 
 use super::choose::{Chosen, pick, resolve};
 use crate::catalog::{
-    BindingRow, Change, HistoryRow, Key, Model, Origin, PluginRow, QuarantineRow, ROW_VERSION, Target,
-    VolumeState, label_problem,
+    BindingRow, Change, HistoryRow, Key, Model, Origin, PluginRow, QuarantineRow, ROW_VERSION, ROWS_AT_ONCE,
+    Target, VolumeState, label_problem,
 };
 use crate::{Error, NATIVE_STRATEGY, Result};
 
 /// Earlier bindings that a volume remembers.
 const REMEMBERED_BINDINGS: usize = 16;
 
+/// Largest configuration, in bytes. A binding's row holds its own and up to sixteen earlier ones.
+const MAX_CONFIG_BYTES: usize = 16 * 1024;
+
 /// The configuration text to bind with; it must be a JSON object, for that is what every plugin is promised.
 pub(crate) fn config_text(config: Option<String>) -> Result<String> {
     let text = config.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| "{}".into());
+    if text.len() > MAX_CONFIG_BYTES {
+        return Err(Error::ConfigTooLarge { found: text.len(), limit: MAX_CONFIG_BYTES });
+    }
     match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(serde_json::Value::Object(_)) => Ok(text),
         Ok(other) => Err(Error::ConfigSyntax(format!("it is {other}"))),
         Err(error) => Err(Error::ConfigSyntax(error.to_string())),
     }
+}
+
+/// The limits that a further version of a plugin begins with: those of the newest, for whoever set them meant
+/// the plugin.
+pub(crate) fn inherited_limits(model: &Model, name: &str) -> Limits {
+    pick(model, name, None).map_or_else(|_| Limits::default(), |newest| newest.row.limits)
 }
 
 /// Whether a component may come in under this name, and with which row.
@@ -59,7 +71,7 @@ pub(crate) fn admit(
         added_unix_ms: unix_ms,
         state: origin,
         summary: identity.summary.clone(),
-        limits: Limits::default(),
+        limits: inherited_limits(model, name),
     };
     let mut reason = "added";
     if let Some(existing) = existing {
@@ -119,6 +131,8 @@ pub(crate) fn bind(
         audit.reason = "the native strategy was asked for".into();
     }
     let mut previous = match model.bindings.get(&(volume.into(), world.into())) {
+        // Bound anew, as after a quarantine: the way back leads where it led.
+        Some(row) if row.current == *target => row.previous.clone(),
         Some(row) => std::iter::once(&row.current).chain(&row.previous).cloned().collect(),
         None => vec![Target::Default],
     };
@@ -239,15 +253,24 @@ pub(crate) fn quarantine(
     Ok((change, ()))
 }
 
-/// Removes versions of a plugin that serve nobody. Returns the digests that no other row names.
+/// What a change removes.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    /// Digests that no row names any more.
+    pub digests: Vec<String>,
+    /// Whether there is more to remove than fits into one change.
+    pub more: bool,
+}
+
+/// Removes versions of a plugin that serve nobody, with the quarantines of what no other row names.
 pub(crate) fn remove(
     model: &Model,
     name: &str,
     version: Option<&str>,
     shipped_digests: &[String],
     serving: &dyn Fn(&str) -> Vec<String>,
-) -> Result<(Change, Vec<String>)> {
-    let victims: Vec<Chosen> = match version {
+) -> Result<(Change, Removal)> {
+    let mut victims: Vec<Chosen> = match version {
         Some(version) => vec![pick(model, name, Some(version))?],
         None => {
             pick(model, name, None)?;
@@ -255,51 +278,78 @@ pub(crate) fn remove(
             all.map(|(v, row)| Chosen { name: name.into(), version: v.into(), row: row.clone() }).collect()
         }
     };
+    for victim in &victims {
+        check_removable(model, victim, shipped_digests, serving)?;
+    }
     let mut change = Change::default();
     // Someone may be binding one of them right now.
     change.require_bindings(model);
+    let quarantines: Vec<_> = model
+        .quarantines
+        .keys()
+        .filter(|(_, _, digest)| victims.iter().any(|gone| gone.row.digest == *digest))
+        .filter(|(_, _, digest)| !is_named_elsewhere(model, digest, &victims))
+        .collect();
+    // Quarantines go first, so that a removal in several changes forgets none of them.
+    let now = &quarantines[..quarantines.len().min(ROWS_AT_ONCE)];
+    for (volume, world, digest) in now {
+        change.delete(model, Key::quarantine(volume, world, digest));
+    }
+    let (room, asked) = ((ROWS_AT_ONCE - now.len()) / 2, victims.len());
+    victims.truncate(if now.len() < quarantines.len() { 0 } else { room });
     let mut digests = Vec::new();
-    for victim in &victims {
-        let Chosen { name, version, row } = victim;
-        if shipped_digests.contains(&row.digest) && row.state == Origin::Shipped {
-            return Err(Error::PluginShipped { name: name.clone(), version: version.clone() });
-        }
-        let names = |target: &Target| match target {
-            Target::Plugin { plugin, version: bound, .. } => plugin == name && bound == version,
-            Target::Default | Target::Native => false,
-        };
-        let bound = model.bindings.iter().filter(|(_, binding)| names(&binding.current));
-        let mut volumes: Vec<String> = bound.map(|((volume, _), _)| volume.clone()).collect();
-        volumes.extend(serving(&row.digest));
-        volumes.sort_unstable();
-        volumes.dedup();
-        if !volumes.is_empty() {
-            let volumes = volumes.join(", ");
-            return Err(Error::PluginInUse { name: name.clone(), version: version.clone(), volumes });
-        }
+    for Chosen { name, version, row } in &victims {
         change.delete(model, Key::plugin(name, version));
         change.audit(HistoryRow::admin("plugin-remove", "asked for").plugin(name, version, &row.digest));
-        let elsewhere = model.plugins.iter().any(|((n, v), other)| {
-            other.digest == row.digest && !victims.iter().any(|gone| gone.name == *n && gone.version == *v)
-        });
-        if !elsewhere && !digests.contains(&row.digest) {
+        if !is_named_elsewhere(model, &row.digest, &victims) && !digests.contains(&row.digest) {
             digests.push(row.digest.clone());
         }
     }
-    Ok((change, digests))
+    Ok((change, Removal { digests, more: victims.len() < asked }))
 }
 
-/// Sets the limits of every version of a plugin.
-pub(crate) fn limit(model: &Model, name: &str, limits: Limits) -> Result<(Change, ())> {
+fn is_named_elsewhere(model: &Model, digest: &str, victims: &[Chosen]) -> bool {
+    model.plugins.iter().any(|((name, version), row)| {
+        row.digest == digest && !victims.iter().any(|gone| gone.name == *name && gone.version == *version)
+    })
+}
+
+fn check_removable(
+    model: &Model,
+    victim: &Chosen,
+    shipped_digests: &[String],
+    serving: &dyn Fn(&str) -> Vec<String>,
+) -> Result<()> {
+    let Chosen { name, version, row } = victim;
+    if shipped_digests.contains(&row.digest) && row.state == Origin::Shipped {
+        return Err(Error::PluginShipped { name: name.clone(), version: version.clone() });
+    }
+    let names = |target: &Target| match target {
+        Target::Plugin { plugin, version: bound, .. } => plugin == name && bound == version,
+        Target::Default | Target::Native => false,
+    };
+    let bound = model.bindings.iter().filter(|(_, binding)| names(&binding.current));
+    let mut volumes: Vec<String> = bound.map(|((volume, _), _)| volume.clone()).collect();
+    volumes.extend(serving(&row.digest));
+    volumes.sort_unstable();
+    volumes.dedup();
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let volumes = volumes.join(", ");
+    Err(Error::PluginInUse { name: name.clone(), version: version.clone(), volumes })
+}
+
+/// Sets the limits of every version of a plugin; returns whether some are left for the next change.
+pub(crate) fn limit(model: &Model, name: &str, limits: Limits) -> Result<(Change, bool)> {
     pick(model, name, None)?;
     let mut change = Change::default();
-    for (version, row) in model.versions(name) {
-        if row.limits != limits {
-            let row = PluginRow { limits, ..row.clone() };
-            change.put(model, Key::plugin(name, version), &row)?;
-            let new = serde_json::to_string(&limits).unwrap_or_default();
-            change.audit(HistoryRow::admin("plugin-limits", new).plugin(name, version, &row.digest));
-        }
+    let mut others = model.versions(name).filter(|(_, row)| row.limits != limits);
+    for (version, row) in others.by_ref().take(ROWS_AT_ONCE / 2) {
+        let row = PluginRow { limits, ..row.clone() };
+        change.put(model, Key::plugin(name, version), &row)?;
+        let new = serde_json::to_string(&limits).unwrap_or_default();
+        change.audit(HistoryRow::admin("plugin-limits", new).plugin(name, version, &row.digest));
     }
-    Ok((change, ()))
+    Ok((change, others.next().is_some()))
 }

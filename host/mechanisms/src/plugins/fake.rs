@@ -1,12 +1,15 @@
 //! A plugin host whose components are one line of text, `NAME VERSION BEHAVIOUR [COMMENT]`, for tests.
 //!
 //! `turncoat` behaves until [`FakeHost::turn`] is called, as a plugin does that passes every rehearsal.
+//! `hungry` needs more memory than plugins are granted by default, even to say who it is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use mortise_plugin_runtime::compaction::{Answer, View};
 use mortise_plugin_runtime::{Call, Description, Digest, Fault, FaultKind, Identity, Limits, World};
+use parking_lot::Mutex;
 
 use super::host::{Host, Loaded};
 use crate::compaction::Strategy;
@@ -17,6 +20,11 @@ use crate::{Error, Result};
 pub(crate) struct FakeHost {
     turned: Arc<AtomicBool>,
     loads: AtomicUsize,
+    /// Loads under way, and the most that ever were at once.
+    loading: AtomicUsize,
+    most_loading: AtomicUsize,
+    /// Digests of the compiled components that are kept.
+    kept: Mutex<BTreeSet<String>>,
 }
 
 impl FakeHost {
@@ -28,6 +36,21 @@ impl FakeHost {
     /// Components compiled so far.
     pub(crate) fn loads(&self) -> usize {
         self.loads.load(Ordering::Relaxed)
+    }
+
+    /// The most components that were ever compiled at once.
+    pub(crate) fn most_loading(&self) -> usize {
+        self.most_loading.load(Ordering::Relaxed)
+    }
+
+    /// Whether a compiled component is kept on disk.
+    pub(crate) fn keeps(&self, digest: &str) -> bool {
+        self.kept.lock().contains(digest)
+    }
+
+    /// Number of compiled components that are kept on disk.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.lock().len()
     }
 }
 
@@ -64,13 +87,30 @@ impl Host for FakeHost {
         if behaviour == "unfit" {
             return Err(Error::ComponentRefused("it does not fit its world".into()));
         }
+        let loading = self.loading.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_loading.fetch_max(loading, Ordering::Relaxed);
+        // Others that could get in do so now.
+        (0..1000).for_each(|_| std::thread::yield_now());
         self.loads.fetch_add(1, Ordering::Relaxed);
+        self.kept.lock().insert(Digest::of(bytes).to_string());
+        self.loading.fetch_sub(1, Ordering::Relaxed);
         Ok(Arc::new(FakeComponent { name, version, behaviour, turned: Arc::clone(&self.turned) }))
+    }
+
+    fn evict(&self, digest: &str) {
+        self.kept.lock().remove(digest);
+    }
+
+    fn evict_all_but(&self, named: &BTreeSet<String>) {
+        self.kept.lock().retain(|digest| named.contains(digest));
     }
 }
 
 impl Loaded for FakeComponent {
-    fn identity(&self, _limits: &Limits) -> Result<Identity, Fault> {
+    fn identity(&self, limits: &Limits) -> Result<Identity, Fault> {
+        if self.behaviour == "hungry" && limits.memory_bytes <= Limits::default().memory_bytes {
+            return Err(fault(FaultKind::Memory));
+        }
         if self.behaviour == "mute" {
             return Err(fault(FaultKind::Trap));
         }

@@ -1,6 +1,7 @@
 //! What the lifecycle needs of the plugin runtime. Everything here blocks; async code calls it on a
 //! blocking thread.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mortise_plugin_runtime::{Component, Description, Fault, Identity, Limits, Runtime};
@@ -14,6 +15,10 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn inspect(&self, bytes: &[u8]) -> Result<Description>;
     /// Verifies and compiles a component, or takes it from the cache.
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>>;
+    /// Drops what is kept on disk of a compiled component.
+    fn evict(&self, digest: &str);
+    /// Drops what is kept on disk of all compiled components that are not `named`.
+    fn evict_all_but(&self, named: &BTreeSet<String>);
 }
 
 /// A component that can run.
@@ -31,6 +36,14 @@ impl Host for Runtime {
 
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>> {
         Ok(Arc::new(Self::load(self, bytes).map_err(runtime_error)?))
+    }
+
+    fn evict(&self, digest: &str) {
+        Self::evict(self, digest);
+    }
+
+    fn evict_all_but(&self, named: &BTreeSet<String>) {
+        Self::evict_all_but(self, named);
     }
 }
 

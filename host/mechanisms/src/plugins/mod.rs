@@ -19,6 +19,8 @@ mod rehearse;
 mod supervise;
 
 #[cfg(test)]
+mod admit_tests;
+#[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

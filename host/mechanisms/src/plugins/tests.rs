@@ -8,32 +8,31 @@ use std::time::Duration;
 use mortise_kernel::ErrorKind;
 use mortise_plugin_runtime::Limits;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 
 use super::fake::FakeHost;
 use super::{Host, Lifecycle};
 use crate::catalog::memory_rows::{MemoryRows, fixed_clock};
 use crate::catalog::{Blobs, Catalog, Origin};
 use crate::compaction::fake::FakeTree;
-use crate::compaction::{Handle, Slot, Supervisor, Task, spawn};
+use crate::compaction::{Handle, Permits, Slot, Supervisor, Task, spawn};
 use crate::system::ShippedPlugin;
 use crate::{Error, NATIVE_STRATEGY};
 
-const VOLUME: &str = "default";
+pub(super) const VOLUME: &str = "default";
 
 /// What outlives a restart.
-struct World {
-    rows: MemoryRows,
-    directory: TempDir,
+pub(super) struct World {
+    pub(super) rows: MemoryRows,
+    pub(super) directory: TempDir,
 }
 
 /// What does not.
-struct Running {
-    host: Arc<FakeHost>,
-    catalog: Arc<Catalog>,
-    lifecycle: Arc<Lifecycle>,
-    tree: Arc<FakeTree>,
-    slot: Arc<Slot>,
+pub(super) struct Running {
+    pub(super) host: Arc<FakeHost>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) tree: Arc<FakeTree>,
+    pub(super) slot: Arc<Slot>,
     _task: Handle,
 }
 
@@ -46,11 +45,11 @@ fn shipped(lines: &[&str]) -> Vec<ShippedPlugin> {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { rows: MemoryRows::default(), directory: tempfile::tempdir().unwrap() }
     }
 
-    async fn start(&self, lines: &[&str]) -> Running {
+    pub(super) async fn start(&self, lines: &[&str]) -> Running {
         let catalog = Arc::new(self.rows.catalog().await);
         let on_disk = BTreeSet::from([1, 2]);
         if catalog.model().is_empty() {
@@ -77,7 +76,7 @@ impl World {
             observer,
             slot: Arc::clone(&slot),
             supervisor: Arc::<Lifecycle>::clone(&lifecycle) as Arc<dyn Supervisor>,
-            permits: Arc::new(Semaphore::new(1)),
+            permits: Arc::new(Permits::new(1)),
             clock: fixed_clock(),
             guard_l0_runs: 20,
             tick: Duration::from_secs(30),
@@ -85,22 +84,22 @@ impl World {
         Running { host, catalog, lifecycle, tree, slot, _task: task }
     }
 
-    fn blob(&self, digest: &str) -> std::path::PathBuf {
+    pub(super) fn blob(&self, digest: &str) -> std::path::PathBuf {
         let name = format!("{digest}.wasm");
         Path::join(self.directory.path(), "blobs").join(name)
     }
 }
 
 impl Running {
-    async fn add(&self, line: &str) -> crate::Result<super::choose::Chosen> {
+    pub(super) async fn add(&self, line: &str) -> crate::Result<super::choose::Chosen> {
         self.lifecycle.add(line.as_bytes().to_vec(), None, Origin::Added).await
     }
 
-    async fn bind(&self, name: &str) -> crate::Result<crate::Activation> {
+    pub(super) async fn bind(&self, name: &str) -> crate::Result<crate::Activation> {
         self.lifecycle.bind(name, None, VOLUME, None).await
     }
 
-    fn serving(&self) -> String {
+    pub(super) fn serving(&self) -> String {
         let info = self.slot.load().info.clone();
         format!("{} {}", info.plugin, info.version).trim().to_owned()
     }

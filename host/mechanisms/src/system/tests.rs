@@ -1,13 +1,13 @@
 //! The whole set over a real node: creation, restart, interruption, deletion, swap.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use mortise_kernel::ErrorKind;
-use mortise_kernel::kv::{Command, PutRequest, RangeRequest};
+use mortise_kernel::kv::{Command, DeleteRangeRequest, PutRequest, RangeRequest};
 use mortise_kernel::node::{Consistency, Node, NodeConfig, VolumeId};
 use mortise_kernel::seams::{Deadline, SystemClock};
 
@@ -139,9 +139,10 @@ async fn interrupted_creations_and_deletions_are_finished_by_the_next_start() {
     node.system.create_volume("doomed").await.unwrap();
     node.system.create_volume("doomed-gone").await.unwrap();
     let catalog = &node.system.catalog;
+    let disk = crate::volumes::on_disk(&node.node).unwrap();
     // Creations that stopped after the row, and after the files.
-    catalog.commit(|model| reserve(model, "row-only", 0)).await.unwrap();
-    let row = catalog.commit(|model| reserve(model, "with-files", 0)).await.unwrap();
+    catalog.commit(|model| reserve(model, "row-only", &disk, 0)).await.unwrap();
+    let row = catalog.commit(|model| reserve(model, "with-files", &disk, 0)).await.unwrap();
     let config = mortise_kernel::node::VolumeConfig { id: VolumeId(row.id), name: "with-files".into() };
     node.node.create_volume(config).await.unwrap();
     // Deletions that stopped after the row, and after the files.
@@ -185,6 +186,69 @@ async fn a_node_whose_catalog_is_gone_does_not_start_and_deletes_nothing() {
     let node = start(directory.path()).await;
     assert!(node.has("default", "k").await);
     node.stop().await;
+}
+
+/// Everything below a directory, with its content.
+fn content(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(content(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn directories_that_no_row_names_are_neither_opened_nor_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let id = node.system.create_volume("lost").await.unwrap().id;
+    node.put("lost", "k").await;
+    node.stop().await;
+    let volumes = directory.path().join("volumes");
+    // A complete volume whose row is lost, one with the next id, and one that looks unfinished.
+    let (lost, next, unfinished) =
+        (volumes.join("3"), volumes.join((id + 1).to_string()), volumes.join((id + 2).to_string()));
+    assert_eq!(id, 3);
+    copy(&lost, &next);
+    std::fs::create_dir(&unfinished).unwrap();
+    std::fs::write(unfinished.join("note"), "mine").unwrap();
+    let before = [&lost, &next, &unfinished].map(|path| content(path));
+    {
+        let node = open(directory.path()).await;
+        let config = || mortise_kernel::node::VolumeConfig { id: VolumeId::SYSTEM, name: "system".into() };
+        let system = node.open_volume(config()).await.unwrap();
+        let key = Bytes::from_static(b"mortise/volumes/lost");
+        let delete = DeleteRangeRequest { key, ..DeleteRangeRequest::default() };
+        system.propose(Command::DeleteRange(delete), deadline()).await.unwrap();
+        node.shutdown().await.unwrap();
+    }
+
+    let node = start(directory.path()).await;
+    assert_eq!(node.names(), ["default ready", "system ready"]);
+    let made = node.system.create_volume("lost").await.unwrap();
+    assert_eq!(made.id, id + 3, "above every directory");
+    assert!(!node.has("lost", "k").await, "a new volume is empty");
+    node.system.delete_volume("lost").await.unwrap();
+    node.stop().await;
+    assert_eq!([&lost, &next, &unfinished].map(|path| content(path)), before);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
 }
 
 #[tokio::test]

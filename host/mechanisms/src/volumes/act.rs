@@ -4,6 +4,9 @@
 //! Creation: row in `creating` → files → row in `ready` → served.
 //! Deletion: row in `deleting` → no longer served → files gone → row gone.
 //!
+//! Files are opened or removed only on behalf of a row that was written before they were made. A directory
+//! that was there first is somebody's data, whatever its name.
+//!
 //! A name under work is claimed, so that two callers never work on it at
 //! once.
 
@@ -17,11 +20,11 @@ use futures::StreamExt;
 use mortise_kernel::node::{Node, Volume, VolumeConfig, VolumeId};
 use mortise_kernel::seams::SharedClock;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use super::decide::{self, StartPlan};
+use super::observe::on_disk;
 use crate::catalog::{Catalog, HistoryRow};
-use crate::compaction::{self, FreeDisk, Handle, Observer, Supervisor, Task};
+use crate::compaction::{self, FreeDisk, Handle, Observer, Permits, Supervisor, Task};
 use crate::plugins::Lifecycle;
 use crate::system::VolumeInfo;
 use crate::{Error, Result};
@@ -55,7 +58,7 @@ pub(crate) struct Volumes {
     claimed: Mutex<BTreeSet<String>>,
     stopping: AtomicBool,
     opening: Mutex<()>,
-    permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
     clock: SharedClock,
     config: LoopConfig,
 }
@@ -90,7 +93,7 @@ impl Volumes {
             claimed: Mutex::default(),
             stopping: AtomicBool::new(false),
             opening: Mutex::default(),
-            permits: Arc::new(Semaphore::new(permits.max(1))),
+            permits: Arc::new(Permits::new(permits)),
             clock,
             config,
         }
@@ -116,17 +119,14 @@ impl Volumes {
     /// reason, and the others are served.
     pub(crate) async fn start(&self, plan: StartPlan) {
         for id in plan.strangers {
+            let directory = self.node.config().data_dir.join("volumes").join(id.to_string());
             tracing::error!(
                 id,
-                "a volume is on the disk that the catalog cannot explain; it was left alone: \
-                 the catalog may be older than the disk"
+                directory = %directory.display(),
+                "no row of the catalog names this volume's directory; it was left alone and is not served: \
+                 if its data is wanted, restore the catalog (the system volume) that names it, \
+                 else stop the node and move the directory away"
             );
-        }
-        for id in plan.orphans {
-            tracing::warn!(id, "removing a volume that the catalog gave an id and that has no row any more");
-            if let Err(error) = self.node.remove_volume(VolumeId(id)).await {
-                tracing::error!(id, %error, "the leftover volume could not be removed");
-            }
         }
         for (name, id) in plan.remove {
             tracing::info!(volume = name, id, "finishing a deletion that was interrupted");
@@ -141,7 +141,7 @@ impl Volumes {
         futures::stream::iter(complete.chain(open))
             .for_each_concurrent(OPENED_AT_ONCE, |(name, id, incomplete)| async move {
                 let opened =
-                    if incomplete { self.make(&name, id).await } else { self.open_one(&name, id).await };
+                    if incomplete { self.complete(&name, id).await } else { self.open_one(&name, id).await };
                 if let Err(error) = opened {
                     tracing::error!(volume = name, id, %error, "the volume cannot be served; the others are");
                     self.failed.lock().insert(name, error.to_string());
@@ -156,13 +156,27 @@ impl Volumes {
         Ok(())
     }
 
-    /// Makes the files of a volume in `creating` (or opens them, when a crash came after they were complete),
-    /// declares it ready, and serves it.
-    async fn make(&self, name: &str, id: u64) -> Result<()> {
+    /// Completes a creation that was interrupted: makes the files, or opens them when they were complete.
+    async fn complete(&self, name: &str, id: u64) -> Result<()> {
         let volume = match self.node.create_volume(config(name, id)).await {
             Err(mortise_kernel::Error::VolumeExists(_)) => self.node.open_volume(config(name, id)).await?,
             other => other?,
         };
+        self.declare_ready(name, id, volume).await
+    }
+
+    /// Makes the files of a volume whose id was just reserved. Whatever lies there already was not made for
+    /// it: then nothing is touched, and the answer is [`VolumeExists`](mortise_kernel::Error::VolumeExists).
+    async fn make(&self, name: &str, id: u64) -> Result<()> {
+        // The kernel would clear away what looks like a creation that was interrupted.
+        if on_disk(&self.node)?.contains(&id) {
+            return Err(mortise_kernel::Error::VolumeExists(VolumeId(id)).into());
+        }
+        let volume = self.node.create_volume(config(name, id)).await?;
+        self.declare_ready(name, id, volume).await
+    }
+
+    async fn declare_ready(&self, name: &str, id: u64, volume: Arc<Volume>) -> Result<()> {
         self.catalog.commit(|model| decide::ready(model, name, id)).await?;
         self.serve(name, volume).await;
         Ok(())
@@ -200,12 +214,20 @@ impl Volumes {
     pub(crate) async fn create(&self, name: &str) -> Result<VolumeInfo> {
         let _claim = self.claim(name)?;
         let unix_ms = self.clock.unix_millis();
-        let row = self.catalog.commit(|model| decide::reserve(model, name, unix_ms)).await?;
+        let taken = on_disk(&self.node)?;
+        let row = self.catalog.commit(|model| decide::reserve(model, name, &taken, unix_ms)).await?;
         if let Err(error) = self.make(name, row.id).await {
             let id = row.id;
             tracing::warn!(volume = name, id, %error, "the volume could not be created; cleaning up");
             let audit = HistoryRow::node("volume-create", error.to_string()).outcome("failed");
-            if let Err(error) = self.remove_files_and_rows(name, row.id, &audit).await {
+            let cleaned = match error {
+                // These files are not this volume's.
+                Error::Kernel(mortise_kernel::Error::VolumeExists(_)) => {
+                    self.remove_rows(name, id, &audit).await
+                }
+                _ => self.remove_files_and_rows(name, id, &audit).await,
+            };
+            if let Err(error) = cleaned {
                 tracing::error!(volume = name, id, %error, "what was made of it is left for the next start");
             }
             return Err(error);
@@ -243,7 +265,12 @@ impl Volumes {
             Ok(()) | Err(mortise_kernel::Error::VolumeNotFound(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        self.catalog.commit(|model| decide::bury(model, name, id, audit)).await
+        self.remove_rows(name, id, audit).await
+    }
+
+    async fn remove_rows(&self, name: &str, id: u64, audit: &HistoryRow) -> Result<()> {
+        while self.catalog.commit(|model| decide::bury(model, name, id, audit)).await? {}
+        Ok(())
     }
 
     fn claim(&self, name: &str) -> Result<Claim<'_>> {

@@ -2,15 +2,16 @@
 //!
 //! The rows are written before the files are made, and removed after the files are gone, so the states that a
 //! crash can leave are few: a row in `creating` with or without files, a row in `deleting` with or
-//! without files. Everything else is an outside intervention, and then nothing is ever deleted on a guess.
+//! without files. Everything else is an outside intervention: a directory that no row names is never opened
+//! and never deleted, and its id is not handed out.
 
 use std::collections::BTreeSet;
 
 use mortise_kernel::node::VolumeId;
 
 use crate::catalog::{
-    Change, HistoryRow, Key, Model, NATURAL_FORMAT, NextVolumeId, ROW_VERSION, VolumeRow, VolumeState,
-    label_problem,
+    Change, HistoryRow, Key, Model, NATURAL_FORMAT, NextVolumeId, ROW_VERSION, ROWS_AT_ONCE, VolumeRow,
+    VolumeState, label_problem,
 };
 use crate::{Error, Result};
 
@@ -21,8 +22,8 @@ pub(crate) const DEFAULT: &str = "default";
 const FROM_THE_START: &str = "exists from the start";
 /// The first id that is handed out.
 const FIRST_FREE_ID: u64 = VolumeId::DEFAULT.0 + 1;
-/// Quarantine rows that are removed with a volume; a transaction has room for 128 operations.
-const REMOVED_WITH_VOLUME: usize = 64;
+/// Ids from here on were never handed out: a directory named like that does not use up the ids below it.
+const FIRST_ABSURD_ID: u64 = 1 << 62;
 
 /// How to come by the system volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +69,7 @@ pub(crate) fn found(model: &Model, on_disk: &BTreeSet<u64>, unix_ms: u64) -> Res
     let mut change = Change::default();
     if model.mod_revision(&Key::NextVolumeId) == 0 {
         let rows = model.volumes.values().map(|row| row.id);
-        let highest = rows.chain(on_disk.iter().copied()).max().unwrap_or(0);
-        let next = FIRST_FREE_ID.max(highest + 1);
+        let next = free_id(FIRST_FREE_ID, &rows.chain(on_disk.iter().copied()).collect());
         change.put(model, Key::NextVolumeId, &NextVolumeId { version: ROW_VERSION, next })?;
     }
     for (name, id) in [(SYSTEM, VolumeId::SYSTEM.0), (DEFAULT, VolumeId::DEFAULT.0)] {
@@ -90,6 +90,13 @@ pub(crate) fn found(model: &Model, on_disk: &BTreeSet<u64>, unix_ms: u64) -> Res
     Ok((change, ()))
 }
 
+/// The first id from `next` on above every id that is taken, so that neither a directory that the catalog
+/// cannot explain nor one that it handed out before it was replaced by an older copy is ever taken for new.
+fn free_id(next: u64, taken: &BTreeSet<u64>) -> u64 {
+    let highest = taken.range(..FIRST_ABSURD_ID).next_back();
+    highest.map_or(next, |highest| next.max(highest + 1))
+}
+
 fn new_row(id: u64, state: VolumeState, created_unix_ms: u64) -> VolumeRow {
     VolumeRow { version: ROW_VERSION, id, created_unix_ms, format: NATURAL_FORMAT.into(), state }
 }
@@ -103,16 +110,15 @@ pub(crate) struct StartPlan {
     pub open: Vec<(String, u64)>,
     /// Rows in `deleting`: finish the deletion.
     pub remove: Vec<(String, u64)>,
-    /// On the disk, with an id that was handed out once and whose row is gone: remove.
-    pub orphans: Vec<u64>,
-    /// On the disk and not to be explained: leave alone, and say so.
+    /// On the disk, and no row names them: leave alone, and say so.
     pub strangers: Vec<u64>,
 }
 
 /// Decides what to do with the volumes when the node starts.
 ///
-/// A directory without a row is removed only when every row could be read and its id was handed out by this
-/// very catalog. Otherwise the catalog may be older than the disk, and the directory may be all that is left.
+/// A directory without a row is left alone, even when its id was handed out once: no crash leaves that
+/// behind, since files go before their row. The catalog may be older than the disk, and the directory may be
+/// all that is left.
 pub(crate) fn start_plan(model: &Model, on_disk: &BTreeSet<u64>) -> StartPlan {
     let mut plan = StartPlan::default();
     for (name, row) in &model.volumes {
@@ -127,18 +133,17 @@ pub(crate) fn start_plan(model: &Model, on_disk: &BTreeSet<u64>) -> StartPlan {
         }
     }
     let named: BTreeSet<u64> = model.volumes.values().map(|row| row.id).collect();
-    let next = model.next_volume_id.unwrap_or(0);
-    for id in on_disk.difference(&named) {
-        let handed_out = (FIRST_FREE_ID..next).contains(id);
-        let list =
-            if handed_out && model.unreadable.is_empty() { &mut plan.orphans } else { &mut plan.strangers };
-        list.push(*id);
-    }
+    plan.strangers.extend(on_disk.difference(&named));
     plan
 }
 
-/// Reserves a name and an id.
-pub(crate) fn reserve(model: &Model, name: &str, unix_ms: u64) -> Result<(Change, VolumeRow)> {
+/// Reserves a name and an id that nothing on the disk has.
+pub(crate) fn reserve(
+    model: &Model,
+    name: &str,
+    on_disk: &BTreeSet<u64>,
+    unix_ms: u64,
+) -> Result<(Change, VolumeRow)> {
     if let Some(why) = label_problem(name) {
         return Err(Error::VolumeName { name: name.into(), why });
     }
@@ -163,6 +168,7 @@ pub(crate) fn reserve(model: &Model, name: &str, unix_ms: u64) -> Result<(Change
         let detail = detail.unwrap_or_else(|| "it is missing".into());
         return Err(Error::CatalogRow { key: Key::NextVolumeId.to_string(), detail });
     };
+    let next = free_id(next, on_disk);
     let row = new_row(next, VolumeState::Creating, unix_ms);
     let mut change = Change::default();
     change.put(model, Key::NextVolumeId, &NextVolumeId { version: ROW_VERSION, next: next + 1 })?;
@@ -205,20 +211,24 @@ pub(crate) fn doom(model: &Model, name: &str) -> Result<(Change, u64)> {
     Ok((change, row.id))
 }
 
-/// Removes the rows of a volume whose files are gone.
-pub(crate) fn bury(model: &Model, name: &str, id: u64, audit: &HistoryRow) -> Result<(Change, ())> {
+/// Removes the rows of a volume whose files are gone, its own last; returns whether some are left for the
+/// next change.
+pub(crate) fn bury(model: &Model, name: &str, id: u64, audit: &HistoryRow) -> Result<(Change, bool)> {
     row_of(model, name, id)?;
     let mut change = Change::default();
+    let mut quarantines = model.quarantines.keys().filter(|(volume, _, _)| volume == name);
+    for (volume, world, digest) in quarantines.by_ref().take(ROWS_AT_ONCE / 2) {
+        change.delete(model, Key::quarantine(volume, world, digest));
+    }
+    if quarantines.next().is_some() {
+        return Ok((change, true));
+    }
     change.delete(model, Key::Volume(name.into()));
     for (volume, world) in model.bindings.keys().filter(|(volume, _)| volume == name) {
         change.delete(model, Key::binding(volume, world));
     }
-    let quarantines = model.quarantines.keys().filter(|(volume, _, _)| volume == name);
-    for (volume, world, digest) in quarantines.take(REMOVED_WITH_VOLUME) {
-        change.delete(model, Key::quarantine(volume, world, digest));
-    }
     change.audit(audit.clone().volume(name));
-    Ok((change, ()))
+    Ok((change, false))
 }
 
 fn row_of<'a>(model: &'a Model, name: &str, id: u64) -> Result<&'a VolumeRow> {

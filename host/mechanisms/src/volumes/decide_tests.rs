@@ -58,7 +58,7 @@ async fn each_step_of_a_creation_and_a_deletion_is_finished_at_the_next_start() 
     let rows = MemoryRows::default();
     let catalog = founded(&rows).await;
     catalog.commit(|model| ready(model, DEFAULT, 2)).await.unwrap();
-    let row = catalog.commit(|model| reserve(model, "a", 0)).await.unwrap();
+    let row = catalog.commit(|model| reserve(model, "a", &ids([1, 2]), 0)).await.unwrap();
     assert_eq!(row.id, 3);
     for disk in [ids([1, 2]), ids([1, 2, 3])] {
         assert_eq!(start_plan(&catalog.model(), &disk).complete, named("a", 3));
@@ -71,29 +71,52 @@ async fn each_step_of_a_creation_and_a_deletion_is_finished_at_the_next_start() 
     }
     let audit = HistoryRow::node("volume-delete", "test");
     catalog.commit(|model| bury(model, "a", 3, &audit)).await.unwrap();
-    let again = catalog.commit(|model| reserve(model, "a", 0)).await.unwrap();
+    let again = catalog.commit(|model| reserve(model, "a", &ids([1, 2]), 0)).await.unwrap();
     assert_eq!(again.id, 4, "the name comes back, the id does not");
 }
 
 #[tokio::test]
-async fn directories_without_a_row_are_removed_only_when_the_catalog_is_sure() {
+async fn directories_without_a_row_are_left_alone_and_their_ids_skipped() {
     let rows = MemoryRows::default();
     let catalog = founded(&rows).await;
-    catalog.commit(|model| reserve(model, "a", 0)).await.unwrap();
-    catalog.commit(|model| bury(model, "a", 3, &HistoryRow::default())).await.unwrap();
-    let disk = ids([1, 2, 3, 7]);
+    let reserve = async |disk: &BTreeSet<u64>| {
+        let row = catalog.commit(|model| reserve(model, "a", disk, 0)).await.unwrap();
+        catalog.commit(|model| bury(model, "a", row.id, &HistoryRow::default())).await.unwrap();
+        row.id
+    };
+    assert_eq!(reserve(&ids([1, 2])).await, 3);
+    let disk = ids([1, 2, 3, 7, u64::MAX]);
     let plan = start_plan(&catalog.model(), &disk);
-    assert_eq!((plan.orphans, plan.strangers), (vec![3], vec![7]), "7 was never handed out");
-    rows.put("mortise/volumes/b", "damaged");
-    let plan = start_plan(&rows.catalog().await.model(), &disk);
-    assert_eq!((plan.orphans, plan.strangers), (vec![], vec![3, 7]), "the damaged row may name either");
+    assert_eq!(plan.strangers, [3, 7, u64::MAX], "3 was handed out once, and is nobody's now");
+    assert_eq!(reserve(&disk).await, 8);
+    assert_eq!(reserve(&disk).await, 9);
+    assert_eq!(reserve(&ids([1, 2])).await, 10, "also when the directories are gone again");
+}
+
+#[tokio::test]
+async fn a_volume_takes_all_its_quarantines_with_it() {
+    let rows = MemoryRows::default();
+    founded(&rows).await.commit(|model| reserve(model, "a", &ids([1, 2]), 0)).await.unwrap();
+    let row = r#"{"version":1,"plugin":"p","plugin_version":"1.0.0","since_unix_ms":0,"reason":"test"}"#;
+    for i in 0..200 {
+        rows.put(&format!("mortise/quarantine/a/compaction-strategy/{i:064x}"), row);
+    }
+    let catalog = rows.catalog().await;
+    assert_eq!(catalog.model().quarantines.len(), 200);
+    let audit = HistoryRow::default();
+    while catalog.commit(|model| bury(model, "a", 3, &audit)).await.unwrap() {
+        assert!(catalog.model().volumes.contains_key("a"), "its own row goes last");
+    }
+    let model = catalog.model();
+    assert_eq!((model.quarantines.len(), model.volumes.contains_key("a")), (0, false));
 }
 
 #[tokio::test]
 async fn names_are_checked_and_protected() {
     let rows = MemoryRows::default();
     let catalog = founded(&rows).await;
-    let reserve = async |name: &str| catalog.commit(|model| reserve(model, name, 0)).await.unwrap_err();
+    let reserve =
+        async |name: &str| catalog.commit(|model| reserve(model, name, &ids([1, 2]), 0)).await.unwrap_err();
     assert!(matches!(reserve("Bad Name").await, Error::VolumeName { .. }));
     assert!(matches!(reserve("system").await, Error::VolumeExists(_)));
     assert!(matches!(reserve("default").await, Error::VolumeInTransition { .. }));
