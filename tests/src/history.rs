@@ -4,14 +4,16 @@
 //! it: an acknowledged write at exactly the revision it was told, or an unknown one, each at most once. A
 //! revision that nobody made, a gap and a missing acknowledged write are failures. The writes are replayed in
 //! the order of their revisions into the [`Model`], whose content must then equal the volume's, field by
-//! field, at the newest and at sampled older revisions; hashes taken before must be unchanged.
+//! field, at the newest and at sampled older revisions; so must the hashes that the volume answers there and
+//! at the revisions where it was asked for them before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use mortise::pb::etcdserverpb as pb;
 use mortise::pb::mvccpb::KeyValue;
+use mortise_kernel::store::ContentHasher;
 use pb::request_op::Request as OpRequest;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -29,7 +31,8 @@ const SAMPLES: usize = 8;
 pub struct History {
     model: Model,
     compacted: i64,
-    hashes: BTreeMap<i64, u32>,
+    /// Revisions whose hashes are compared again each time.
+    hashed: BTreeSet<i64>,
 }
 
 /// What [`History::verify`] found.
@@ -62,7 +65,7 @@ impl History {
         refused(client.send(&request).await)?;
         refused(self.model.apply(&request))?;
         self.compacted = revision;
-        self.hashes = self.hashes.split_off(&revision);
+        self.hashed = self.hashed.split_off(&revision);
         Ok(())
     }
 
@@ -164,15 +167,19 @@ impl History {
         Ok(())
     }
 
-    /// Hashes of before must be the same now; then takes some more.
+    /// The volume's hashes are those of the model, now and at every revision where they were before.
     async fn compare_hashes(&mut self, client: &mut Client, newest: i64, rng: &mut StdRng) -> Result<()> {
-        for (revision, before) in &self.hashes {
-            let now = refused(client.hash(*revision).await)?.hash;
-            ensure!(*before == now, "the hash at revision {revision} was {before:08x} and is {now:08x}");
-        }
         let oldest = self.compacted.max(1);
-        for revision in [newest, rng.random_range(oldest..=newest), rng.random_range(oldest..=newest)] {
-            self.hashes.insert(revision, refused(client.hash(revision).await)?.hash);
+        self.hashed.extend([newest, rng.random_range(oldest..=newest), rng.random_range(oldest..=newest)]);
+        for revision in &self.hashed {
+            let (found, expected) =
+                (refused(client.hash(*revision).await)?, expected_hash(self.model.content(*revision)));
+            ensure!(
+                found.hash == expected && found.hash_revision == *revision,
+                "the hash at revision {revision} is {:08x} of revision {}; the model's is {expected:08x}",
+                found.hash,
+                found.hash_revision
+            );
         }
         Ok(())
     }
@@ -202,6 +209,17 @@ fn sort_out(attempts: Vec<Attempt>) -> Result<(BTreeMap<i64, Request>, HashMap<S
         }
     }
     Ok((acknowledged, unknown))
+}
+
+/// What `HashKV` must answer for a content.
+fn expected_hash(content: Vec<KeyValue>) -> u32 {
+    let mut hasher = ContentHasher::default();
+    for kv in content {
+        let KeyValue { key, value, create_revision, mod_revision, version, lease } = kv;
+        let kv = mortise_kernel::kv::KeyValue { key, value, create_revision, mod_revision, version, lease };
+        hasher.push(&kv);
+    }
+    mortise::api::fold_hash(hasher.hash())
 }
 
 fn id_of(value: &[u8]) -> String {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `daemon` | the real `mortise` binary and a real etcd, started, killed, restarted |
 //! | `process` | child processes: signals, log lines, deadlines |
+//! | `pages` | a node's HTTP pages and metrics |
 //! | `client` | etcd's protocol, spoken to either |
 //! | `request`, `generate` | requests as values, and random ones |
 //! | `model`, `rules` | etcd's semantics, in memory |
@@ -23,6 +24,7 @@ pub mod guests;
 mod history;
 mod load;
 mod model;
+mod pages;
 mod process;
 mod request;
 mod rules;
@@ -36,6 +38,7 @@ pub use generate::{Generator, prefix_end};
 pub use history::{History, Verdict};
 pub use load::{Attempt, Load};
 pub use model::Model;
+pub use pages::{page, sample};
 pub use process::{Finished, Process, run};
 pub use request::{Answer, Outcome, Refusal, Request};
 pub use rules::{MAX_BYTES, MAX_OPS, refuse};

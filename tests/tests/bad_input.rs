@@ -1,7 +1,8 @@
 //! What bad input gets: a clear error, nothing lost, and a node that keeps serving.
 //!
-//! Directories, ports, names, requests and files that are wrong. Plugins that misbehave are in `hot_swap.rs`,
-//! a full disk in `full_disk.rs`.
+//! Directories, ports, names, requests and files that are wrong. Plugins that misbehave are in
+//! `misbehaving_plugins.rs` and `quarantine.rs`, a damaged log in `damaged_log.rs`, a full disk in
+//! `full_disk.rs`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

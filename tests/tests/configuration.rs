@@ -4,13 +4,11 @@
 //! the node writes.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use mortise_tests::{Client, Mortise, Process, mortise_binary};
+use mortise_tests::{Client, Load, Mortise, Process, guests, mortise_binary, page, sample, seed};
 use tempfile::TempDir;
 
 const END: Duration = Duration::from_secs(30);
@@ -61,40 +59,89 @@ fn a_wrong_file_is_explained() -> Result<()> {
     Ok(())
 }
 
-fn get(address: &str, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(END))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_are_served() -> Result<()> {
     let directory = TempDir::new()?;
     let mortise = Mortise::start(directory.path())?;
-    for page in ["/healthz", "/readyz", "/healthz/leader"] {
-        let answer = get(&mortise.http, page)?;
-        ensure!(answer.starts_with("HTTP/1.1 200"), "{page}: {answer}");
+    for path in ["/healthz", "/readyz", "/healthz/leader"] {
+        let answer = page(&mortise.http, path)?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
     }
-    ensure!(get(&mortise.http, "/nowhere")?.starts_with("HTTP/1.1 404"), "an unknown page is unknown");
+    ensure!(page(&mortise.http, "/nowhere")?.starts_with("HTTP/1.1 404"), "an unknown page is unknown");
 
     let mut client = Client::connect(&mortise.endpoint()).await?;
     for number in 0..7 {
         client.put(format!("key-{number}"), "value").await.ok().context("a put is accepted")?;
     }
-    let metrics = get(&mortise.http, "/metrics")?;
-    let puts = metrics
-        .lines()
-        .filter(|line| line.starts_with("mortise_") && line.contains("requests") && line.contains("Put"))
-        .find_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    ensure!(puts == Some(7.0), "seven puts should be counted: {metrics}");
-    for family in ["memtable", "compaction", "plugin", "log", "level"] {
-        ensure!(
-            metrics.lines().any(|line| line.starts_with("mortise_") && line.contains(family)),
-            "no metric about {family}"
-        );
+    let metrics = page(&mortise.http, "/metrics")?;
+    let labels = [("method", "etcdserverpb.KV/Put"), ("code", "Ok")];
+    let puts = sample(&metrics, "mortise_grpc_requests_total", &labels);
+    ensure!(puts == Some(7.0), "seven puts should be counted, found {puts:?}: {metrics}");
+    Ok(())
+}
+
+/// A sample that must be served, with its labels. Dashboards and alarms are built upon these names.
+type Promise = (&'static str, &'static [(&'static str, &'static str)]);
+
+const PUT: (&str, &str) = ("method", "etcdserverpb.KV/Put");
+const VOLUME: (&str, &str) = ("volume", "default");
+const PLUGIN: (&str, &str) = ("plugin", "compaction-leveled");
+
+/// What a node that was written to until it compacted must show as more than nothing.
+const MOVED: &[Promise] = &[
+    ("mortise_grpc_requests_total", &[PUT, ("code", "Ok")]),
+    ("mortise_grpc_request_seconds_count", &[PUT]),
+    ("mortise_grpc_request_seconds_sum", &[PUT]),
+    ("mortise_grpc_request_seconds_bucket", &[PUT, ("le", "+Inf")]),
+    ("mortise_log_flush_seconds_count", &[]),
+    ("mortise_log_flush_seconds_sum", &[]),
+    ("mortise_log_batch_entries_count", &[]),
+    ("mortise_log_batch_entries_sum", &[]),
+    ("mortise_log_batch_bytes_sum", &[]),
+    ("mortise_volume_memtable_bytes", &[VOLUME]),
+    ("mortise_volume_level_bytes", &[VOLUME]),
+    ("mortise_compaction_read_bytes_total", &[VOLUME]),
+    ("mortise_compaction_written_bytes_total", &[VOLUME]),
+    ("mortise_write_amplification_ratio", &[VOLUME]),
+    ("mortise_plugin_calls_total", &[VOLUME, PLUGIN, ("outcome", "ok")]),
+    ("mortise_plugin_call_duration_seconds_count", &[VOLUME, PLUGIN]),
+    ("mortise_plugin_version_in_use", &[VOLUME, PLUGIN]),
+    ("mortise_plugin_faults_total", &[VOLUME, ("plugin", "turncoat"), ("kind", "illegal")]),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_the_names_that_dashboards_rely_on() -> Result<()> {
+    let directory = TempDir::new()?;
+    let mut mortise = Mortise::start_with(directory.path(), &["--memtable-size", "256KiB"])?;
+    let wasm = directory.path().join("turncoat.wasm");
+    fs::write(&wasm, guests::TURNCOAT)?;
+    for arguments in [
+        &["plugin", "add", &*wasm.to_string_lossy(), "--name", "turncoat"][..],
+        &["plugin", "use", "turncoat", "--volume", "default"],
+    ] {
+        let finished = mortise.cli(arguments)?;
+        ensure!(finished.success(), "{arguments:?}: {}", finished.stderr);
     }
+    mortise.process().wait_line("the end of the turncoat", END, |line| {
+        line.contains("the plugin is quarantined for this volume").then_some(())
+    })?;
+    let mut rng = seed::rng("metrics_have_the_names_that_dashboards_rely_on");
+    let mut load = Load::start(&mortise.endpoint(), "metrics", 8, &mut rng).await?;
+    // As many writes as it takes until something was compacted, at most a hundred times what it should take.
+    for _ in 0..300 {
+        load.reach(load.acknowledged() + 500).await?;
+        let metrics = page(&mortise.http, "/metrics")?;
+        if sample(&metrics, "mortise_compaction_written_bytes_total", &[VOLUME]) > Some(0.0) {
+            break;
+        }
+    }
+    load.finish().await?;
+    let metrics = page(&mortise.http, "/metrics")?;
+    let missing: Vec<_> =
+        MOVED.iter().filter(|(name, labels)| sample(&metrics, name, labels) <= Some(0.0)).collect();
+    ensure!(missing.is_empty(), "not served, or nothing: {missing:?}\n{metrics}");
+    // Nothing need have been slowed; the sample is there all the same.
+    let slowed = sample(&metrics, "mortise_volume_slowed_writes", &[VOLUME]);
+    ensure!(slowed.is_some(), "mortise_volume_slowed_writes is not served");
     Ok(())
 }

@@ -66,6 +66,8 @@ const SAME: &[Command] = &[
     ("compaction 100000", ""),
     ("get greeting --rev=3", ""),
     ("get greeting --rev=7", ""),
+    ("alarm list", ""),
+    ("alarm disarm", ""),
 ];
 
 fn arguments(command: &str) -> Vec<String> {
@@ -202,8 +204,13 @@ fn what_is_not_supported_says_so() -> Result<()> {
         ("role list", "RoleList"),
         ("defrag", "Defragment"),
         ("member add other --peer-urls=http://127.0.0.1:1", "MemberAdd"),
+        ("watch greeting", "etcdserverpb.Watch/Watch"),
+        ("move-leader 1", "MoveLeader"),
+        // Both begin with a lease.
+        ("lock a-lock", "LeaseGrant"),
+        ("elect an-election me", "LeaseGrant"),
     ] {
-        let finished = call(&mortise.endpoint(), (command, ""))?;
+        let finished = etcdctl(&mortise.grpc, &command.split(' ').collect::<Vec<_>>(), "")?;
         ensure!(!finished.success(), "etcdctl {command} pretends to work: {}", finished.stdout);
         ensure!(
             finished.stderr.contains("Unimplemented") && finished.stderr.contains(call_name),
@@ -211,5 +218,9 @@ fn what_is_not_supported_says_so() -> Result<()> {
             finished.stderr
         );
     }
+    let file = directory.path().join("snapshot");
+    let finished = etcdctl(&mortise.grpc, &["snapshot", "save", &*file.to_string_lossy()], "")?;
+    ensure!(!finished.success() && !file.exists(), "a snapshot was saved: {}", finished.stdout);
+    ensure!(finished.stderr.contains("etcdserverpb.Maintenance/Snapshot"), "{}", finished.stderr);
     Ok(())
 }

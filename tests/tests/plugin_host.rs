@@ -61,6 +61,7 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("table_hog", Undecided(Memory, "its limit is 16777216")),
     ("trap", Undecided(Trap, "unreachable")),
     ("trap_in_start", Unnamed(Trap, "unreachable")),
+    ("turncoat", Answers),
     ("unknown_version", Unloaded("built for mortise:plugin@0.9.0; this host serves 0.1.0")),
     ("wild_pointer", Undecided(Trap, "")),
     ("wild_realloc", Undecided(Trap, "realloc")),
@@ -73,6 +74,9 @@ const LIMITS: Limits =
 
 /// For guests that never answer.
 const SHORT: Limits = Limits { deadline: Duration::from_millis(50), ..LIMITS };
+
+/// Guests that behave while they are rehearsed take seeds from here on for those of a live loop.
+const LIVE: u64 = 1 << 32;
 
 fn runtime() -> Arc<Runtime> {
     static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
@@ -202,8 +206,9 @@ fn memory_of_one_call_does_not_reach_the_next() {
 #[test]
 fn the_same_call_gets_the_same_answer_and_seeds_make_a_difference() {
     let component = load(guests::RANDOM);
-    let answers: Vec<_> = (0..200).map(|seed| decide(&component, seed).expect("an answer")).collect();
-    for (seed, answer) in (0..).zip(&answers) {
+    let answers: Vec<_> =
+        (LIVE..LIVE + 200).map(|seed| decide(&component, seed).expect("an answer")).collect();
+    for (seed, answer) in (LIVE..).zip(&answers) {
         // Not `assert_eq`: an answer may hold a NaN.
         assert_eq!(format!("{:?}", decide(&component, seed).expect("an answer")), format!("{answer:?}"));
     }
@@ -217,6 +222,18 @@ fn the_same_call_gets_the_same_answer_and_seeds_make_a_difference() {
     ] {
         assert!(found >= 8, "{name}: {found} of 200");
     }
+}
+
+#[test]
+fn some_guests_behave_until_they_are_live() {
+    let (random, turncoat) = (load(guests::RANDOM), load(guests::TURNCOAT));
+    for component in [&random, &turncoat] {
+        for seed in (0..100).chain([LIVE - 1]) {
+            assert_eq!(decide(component, seed), Ok(Answer::Wait { ask_again_ms: None }), "seed {seed}");
+        }
+    }
+    assert_eq!(decide(&turncoat, LIVE).expect_err("it traps").kind, Trap);
+    assert_eq!(decide(&turncoat, LIVE + 1), Ok(Answer::Merge { from: 200, to: 201 }));
 }
 
 #[test]
@@ -302,7 +319,7 @@ fn dropping_the_runtime_while_components_live_is_fine() {
     let runtime = Runtime::new(RuntimeConfig::default()).expect("an engine");
     let component = runtime.load(guests::RANDOM).expect("a component");
     drop(runtime);
-    decide(&component, 1).expect("the component keeps what it needs");
+    decide(&component, LIVE).expect("the component keeps what it needs");
 }
 
 #[test]
@@ -311,7 +328,7 @@ fn a_cached_component_works_like_a_compiled_one() {
     let config = RuntimeConfig { cache_dir: Some(dir.path().join("cache")), ..RuntimeConfig::default() };
     let answers = |runtime: &Runtime| {
         let component = runtime.load(guests::RANDOM).expect("a component");
-        (0..50).map(|seed| format!("{:?}", decide(&component, seed))).collect::<Vec<_>>()
+        (LIVE..LIVE + 50).map(|seed| format!("{:?}", decide(&component, seed))).collect::<Vec<_>>()
     };
     let compiled = answers(&Runtime::new(config.clone()).expect("an engine"));
     let artifacts = || std::fs::read_dir(dir.path().join("cache")).expect("the cache").count();

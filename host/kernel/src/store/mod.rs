@@ -30,6 +30,7 @@ mod shape_tests;
 
 pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
 pub use handle::Store;
+pub use hash::ContentHasher;
 pub use shape::{
     IllegalStep, LEVELS, LevelShape, RunShape, Step, StepOutcome, TABLE_BYTES, TableShape, TreeShape,
     check_step,

@@ -39,7 +39,8 @@ impl MaintenanceService {
 }
 
 /// etcd's hashes have 32 bits: both halves of ours, folded, so that every bit counts.
-fn fold(hash: u64) -> u32 {
+#[must_use]
+pub fn fold_hash(hash: u64) -> u32 {
     let (high, low) = ((hash >> 32) as u32, hash as u32);
     high ^ low
 }
@@ -70,7 +71,7 @@ impl Maintenance for MaintenanceService {
 
     async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
         let (hash, header) = self.hash_at(&request, 0).await?;
-        Ok(Response::new(pb::HashResponse { header: Some(header), hash: fold(hash.hash) }))
+        Ok(Response::new(pb::HashResponse { header: Some(header), hash: fold_hash(hash.hash) }))
     }
 
     async fn hash_kv(
@@ -80,7 +81,7 @@ impl Maintenance for MaintenanceService {
         let (hash, header) = self.hash_at(&request, request.get_ref().revision).await?;
         Ok(Response::new(pb::HashKvResponse {
             header: Some(header),
-            hash: fold(hash.hash),
+            hash: fold_hash(hash.hash),
             compact_revision: hash.compact_revision,
             hash_revision: hash.revision,
         }))

@@ -26,6 +26,7 @@ mod translate;
 
 pub(crate) use call::VOLUME_HEADER;
 pub use front::{Front, InFlight};
+pub use maintenance::fold_hash;
 pub use stub::stub_front;
 
 use std::sync::Arc;

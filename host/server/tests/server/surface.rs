@@ -6,6 +6,8 @@ use mortise::pb::etcdserverpb::cluster_client::ClusterClient;
 use mortise::pb::etcdserverpb::lease_client::LeaseClient;
 use mortise::pb::etcdserverpb::maintenance_client::MaintenanceClient;
 use mortise::pb::etcdserverpb::watch_client::WatchClient;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -38,6 +40,61 @@ async fn calls_that_are_not_served_are_named() {
     let nothing = crate::raw::frame(b"");
     let unknown = crate::raw::call(&running, "localhost", "/who.Knows/This", &[], nothing).await;
     names(&unknown.status, "who.Knows/This");
+    running.stop().await;
+}
+
+/// Every call that is served. All others that the definitions declare are refused by name.
+const SERVED: [&str; 21] = [
+    "etcdserverpb.KV/Range",
+    "etcdserverpb.KV/Put",
+    "etcdserverpb.KV/DeleteRange",
+    "etcdserverpb.KV/Txn",
+    "etcdserverpb.KV/Compact",
+    "etcdserverpb.Cluster/MemberList",
+    "etcdserverpb.Maintenance/Alarm",
+    "etcdserverpb.Maintenance/Status",
+    "etcdserverpb.Maintenance/Hash",
+    "etcdserverpb.Maintenance/HashKV",
+    "mortise.v1.Admin/CreateVolume",
+    "mortise.v1.Admin/ListVolumes",
+    "mortise.v1.Admin/VolumeStatus",
+    "mortise.v1.Admin/DeleteVolume",
+    "mortise.v1.Admin/AddPlugin",
+    "mortise.v1.Admin/ListPlugins",
+    "mortise.v1.Admin/ShowPlugin",
+    "mortise.v1.Admin/UsePlugin",
+    "mortise.v1.Admin/RollbackPlugin",
+    "mortise.v1.Admin/RemovePlugin",
+    "mortise.v1.Admin/SetPluginLimits",
+];
+
+/// The names of all calls that the definitions declare.
+fn declared() -> Vec<String> {
+    let files = FileDescriptorSet::decode(mortise::pb::DESCRIPTORS).expect("descriptors").file;
+    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (file, service)));
+    let names = services.flat_map(|(file, service)| {
+        let prefix = format!("{}.{}", file.package(), service.name());
+        service.method.iter().map(move |method| format!("{prefix}/{}", method.name()))
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn every_declared_call_is_served_or_refused_by_name() {
+    let running = Running::start().await;
+    let (served, unserved): (Vec<_>, Vec<_>) =
+        declared().into_iter().partition(|name| SERVED.contains(&name.as_str()));
+    assert_eq!(served.len(), SERVED.len(), "{served:?}");
+    assert!(unserved.len() >= 20, "the definitions are not all there: {unserved:?}");
+    let nothing = || crate::raw::frame(b"");
+    for name in &unserved {
+        let answer = crate::raw::call(&running, "localhost", &format!("/{name}"), &[], nothing()).await;
+        names(&answer.status, name);
+    }
+    for name in &served {
+        let answer = crate::raw::call(&running, "localhost", &format!("/{name}"), &[], nothing()).await;
+        assert_ne!(answer.status.code(), Code::Unimplemented, "{name}: {:?}", answer.status);
+    }
     running.stop().await;
 }
 

@@ -1,0 +1,37 @@
+//! The HTTP pages of a node, fetched by hand, and samples out of its metrics.
+//!
+//! A plain socket shows what any client would get. Nothing is interpreted but the text format of Prometheus.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// How long a page may take.
+const END: Duration = Duration::from_secs(30);
+
+/// The whole answer to `GET path`, head included.
+///
+/// # Errors
+/// Nothing listens at `address`, or it does not answer in time.
+pub fn page(address: &str, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_read_timeout(Some(END))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// The sum of all samples of the metric `name` in a page that carry these labels; `None` when there is none.
+#[must_use]
+pub fn sample(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    let of_metric = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    };
+    let values = page.lines().filter(of_metric).filter_map(|line| line.rsplit(' ').next()?.parse().ok());
+    values.reduce(|sum: f64, value: f64| sum + value)
+}
