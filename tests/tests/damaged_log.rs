@@ -1,8 +1,8 @@
 //! A damaged raft log is refused by name, or it is none: nothing acknowledged is lost without a word.
 //!
 //! A node is killed while its log alone holds what was acknowledged, in journals and in tables. Then single
-//! bits of the files below `log/` are flipped, each in a copy of its own, and a node is started on it. It must
-//! end with an error that names the log, or refuse the volume by name, or serve everything that was
+//! bits of the files below `log/` are flipped, each in a copy of its own, and a node is started on it. It
+//! must end with an error that names the log, or refuse the volume by name, or serve everything that was
 //! acknowledged. What damage to a volume's own files gets is in `bad_input.rs`.
 
 use std::fs;
@@ -165,8 +165,9 @@ async fn fate(directory: &Path, values: &[usize]) -> Result<Fate> {
         Err(error) => {
             let error = format!("{error:#}");
             ensure!(!error.contains("panicked"), "it panicked: {error}");
-            let log = directory.join("log");
-            ensure!(error.contains(&*log.to_string_lossy()), "the log is not named: {error}");
+            let path = directory.join("log");
+            let named = error.contains("raft log") || error.contains(&*path.to_string_lossy());
+            ensure!(named && error.contains("error: "), "the log is not named: {error}");
             return Ok(Fate::Refused);
         }
     };
