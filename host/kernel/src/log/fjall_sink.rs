@@ -15,6 +15,7 @@ use std::path::Path;
 
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::journal;
 use super::queue::DISK_FULL;
 use super::writer::{Sink, Write};
 use crate::{Error, Result};
@@ -43,6 +44,7 @@ fn refused(path: &Path, error: fjall::Error) -> Error {
 
 /// Opens or creates the database.
 pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<(Database, Keyspace)> {
+    journal::check(path)?;
     let database = Database::builder(path)
         .worker_threads(1)
         .cache_size(cache_bytes)

@@ -13,12 +13,15 @@
 
 mod fjall_sink;
 mod handle;
+mod journal;
 mod keys;
 mod metrics;
 mod queue;
 mod tail;
 mod writer;
 
+#[cfg(test)]
+mod journal_tests;
 #[cfg(test)]
 mod tests;
 
