@@ -33,6 +33,8 @@ pub struct History {
     compacted: i64,
     /// Revisions whose hashes are compared again each time.
     hashed: BTreeSet<i64>,
+    /// The server hashes in a way of its own.
+    foreign_hashes: bool,
 }
 
 /// What [`History::verify`] found.
@@ -47,6 +49,12 @@ pub struct Verdict {
 }
 
 impl History {
+    /// A history of a real etcd, which hashes in a way of its own: content and answers are judged, hashes not.
+    #[must_use]
+    pub fn of_etcd() -> Self {
+        Self { foreign_hashes: true, ..Self::default() }
+    }
+
     /// The newest revision that was verified.
     #[must_use]
     pub fn revision(&self) -> i64 {
@@ -169,6 +177,9 @@ impl History {
 
     /// The volume's hashes are those of the model, now and at every revision where they were before.
     async fn compare_hashes(&mut self, client: &mut Client, newest: i64, rng: &mut StdRng) -> Result<()> {
+        if self.foreign_hashes {
+            return Ok(());
+        }
         let oldest = self.compacted.max(1);
         self.hashed.extend([newest, rng.random_range(oldest..=newest), rng.random_range(oldest..=newest)]);
         for revision in &self.hashed {
