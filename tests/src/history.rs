@@ -49,7 +49,7 @@ pub struct Verdict {
 }
 
 impl History {
-    /// A history of a real etcd, which hashes in a way of its own: content and answers are judged, hashes not.
+    /// A history of a real etcd, which hashes in a way of its own: answers are judged, hashes are not.
     #[must_use]
     pub fn of_etcd() -> Self {
         Self { foreign_hashes: true, ..Self::default() }
