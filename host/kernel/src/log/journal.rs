@@ -23,6 +23,8 @@ use crate::{Error, Result};
 /// Unit in which a crash loses what was written.
 const SECTOR: usize = 512;
 const TRAILER: &[u8] = b"FJL\x03";
+/// No log gets this far: it would take two thousand years at a million batches a second.
+const LARGEST_SEQNO: u64 = 1 << 56;
 /// Value types that the log writes: 0 for a value, 1 for a removal.
 const REMOVAL: u8 = 1;
 /// The log's journals are not compressed.
@@ -55,6 +57,11 @@ fn judge(bytes: &[u8]) -> Result<(), String> {
     while let Some((seqno, end)) = bytes.get(valid..).and_then(batch) {
         if newest.is_some_and(|newest| newest >= seqno) {
             return Err(format!("expected a batch newer than {newest:?} at byte {valid}, found {seqno}"));
+        }
+        if seqno > LARGEST_SEQNO {
+            return Err(format!(
+                "expected a sequence number of at most {LARGEST_SEQNO} at byte {valid}, found {seqno}"
+            ));
         }
         newest = Some(seqno);
         valid += end;
