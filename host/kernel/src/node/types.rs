@@ -54,7 +54,7 @@ impl NodeConfig {
         Self {
             data_dir: data_dir.into(),
             cache_bytes: 256 * 1024 * 1024,
-            memtable_bytes: 16 * 1024 * 1024,
+            memtable_bytes: 64 * 1024 * 1024,
             slow_sealed_memtables: 4,
             slow_l0_runs: 24,
             reserve_disk_bytes: 256 * 1024 * 1024,

@@ -53,7 +53,7 @@ pub(super) struct Serve {
     cache_size: ByteSize,
     /// A volume's memtable is written to disk at this size.
     #[arg(long, env = "MORTISE_MEMTABLE_SIZE", value_name = "SIZE", value_parser = byte_size,
-        default_value = "16MiB")]
+        default_value = "64MiB")]
     memtable_size: ByteSize,
     /// Writers are slowed from this number of memtables that wait to be written on.
     #[arg(long, env = "MORTISE_SLOW_SEALED_MEMTABLES", value_name = "COUNT", default_value = "4")]
