@@ -30,7 +30,7 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("core_module", Unloaded("core module, expected a component")),
     (
         "half_a_world",
-        Unloaded("it exports `mortise:plugin/compaction@0.1.0`, expected `mortise:plugin/plugin@0.1.0`"),
+        Unloaded("it exports `mortise:plugin/compaction@0.1.0`, expected `mortise:plugin/plugin@0.2.0`"),
     ),
     ("huge_error", Undecided(AnswerTooLarge, "larger than 65536 bytes")),
     ("huge_name", Unnamed(AnswerTooLarge, "larger than 65536 bytes")),
@@ -62,7 +62,7 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("trap", Undecided(Trap, "unreachable")),
     ("trap_in_start", Unnamed(Trap, "unreachable")),
     ("turncoat", Answers),
-    ("unknown_version", Unloaded("built for mortise:plugin@0.9.0; this host serves 0.1.0")),
+    ("unknown_version", Unloaded("built for mortise:plugin@0.9.0; this host serves 0.1.0, 0.2.0")),
     ("wild_pointer", Undecided(Trap, "")),
     ("wild_realloc", Undecided(Trap, "realloc")),
     ("wrong_types", Unloaded("does not fit world `compaction-strategy`")),
@@ -104,7 +104,8 @@ fn decide(component: &Component, seed: u64) -> Result<Answer, Fault> {
 }
 
 fn decide_within(limits: Limits, component: &Component, seed: u64) -> Result<Answer, Fault> {
-    component.compaction_strategy(limits).expect("the limits").decide(&call(seed), &some_view())
+    let strategy = component.compaction_strategy(limits).expect("the limits");
+    strategy.decide(&call(seed), &some_view()).map(|decision| decision.step)
 }
 
 fn serves_a_good_plugin() {

@@ -29,9 +29,10 @@ const AMPLIFICATION: &str = "mortise_write_amplification_ratio";
 const GUARD_RAIL: &str = "mortise_compaction_guard_rail_total";
 
 /// Kinds of faults: the runtime's, but for `busy`, which is nobody's fault, and the kernel's verdict.
-const FAULT_KINDS: [&str; 7] = [
+const FAULT_KINDS: [&str; 8] = [
     FaultKind::Trap.as_str(),
     FaultKind::Deadline.as_str(),
+    FaultKind::Fuel.as_str(),
     FaultKind::Memory.as_str(),
     FaultKind::AnswerTooLarge.as_str(),
     FaultKind::InvalidAnswer.as_str(),

@@ -21,7 +21,14 @@ fn view(tables: u64) -> View {
     let below = tables - 4;
     levels[5].runs.push(Run { tables: (4..4 + below.div_ceil(3)).map(table).collect() });
     levels[6].runs.push(Run { tables: (4 + below.div_ceil(3)..tables).map(table).collect() });
-    View { levels, memtable_bytes: 8 << 20, write_rate: 1 << 20, free_disk: 100 << 30 }
+    View {
+        levels,
+        memtable_bytes: 8 << 20,
+        write_rate: 1 << 20,
+        free_disk: 100 << 30,
+        guard_l0_runs: 20,
+        previous: None,
+    }
 }
 
 fn calls(criterion: &mut Criterion) {

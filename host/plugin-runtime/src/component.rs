@@ -4,38 +4,39 @@ use std::sync::Arc;
 
 use metrics::{Counter, counter};
 use wasmtime::Store;
-use wasmtime::component::Component as Compiled;
+use wasmtime::component::{Component as Compiled, Instance, InstancePre};
 
-use crate::bindings::{CompactionStrategy as Instance, CompactionStrategyPre};
 use crate::compaction::CompactionStrategy;
+use crate::exports::{Exports, Serves};
+use crate::format::Format;
 use crate::log::LogGate;
-use crate::runtime::{CallState, Shared, unfit};
-use crate::{Description, Fault, FaultKind, Limits, Result};
+use crate::runtime::{Bound, CallState, Shared, unfit};
+use crate::{Description, Error, Fault, FaultKind, Limits, Result, World};
 
-pub use crate::bindings::exports::mortise::plugin::plugin::{Call, Identity};
+pub use crate::bindings::exports::mortise::plugin::compaction::Call;
+pub use crate::bindings::exports::mortise::plugin::plugin::Identity;
 
-/// A component that was checked and compiled. Cheap to clone; every call gets a fresh instance.
+/// A component that was checked and compiled. Cheap to clone; calls don't share instances, except a format's.
 #[derive(Clone)]
 pub struct Component(Arc<Loaded>);
 
 struct Loaded {
     shared: Arc<Shared>,
     description: Description,
-    pre: CompactionStrategyPre<CallState>,
+    pre: InstancePre<CallState>,
+    exports: Exports,
     gate: Arc<LogGate>,
     instantiations: Counter,
 }
 
 impl Component {
     pub(crate) fn new(shared: Arc<Shared>, description: Description, compiled: &Compiled) -> Result<Self> {
-        let pre = shared
-            .linker()
-            .instantiate_pre(compiled)
-            .and_then(CompactionStrategyPre::new)
-            .map_err(|error| unfit(description.world, &error))?;
+        let exports = Exports::find(compiled, &description)?;
+        let pre =
+            shared.linker().instantiate_pre(compiled).map_err(|error| unfit(description.world, &error))?;
         let gate = Arc::new(LogGate::new(description.digest));
         let instantiations = counter!("mortise_plugin_instantiations_total");
-        Ok(Self(Arc::new(Loaded { shared, description, pre, gate, instantiations })))
+        Ok(Self(Arc::new(Loaded { shared, description, pre, exports, gate, instantiations })))
     }
 
     /// What the component says about itself.
@@ -49,8 +50,10 @@ impl Component {
     /// # Errors
     /// The plugin's fault; an identity that breaks the contract's rules is [`FaultKind::InvalidAnswer`].
     pub fn identity(&self, limits: &Limits) -> Result<Identity, Fault> {
-        let identity =
-            self.call(limits, |instance, store| instance.mortise_plugin_plugin().call_describe(store))?;
+        let describe = &self.0.exports.describe;
+        let (identity,) = self.call(limits, |instance, store| {
+            instance.get_typed_func::<(), (Identity,)>(&mut *store, describe)?.call(store, ())
+        })?;
         check_identity(&identity)?;
         Ok(identity)
     }
@@ -58,10 +61,33 @@ impl Component {
     /// The component as a compaction strategy under `limits`.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) when the limits are beyond what the runtime grants.
+    /// [`Error::Limit`] when the limits are beyond what the runtime grants, [`Error::WrongWorld`] when the
+    /// component is of another world.
     pub fn compaction_strategy(&self, limits: Limits) -> Result<CompactionStrategy> {
         limits.validate()?;
-        Ok(CompactionStrategy::new(self.clone(), limits))
+        match &self.0.exports.serves {
+            Serves::Compaction(decide) => Ok(CompactionStrategy::new(self.clone(), decide.clone(), limits)),
+            Serves::Format(_) => Err(self.wrong_world(World::CompactionStrategy)),
+        }
+    }
+
+    /// The component as a format under `limits`, with the configuration that it is to be called with. Nothing
+    /// is run: [`Format::properties`] is the first call that the plugin sees, and tells whether the
+    /// configuration is one that it can use.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the limits are beyond what the runtime grants, [`Error::WrongWorld`] when the
+    /// component is of another world.
+    pub fn format(&self, limits: Limits, config: &str) -> Result<Format> {
+        limits.validate()?;
+        match &self.0.exports.serves {
+            Serves::Format(codec) => Ok(Format::new(self.clone(), codec.clone(), limits, config)),
+            Serves::Compaction(_) => Err(self.wrong_world(World::Format)),
+        }
+    }
+
+    fn wrong_world(&self, wanted: World) -> Error {
+        Error::WrongWorld { found: self.0.description.world.as_str(), wanted: wanted.as_str() }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -74,19 +100,43 @@ impl Component {
         limits: &Limits,
         call: impl FnOnce(&Instance, &mut Store<CallState>) -> wasmtime::Result<T>,
     ) -> Result<T, Fault> {
-        let loaded = &*self.0;
-        let (mut store, _running) = loaded.shared.store(limits, loaded.gate.clone());
-        loaded.instantiations.increment(1);
-        let outcome = loaded.pre.instantiate(&mut store).and_then(|instance| call(&instance, &mut store));
-        outcome.map_err(|error| {
-            let mut fault = Fault::from_wasmtime(&error, limits);
-            if let (FaultKind::Trap, Some(message)) = (fault.kind, store.data().last_error()) {
-                fault.detail.push_str("; its last message: ");
-                fault.detail.push_str(message);
-            }
-            fault
-        })
+        let bound = Bound::Deadline(limits.deadline);
+        let mut store = self.store(limits);
+        let _running = self.0.shared.begin(&mut store, limits, bound);
+        let outcome = self.instantiate(&mut store).and_then(|instance| call(&instance, &mut store));
+        outcome.map_err(|error| fault(&error, &store, limits, bound))
     }
+
+    /// A store for an instance of this component; nothing runs in it before the runtime's `begin`.
+    pub(crate) fn store(&self, limits: &Limits) -> Store<CallState> {
+        self.0.shared.store(limits, self.0.gate.clone())
+    }
+
+    /// Makes an instance, which may run code of the plugin: under the bound that the store has.
+    pub(crate) fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<Instance> {
+        self.0.instantiations.increment(1);
+        match self.0.pre.instantiate(&mut *store) {
+            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() && self.0.shared.reclaim() => {
+                self.0.pre.instantiate(store)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Sorts what ended a call early, and adds what the plugin last said about it.
+pub(crate) fn fault(
+    error: &wasmtime::Error,
+    store: &Store<CallState>,
+    limits: &Limits,
+    bound: Bound,
+) -> Fault {
+    let mut fault = Fault::from_wasmtime(error, limits, bound);
+    if let (FaultKind::Trap, Some(message)) = (fault.kind, store.data().last_error()) {
+        fault.detail.push_str("; its last message: ");
+        fault.detail.push_str(message);
+    }
+    fault
 }
 
 impl std::fmt::Debug for Component {

@@ -5,7 +5,8 @@
 //! container with a limit on virtual memory), instances are allocated on demand: slower, otherwise the same.
 //!
 //! The engine is deterministic: floating-point NaNs are made canonical, relaxed SIMD has one result, and
-//! there are no threads. Time is bounded by epochs, not by fuel, which costs nothing per instruction.
+//! there are no threads. A call is bounded by epochs, which follow the clock, or by fuel, which is the same on
+//! every machine: what must not depend on the clock is metered by fuel.
 
 use std::num::NonZeroUsize;
 
@@ -21,8 +22,9 @@ pub(crate) const WASM_STACK_BYTES: usize = 512 * 1024;
 /// Elements that one table may have; the pool reserves eight bytes for each.
 pub(crate) const MAX_TABLE_ELEMENTS: u64 = 1 << 20;
 
-/// Slots beyond the pool's threads, for calls that run on their caller's thread.
-const SPARE_SLOTS: usize = 8;
+/// Slots beyond the pool's threads: for calls that run on their caller's thread, and for the instances of
+/// formats that wait for the next call.
+const SPARE_SLOTS: usize = 40;
 
 /// A component made by the usual tools has up to four core instances: main, adapter, shim and fixups.
 const CORE_INSTANCES_PER_SLOT: u32 = 8;
@@ -50,7 +52,7 @@ fn base() -> Config {
         .wasm_component_model(true)
         .concurrency_support(false)
         .epoch_interruption(true)
-        .consume_fuel(false)
+        .consume_fuel(true)
         .memory_init_cow(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .wasm_backtrace_max_frames(NonZeroUsize::new(8))

@@ -19,9 +19,7 @@ pub enum Error {
         allowed: u64,
     },
     /// The bytes are not WebAssembly.
-    #[error(
-        "this is not a WebAssembly file: {found}; expected a component (.wasm) of world `compaction-strategy`"
-    )]
+    #[error("this is not a WebAssembly file: {found}; expected a component (.wasm) of a world of Mortise")]
     NotWasm {
         /// What was found.
         found: String,
@@ -93,6 +91,14 @@ pub enum Error {
         world: &'static str,
         /// What was found.
         detail: String,
+    },
+    /// The component is of another world than the one that it is wanted for.
+    #[error("the component is of world `{found}`; expected one of world `{wanted}`")]
+    WrongWorld {
+        /// The component's world.
+        found: &'static str,
+        /// The world that was asked for.
+        wanted: &'static str,
     },
     /// A limit is out of bounds.
     #[error("limit {limit} is {found}; allowed is {min} to {max}")]

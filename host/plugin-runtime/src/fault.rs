@@ -6,6 +6,7 @@ use crate::Limits;
 use crate::engine::WASM_STACK_BYTES;
 use crate::limiter::MemoryExceeded;
 use crate::log::presentable;
+use crate::runtime::Bound;
 
 /// The sort of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -16,6 +17,8 @@ pub enum FaultKind {
     Trap,
     /// The plugin did not answer in time.
     Deadline,
+    /// The plugin used up the instructions that the call had.
+    Fuel,
     /// The plugin wanted more memory or tables than its limit.
     Memory,
     /// The plugin's answer is larger than its limit.
@@ -35,6 +38,7 @@ impl FaultKind {
         match self {
             Self::Trap => "trap",
             Self::Deadline => "deadline",
+            Self::Fuel => "fuel",
             Self::Memory => "memory",
             Self::AnswerTooLarge => "answer_too_large",
             Self::InvalidAnswer => "invalid_answer",
@@ -66,7 +70,7 @@ impl Fault {
     }
 
     /// Sorts what wasmtime reports of a call that ended early.
-    pub(crate) fn from_wasmtime(error: &wasmtime::Error, limits: &Limits) -> Self {
+    pub(crate) fn from_wasmtime(error: &wasmtime::Error, limits: &Limits, bound: Bound) -> Self {
         if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
             return Self::new(FaultKind::Memory, exceeded.to_string());
         }
@@ -80,12 +84,16 @@ impl Fault {
                 format!("the plugin's answer is larger than {} bytes, its limit", limits.answer_bytes);
             return Self::new(FaultKind::AnswerTooLarge, detail);
         }
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => {
-                let detail = format!("the plugin did not answer within {:?}, its deadline", limits.deadline);
+        match (error.downcast_ref::<Trap>(), bound) {
+            (Some(Trap::Interrupt), Bound::Deadline(deadline)) => {
+                let detail = format!("the plugin did not answer within {deadline:?}, its deadline");
                 Self::new(FaultKind::Deadline, detail)
             }
-            Some(Trap::StackOverflow) => {
+            (Some(Trap::OutOfFuel), Bound::Fuel(fuel)) => {
+                let detail = format!("the plugin did not answer within {fuel} instructions, its limit");
+                Self::new(FaultKind::Fuel, detail)
+            }
+            (Some(Trap::StackOverflow), _) => {
                 let detail =
                     format!("the plugin ran out of stack ({WASM_STACK_BYTES} bytes): endless recursion?");
                 Self::new(FaultKind::Trap, detail)

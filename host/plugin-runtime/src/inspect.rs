@@ -1,8 +1,8 @@
 //! Reading what a component says about itself, without running or compiling any of it.
 //!
-//! World and version are read from the names of the component's exports, grants are checked against the
-//! names of its imports. Exports beyond the world are fine (some languages' runtimes add their own), imports
-//! beyond it are not.
+//! World and version are read from the names of the component's exports (see `world`), grants are checked
+//! against the names of its imports. Exports beyond the world are fine (some languages' runtimes add their
+//! own), imports beyond it are not.
 
 use std::fmt;
 
@@ -11,18 +11,10 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::config::{MAX_COMPONENT_BYTES, MAX_FUNCTION_BYTES, MAX_MEMORY_BYTES};
 use crate::engine::MAX_TABLE_ELEMENTS;
-use crate::{Error, Result};
+use crate::world::Contract;
+use crate::{Error, Result, World};
 
-/// Package of the contract.
-const PACKAGE: &str = "mortise:plugin";
-
-/// Versions of the contract that this host serves.
-const SERVED: &[&str] = &["0.1.0"];
-
-/// Interface that every plugin exports.
-const PLUGIN: &str = "plugin";
-
-/// The only interface that plugins may import.
+/// The only interface that plugins may import, in the version of their contract.
 const GRANTED: &str = "log";
 
 /// Bytes of a page where a memory doesn't say otherwise.
@@ -58,39 +50,6 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A contract that a plugin can implement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum World {
-    /// Keeps the tree of a volume in shape.
-    CompactionStrategy,
-}
-
-impl World {
-    /// Name of the world in the contract.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CompactionStrategy => "compaction-strategy",
-        }
-    }
-
-    /// The interface that makes a component one of this world.
-    fn interface(self) -> &'static str {
-        match self {
-            Self::CompactionStrategy => "compaction",
-        }
-    }
-
-    const ALL: [Self; 1] = [Self::CompactionStrategy];
-}
-
-impl fmt::Display for World {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What a component says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -114,14 +73,20 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Description> {
     }
     check_magic(bytes)?;
     let outline = Outline::read(bytes)?;
-    let (world, wit_version) = identify(&outline.exports)?;
-    let granted = format!("{PACKAGE}/{GRANTED}@{wit_version}");
+    let contract = Contract::of_exports(&outline.exports)?;
+    let granted = contract.version.interface(GRANTED);
     let refused: Vec<_> = outline.imports.iter().filter(|name| **name != granted).cloned().collect();
     if !refused.is_empty() {
         return Err(Error::RefusedImports { imports: refused, granted });
     }
     outline.check_sizes()?;
-    Ok(Description { digest: Digest::of(bytes), bytes: size, world, wit_version, imports: outline.imports })
+    Ok(Description {
+        digest: Digest::of(bytes),
+        bytes: size,
+        world: contract.world,
+        wit_version: contract.version.to_string(),
+        imports: outline.imports,
+    })
 }
 
 fn check_magic(bytes: &[u8]) -> Result<()> {
@@ -209,36 +174,6 @@ impl Outline {
 
 fn malformed(error: impl fmt::Display) -> Error {
     Error::Malformed { detail: error.to_string() }
-}
-
-/// Finds the world, and the version of the contract, from the names of the exports.
-fn identify(exports: &[String]) -> Result<(World, String)> {
-    let ours: Vec<(&str, &str)> = exports.iter().filter_map(|name| contract_name(name)).collect();
-    if let Some((_, version)) = ours.iter().find(|(_, version)| !SERVED.contains(version)) {
-        return Err(Error::UnknownVersion { found: (*version).to_owned(), served: SERVED.join(", ") });
-    }
-    for world in World::ALL {
-        let version =
-            |interface| ours.iter().find(|(name, _)| *name == interface).map(|(_, version)| *version);
-        match (version(PLUGIN), version(world.interface())) {
-            (Some(plugin), Some(own)) if plugin == own => return Ok((world, own.to_owned())),
-            _ => {}
-        }
-    }
-    let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let newest = SERVED[SERVED.len() - 1];
-    let expected: Vec<_> = World::ALL
-        .iter()
-        .flat_map(|world| [PLUGIN, world.interface()])
-        .map(|interface| format!("{PACKAGE}/{interface}@{newest}"))
-        .collect();
-    let found = if exports.is_empty() { "nothing".to_owned() } else { list(exports) };
-    Err(Error::OtherWorld { found, expected: list(&expected) })
-}
-
-/// Splits `mortise:plugin/<interface>@<version>`.
-fn contract_name(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix(PACKAGE)?.strip_prefix('/')?.split_once('@')
 }
 
 #[cfg(test)]

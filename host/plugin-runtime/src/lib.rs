@@ -1,15 +1,17 @@
 //! Runs plugins: WebAssembly components in a sandbox.
 //!
 //! A [`Runtime`] checks and compiles components; a [`Component`] is one of them, and serves a world through
-//! a type of that world, such as [`compaction::CompactionStrategy`]. Every call gets a fresh instance with
-//! [`Limits`] on time, memory and the size of the answer, and ends in an answer or in a [`Fault`]. Nothing
-//! that a plugin does harms the next call, the process or the machine.
+//! a type of that world: [`compaction::CompactionStrategy`] or [`format::Format`]. Every call has [`Limits`] on
+//! time, memory and the size of the answer, and ends in an answer or in a [`Fault`]. A call gets a fresh
+//! instance; only formats, which are called for every request, keep theirs for a while. Nothing that a plugin
+//! does harms the next call, the process or the machine.
 //!
 //! | module | what it owns |
 //! |---|---|
 //! | `inspect` | what a component says about itself; refusals before anything is compiled |
 //! | `runtime`, `component` | compiling, instantiating, calling |
-//! | [`compaction`] | the world `compaction-strategy` |
+//! | `world`, `exports` | which worlds and versions are served, and where a component has their functions |
+//! | [`compaction`], [`format`] | the worlds |
 //! | `engine`, `ticker`, `limiter`, `pool` | the sandbox: code, time, memory, threads |
 //! | `log` | the only thing that a plugin may call |
 //! | `cache` | compiled components on disk, authenticated |
@@ -23,13 +25,16 @@ mod component;
 mod config;
 mod engine;
 mod error;
+mod exports;
 mod fault;
+pub mod format;
 mod inspect;
 mod limiter;
 mod log;
 mod pool;
 mod runtime;
 mod ticker;
+mod world;
 
 pub use component::{Call, Component, Identity};
 pub use config::{
@@ -37,5 +42,6 @@ pub use config::{
 };
 pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};
-pub use inspect::{Description, Digest, World};
+pub use inspect::{Description, Digest};
 pub use runtime::Runtime;
+pub use world::{ContractVersion, World};

@@ -33,6 +33,11 @@ impl MemoryLimiter {
         Self { used: 0, limit }
     }
 
+    /// Bytes that the store's memories and tables have.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
     fn grow(&mut self, bytes: u64) -> wasmtime::Result<bool> {
         let wanted = self.used.saturating_add(bytes);
         if wanted > self.limit {

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tracing::{debug, error, info, warn};
+use wasmtime::StoreContextMut;
+use wasmtime::component::Linker;
 
 use crate::Digest;
 use crate::bindings::mortise::plugin::log::{Host, Level};
+use crate::world::ContractVersion;
 
 pub(crate) const MESSAGES_PER_CALL: u32 = 16;
 pub(crate) const MESSAGE_BYTES: usize = 1024;
@@ -63,6 +66,12 @@ impl CallLog {
         Self { gate, left: MESSAGES_PER_CALL, last_error: None }
     }
 
+    /// Another call of the same instance begins.
+    pub(crate) fn begin(&mut self) {
+        self.left = MESSAGES_PER_CALL;
+        self.last_error = None;
+    }
+
     /// The last message that the plugin logged as an error, which tells more about a trap than the trap does.
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
@@ -86,6 +95,24 @@ impl Host for CallLog {
             Level::Warn => warn!(target: "mortise::plugin", %plugin, "{message}"),
             Level::Error => error!(target: "mortise::plugin", %plugin, "{message}"),
         }
+    }
+}
+
+/// The log of version 0.1.0, whose types are today's under an older name.
+pub(crate) struct OldLog;
+
+impl OldLog {
+    pub(crate) fn add_to_linker<T: 'static>(
+        linker: &mut Linker<T>,
+        log: impl Fn(&mut T) -> &mut CallLog + Send + Sync + 'static,
+    ) -> wasmtime::Result<()> {
+        linker.instance(&ContractVersion::V0_1_0.interface("log"))?.func_wrap(
+            "write",
+            move |mut context: StoreContextMut<'_, T>, (level, message): (Level, String)| {
+                log(context.data_mut()).write(level, message);
+                Ok(())
+            },
+        )
     }
 }
 

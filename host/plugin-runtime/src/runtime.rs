@@ -1,18 +1,20 @@
 //! The runtime: one engine with its clock, its threads and its compile cache.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use metrics::counter;
+use parking_lot::Mutex;
 use tracing::debug;
 use wasmtime::component::{Component as Compiled, HasSelf, Linker};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::bindings;
 use crate::cache::Cache;
+use crate::format::WarmPool;
 use crate::limiter::MemoryLimiter;
-use crate::log::{CallLog, LogGate};
+use crate::log::{CallLog, LogGate, OldLog};
 use crate::pool::Pool;
 use crate::ticker::{Running, Ticker, ticks};
 use crate::{Component, Description, Error, Limits, Result, RuntimeConfig, World, engine, inspect};
@@ -30,18 +32,53 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     ticker: Ticker,
     linker: Linker<CallState>,
+    /// The pools whose idle instances can be given up when slots for instances run out.
+    warm: Mutex<Vec<Weak<WarmPool>>>,
 }
 
-/// What the host keeps for one call; the data of its store.
+/// What ends a call that doesn't end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// So much time.
+    Deadline(Duration),
+    /// So many instructions, roughly. The clock plays no part: every node stops at the same place.
+    Fuel(u64),
+}
+
+/// Fuel of a call that the clock bounds.
+const UNMETERED: u64 = u64::MAX;
+
+/// Ticks that never pass; the engine adds them to the present epoch.
+const NEVER: u64 = u64::MAX / 2;
+
+/// What the host keeps for an instance and the call that it is in; the data of its store.
 #[derive(Debug)]
 pub(crate) struct CallState {
     memory: MemoryLimiter,
     log: CallLog,
+    begun: Instant,
+    bound: Bound,
 }
 
 impl CallState {
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.log.last_error()
+    }
+
+    /// Bytes of the instance's memories and tables.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory.used()
+    }
+
+    /// How many ticks the call has left.
+    fn ticks_left(&self, tick: Duration) -> u64 {
+        match self.bound {
+            Bound::Fuel(_) => NEVER,
+            Bound::Deadline(deadline) => {
+                let left = deadline.saturating_sub(self.begun.elapsed());
+                if left.is_zero() { 0 } else { ticks(left, tick) }
+            }
+        }
     }
 }
 
@@ -59,12 +96,14 @@ impl Runtime {
             &mut linker,
             |state: &mut CallState| &mut state.log,
         )
+        .and_then(|()| OldLog::add_to_linker(&mut linker, |state: &mut CallState| &mut state.log))
         .map_err(|error| Error::Engine { detail: format!("{error:#}") })?;
         let shared = Shared {
             pool: Pool::start(config.max_parallel_calls, config.max_queued_calls)?,
             ticker: Ticker::start(engine.clone(), config.tick)?,
             engine,
             linker,
+            warm: Mutex::default(),
         };
         Ok(Arc::new(Self { cache, shared: Arc::new(shared) }))
     }
@@ -125,27 +164,57 @@ impl Shared {
         &self.linker
     }
 
-    /// A store for one call, with its limits set and the clock running while the guard lives.
-    pub(crate) fn store(&self, limits: &Limits, gate: Arc<LogGate>) -> (Store<CallState>, Running<'_>) {
-        let running = self.ticker.run();
-        let state = CallState { memory: MemoryLimiter::new(limits.memory_bytes), log: CallLog::new(gate) };
+    /// A store for an instance, bounded in memory. Nothing runs in it before [`Shared::begin`].
+    pub(crate) fn store(&self, limits: &Limits, gate: Arc<LogGate>) -> Store<CallState> {
+        let state = CallState {
+            memory: MemoryLimiter::new(limits.memory_bytes),
+            log: CallLog::new(gate),
+            begun: Instant::now(),
+            bound: Bound::Fuel(0),
+        };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(limits.answer_bytes);
-        // One deadline spans instantiation, which runs code of the plugin too, and the call.
-        store.set_epoch_deadline(ticks(limits.deadline, self.ticker.tick()));
         // Ticks only estimate the time: those that the clock is late with come at once, and some of them may
         // be about a time before this call.
-        let (begun, deadline, tick) = (Instant::now(), limits.deadline, self.ticker.tick());
-        store.epoch_deadline_callback(move |_| {
-            let left = deadline.saturating_sub(begun.elapsed());
-            Ok(if left.is_zero() {
-                UpdateDeadline::Interrupt
-            } else {
-                UpdateDeadline::Continue(ticks(left, tick))
+        let tick = self.ticker.tick();
+        store.epoch_deadline_callback(move |context| {
+            Ok(match context.data().ticks_left(tick) {
+                0 => UpdateDeadline::Interrupt,
+                left => UpdateDeadline::Continue(left),
             })
         });
-        (store, running)
+        store
+    }
+
+    /// Begins a call: what the store may do from now on, instantiation included, is bounded anew. The clock
+    /// runs while the guard lives.
+    pub(crate) fn begin(&self, store: &mut Store<CallState>, limits: &Limits, bound: Bound) -> Running<'_> {
+        let running = self.ticker.run();
+        let state = store.data_mut();
+        state.log.begin();
+        state.begun = Instant::now();
+        state.bound = bound;
+        store.set_hostcall_fuel(limits.answer_bytes);
+        let (fuel, ticks) = match bound {
+            Bound::Deadline(deadline) => (UNMETERED, ticks(deadline, self.ticker.tick())),
+            Bound::Fuel(fuel) => (fuel, NEVER),
+        };
+        store.set_epoch_deadline(ticks);
+        store.set_fuel(fuel).expect("the engine meters fuel");
+        running
+    }
+
+    /// Lets the instances of a pool be given up when slots run out.
+    pub(crate) fn register(&self, pool: &Arc<WarmPool>) {
+        let mut warm = self.warm.lock();
+        warm.retain(|other| other.strong_count() > 0);
+        warm.push(Arc::downgrade(pool));
+    }
+
+    /// Gives up all instances that wait for work, so that others find slots. Returns whether there were any.
+    pub(crate) fn reclaim(&self) -> bool {
+        let pools: Vec<_> = self.warm.lock().iter().filter_map(Weak::upgrade).collect();
+        pools.iter().fold(false, |any, pool| pool.clear() || any)
     }
 }
 
@@ -182,7 +251,8 @@ mod tests {
         let call = |name: &str, deadline: Duration| {
             let gate = Arc::new(LogGate::new(crate::Digest::of(b"test")));
             let limits = Limits { deadline, ..Limits::default() };
-            let (mut store, _running) = shared.store(&limits, gate);
+            let mut store = shared.store(&limits, gate);
+            let _running = shared.begin(&mut store, &limits, Bound::Deadline(deadline));
             let instance = Instance::new(&mut store, &module, &[]).unwrap();
             let function = instance.get_typed_func::<(), ()>(&mut store, name).unwrap();
             for _ in 0..100_000 {
@@ -193,5 +263,28 @@ mod tests {
         call("count", Duration::from_secs(60)).unwrap();
         let error = call("endless", Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
+    }
+
+    #[test]
+    fn fuel_ends_a_call_at_the_same_place_and_no_tick_does() {
+        let runtime = Runtime::new(RuntimeConfig::default()).unwrap();
+        let shared = &runtime.shared;
+        let module = Module::new(&shared.engine, wat::parse_str(LOOPS).unwrap()).unwrap();
+        let call = |name: &str, fuel: u64| {
+            let limits = Limits::default();
+            let mut store = shared.store(&limits, Arc::new(LogGate::new(crate::Digest::of(b"test"))));
+            let _running = shared.begin(&mut store, &limits, Bound::Fuel(fuel));
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let function = instance.get_typed_func::<(), ()>(&mut store, name).unwrap();
+            for _ in 0..100_000 {
+                shared.engine.increment_epoch();
+            }
+            (function.call(&mut store, ()), store.get_fuel().unwrap())
+        };
+        let (outcome, left) = call("count", 10_000_000);
+        outcome.unwrap();
+        assert_eq!(call("count", 10_000_000).1, left, "the same work costs the same");
+        let error = call("endless", 1_000_000).0.unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::OutOfFuel));
     }
 }

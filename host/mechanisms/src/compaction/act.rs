@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mortise_kernel::store::{Step, StepOutcome};
+use mortise_plugin_runtime::compaction::{Answer, Origin, Outcome, PreviousStep, Work};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -37,25 +38,53 @@ pub(crate) enum Acted {
     Failed,
 }
 
-/// Runs a step when one of the node's `permits` is free.
+/// A step that is to be run, who wants it, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub step: &'a Step,
+    pub by: By,
+    /// For the log; empty when the strategy gave none.
+    pub reason: &'a str,
+}
+
+impl Wanted<'_> {
+    /// The step as the next question to a plugin tells about it.
+    fn became(&self, outcome: Outcome, took: Duration) -> PreviousStep {
+        let step = match *self.step {
+            Step::Partial { l0_threshold, level_ratio, table_bytes } => {
+                Answer::Partial { l0_threshold, level_ratio, table_bytes }
+            }
+            Step::Merge { from, to } => Answer::Merge { from, to },
+            Step::Move { from, to } => Answer::Move { from, to },
+            Step::Major { table_bytes } => Answer::Major { table_bytes },
+        };
+        let wanted_by = match self.by {
+            By::Strategy => Origin::Plugin,
+            By::Guard => Origin::Host,
+        };
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        PreviousStep { step: step.into(), wanted_by, outcome, took_ms }
+    }
+}
+
+/// Runs a step when one of the node's `permits` is free. `None` when the node is going down.
 pub(crate) async fn run(
     tree: &dyn Tree,
     volume: &str,
-    step: &Step,
-    by: By,
+    wanted: &Wanted<'_>,
     permits: &Permits,
     metrics: &StepMetrics,
-) -> Acted {
-    let Ok(_permit) = permits.of(by).acquire().await else { return Acted::Futile };
+) -> Option<(Acted, PreviousStep)> {
+    let _permit = permits.of(wanted.by).acquire().await.ok()?;
     let started = Instant::now();
-    let result = tree.compact_step(step.clone()).await;
+    let result = tree.compact_step(wanted.step.clone()).await;
     let took = started.elapsed();
-    let (kind, by) = (step_name(step), by.as_str());
-    match result {
+    let (kind, by, reason) = (step_name(wanted.step), wanted.by.as_str(), wanted.reason);
+    let (acted, outcome) = match result {
         Ok(StepOutcome { tables_in: 0, tables_out: 0, .. }) => {
             tracing::debug!(volume, step = kind, by, "the compaction step had nothing to do");
             metrics.step(kind, by, "nothing", took);
-            Acted::Futile
+            (Acted::Futile, Outcome::Nothing)
         }
         Ok(outcome) => {
             let StepOutcome { bytes_in, bytes_out, tables_in, tables_out } = outcome;
@@ -63,6 +92,7 @@ pub(crate) async fn run(
                 volume,
                 step = kind,
                 by,
+                reason,
                 ?took,
                 bytes_in,
                 bytes_out,
@@ -72,19 +102,19 @@ pub(crate) async fn run(
             );
             metrics.step(kind, by, "done", took);
             metrics.bytes(bytes_in, bytes_out);
-            Acted::Progressed(took)
+            (Acted::Progressed(took), Outcome::Done(Work { bytes_in, bytes_out }))
         }
         // The step was legal for the tree that the strategy saw, so this is nobody's fault.
         Err(mortise_kernel::Error::IllegalStep(rule)) => {
             tracing::debug!(volume, step = kind, by, %rule, "the tree changed before the step could begin");
             metrics.step(kind, by, "stale", took);
-            Acted::Futile
+            (Acted::Futile, Outcome::Stale)
         }
         Err(error) => {
-            let step = kind;
-            tracing::warn!(volume, step, by, %error, "a compaction step failed and will be tried again");
+            tracing::warn!(volume, step = kind, by, %error, "a compaction step failed and will be tried again");
             metrics.step(kind, by, "failed", took);
-            Acted::Failed
+            (Acted::Failed, Outcome::Failed(error.to_string()))
         }
-    }
+    };
+    Some((acted, wanted.became(outcome, took)))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_kernel::store::{Step, TreeShape, check_step};
-use mortise_plugin_runtime::compaction::{Answer, View};
+use mortise_plugin_runtime::compaction::{Answer, Decision, View};
 use mortise_plugin_runtime::{Call, Fault, FaultKind};
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ pub(crate) enum Verdict {
 }
 
 /// Asks the strategy about a tree.
-pub(crate) async fn ask(active: Arc<Active>, call: Call, view: View) -> Result<Answer, Fault> {
+pub(crate) async fn ask(active: Arc<Active>, call: Call, view: View) -> Result<Decision, Fault> {
     let answer = active.strategy.decide(call, view);
     tokio::time::timeout(ASK_LIMIT, answer).await.unwrap_or_else(|_| {
         let detail = format!("no answer within {ASK_LIMIT:?}");

@@ -9,7 +9,7 @@ use mortise_kernel::node::VolumeCounters;
 use mortise_kernel::store::{
     LEVELS, LevelShape, RunShape, Step, StepOutcome, TableShape, TreeShape, check_step,
 };
-use mortise_plugin_runtime::compaction::{Answer, View};
+use mortise_plugin_runtime::compaction::{Answer, Decision, View};
 use mortise_plugin_runtime::{Call, Fault, FaultKind};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -43,7 +43,7 @@ impl FakeTree {
 
     pub(crate) fn observer(self: &Arc<Self>) -> Arc<Observer> {
         let tree: Arc<Self> = Arc::clone(self);
-        Arc::new(Observer::new(tree, Arc::new(|| 1 << 40)))
+        Arc::new(Observer::new(tree, Arc::new(|| 1 << 40), 20))
     }
 
     /// Adds runs to level 0, as a flush does.
@@ -170,8 +170,8 @@ impl<F> Strategy for Script<F>
 where
     F: Fn(&Call, &View) -> Result<Answer, Fault> + Send + Sync + 'static,
 {
-    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Answer, Fault>> {
-        std::future::ready((self.0)(&call, &view)).boxed()
+    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>> {
+        std::future::ready((self.0)(&call, &view).map(Decision::from)).boxed()
     }
 }
 

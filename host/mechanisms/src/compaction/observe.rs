@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use mortise_kernel::node::{Volume, VolumeCounters};
 use mortise_kernel::store::{LevelShape, RunShape, Step, StepOutcome, TableShape, TreeShape};
-use mortise_plugin_runtime::compaction::{Level, Run, Table, View};
+use mortise_plugin_runtime::compaction::{Level, PreviousStep, Run, Table, View};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -53,18 +53,27 @@ impl Tree for Volume {
 /// Free bytes on the disk that holds a tree.
 pub(crate) type FreeDisk = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Looks at one volume. Whoever looks feeds the same smoothed write rate.
+/// Looks at one volume. Whoever looks feeds the same smoothed write rate, and sees what became of the last
+/// step.
 pub(crate) struct Observer {
     tree: Arc<dyn Tree>,
     free_disk: FreeDisk,
     write_rate: WriteRate,
+    guard_l0_runs: u32,
+    previous: Mutex<Option<PreviousStep>>,
 }
 
 impl Observer {
-    /// An observer of `tree`, whose write rate starts at nothing.
-    pub(crate) fn new(tree: Arc<dyn Tree>, free_disk: FreeDisk) -> Self {
+    /// An observer of `tree`, whose write rate starts at nothing. It tells plugins where the guard rail is.
+    pub(crate) fn new(tree: Arc<dyn Tree>, free_disk: FreeDisk, guard_l0_runs: usize) -> Self {
         let write_rate = WriteRate::new(Instant::now(), tree.counters().written_bytes);
-        Self { tree, free_disk, write_rate }
+        let guard_l0_runs = u32::try_from(guard_l0_runs).unwrap_or(u32::MAX);
+        Self { tree, free_disk, write_rate, guard_l0_runs, previous: Mutex::default() }
+    }
+
+    /// Takes note of what became of a step.
+    pub(crate) fn acted(&self, step: PreviousStep) {
+        *self.previous.lock() = Some(step);
     }
 
     /// The volume's tree.
@@ -82,6 +91,8 @@ impl Observer {
             counters,
             write_rate: self.write_rate.update(Instant::now(), counters.written_bytes),
             free_disk: (self.free_disk)(),
+            guard_l0_runs: self.guard_l0_runs,
+            previous: self.previous.lock().clone(),
         }
     }
 }
@@ -99,6 +110,10 @@ pub(crate) struct Observation {
     pub write_rate: f64,
     /// Free bytes on the disk.
     pub free_disk: u64,
+    /// Runs of level 0 above which the guard rail acts.
+    pub guard_l0_runs: u32,
+    /// What became of the last step.
+    pub previous: Option<PreviousStep>,
 }
 
 impl Observation {
@@ -111,7 +126,8 @@ impl Observation {
     pub(crate) fn view(&self) -> View {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is not negative")]
         let write_rate = self.write_rate as u64;
-        view_of(&self.shape, write_rate, self.free_disk)
+        let view = view_of(&self.shape, write_rate, self.free_disk);
+        View { guard_l0_runs: self.guard_l0_runs, previous: self.previous.clone(), ..view }
     }
 }
 
@@ -129,7 +145,7 @@ pub(crate) fn fingerprint(shape: &TreeShape) -> u64 {
     hasher.finish()
 }
 
-/// Shows `shape` to a plugin.
+/// Shows `shape` to a plugin, as a tree without a guard rail to which nothing has been done yet.
 pub(crate) fn view_of(shape: &TreeShape, write_rate: u64, free_disk: u64) -> View {
     let table = |table: &TableShape| Table {
         id: table.id,
@@ -147,6 +163,8 @@ pub(crate) fn view_of(shape: &TreeShape, write_rate: u64, free_disk: u64) -> Vie
         memtable_bytes: shape.memtable_bytes,
         write_rate,
         free_disk,
+        guard_l0_runs: u32::MAX,
+        previous: None,
     }
 }
 

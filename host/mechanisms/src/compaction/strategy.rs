@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::store::{LevelShape, Step, TreeShape};
-use mortise_plugin_runtime::compaction::{Answer, CompactionStrategy, View};
+use mortise_plugin_runtime::compaction::{Answer, CompactionStrategy, Decision, View};
 use mortise_plugin_runtime::{Call, Fault};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -24,11 +24,11 @@ use crate::telemetry::CallMetrics;
 /// Something that decides the next step for a tree.
 pub(crate) trait Strategy: Send + Sync + 'static {
     /// The next step for the tree in `view`.
-    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Answer, Fault>>;
+    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>>;
 }
 
 impl Strategy for CompactionStrategy {
-    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Answer, Fault>> {
+    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>> {
         self.decide_on_pool(call, view).boxed()
     }
 }
@@ -75,13 +75,13 @@ impl NativeLeveled {
 }
 
 impl Strategy for NativeLeveled {
-    fn decide(&self, _call: Call, view: View) -> BoxFuture<'_, Result<Answer, Fault>> {
+    fn decide(&self, _call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>> {
         let answer = if Self::is_due(&shape_of(&view)) {
             Answer::Partial { l0_threshold: L0_THRESHOLD, level_ratio: LEVEL_RATIO, table_bytes: TABLE_BYTES }
         } else {
             Answer::Wait { ask_again_ms: None }
         };
-        std::future::ready(Ok(answer)).boxed()
+        std::future::ready(Ok(answer.into())).boxed()
     }
 }
 

@@ -15,13 +15,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::seams::SharedClock;
 use mortise_kernel::store::Step;
-use mortise_plugin_runtime::compaction::Answer;
+use mortise_plugin_runtime::compaction::Decision;
 use mortise_plugin_runtime::{Call, Fault};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::act::{self, Acted, Permits};
+use super::act::{self, Acted, Permits, Wanted};
 use super::decide::{self, Plan, Verdict};
 use super::observe::{Observation, Observer, fingerprint, write_amplification};
 use super::pace::{By, FAULTS_IN_A_ROW, Pace};
@@ -81,7 +81,7 @@ pub(crate) fn spawn(task: Task) -> Handle {
 /// A question that was put to a strategy.
 struct Question {
     asked: Asked,
-    answer: BoxFuture<'static, Result<Answer, Fault>>,
+    answer: BoxFuture<'static, Result<Decision, Fault>>,
 }
 
 /// Whom it was put to, about which tree, and when.
@@ -102,13 +102,24 @@ struct Loop {
     metrics: StepMetrics,
     calls: u64,
     guarding: bool,
+    /// Why the strategy wants the step that it answered last.
+    reason: String,
 }
 
 impl Loop {
     fn new(task: Task, stopped: watch::Receiver<bool>) -> Self {
         let metrics = StepMetrics::new(task.slot.volume());
         let pace = Pace::new(task.tick);
-        Self { task, question: None, stopped, pace, metrics, calls: 0, guarding: false }
+        Self {
+            task,
+            question: None,
+            stopped,
+            pace,
+            metrics,
+            calls: 0,
+            guarding: false,
+            reason: String::new(),
+        }
     }
 
     async fn run(mut self) {
@@ -145,7 +156,14 @@ impl Loop {
     async fn act(&mut self, step: &Step, by: By, observed: &Observation) -> Option<Duration> {
         let volume = self.task.slot.volume();
         let tree = self.task.observer.tree();
-        let acted = act::run(tree, volume, step, by, &self.task.permits, &self.metrics).await;
+        let reason = if by == By::Strategy { self.reason.as_str() } else { "the guard rail" };
+        let wanted = Wanted { step, by, reason };
+        let acted = act::run(tree, volume, &wanted, &self.task.permits, &self.metrics).await;
+        let (acted, previous) = match acted {
+            Some(acted) => acted,
+            None => return Some(self.task.tick),
+        };
+        self.task.observer.acted(previous);
         self.metrics.write_amplification(write_amplification(&tree.counters()));
         let now = Instant::now();
         match acted {
@@ -204,12 +222,30 @@ impl Loop {
     }
 
     /// Judges the answer to a question, and counts it.
-    async fn hear(&mut self, asked: &Asked, answer: Result<Answer, Fault>) -> Verdict {
+    async fn hear(&mut self, asked: &Asked, answer: Result<Decision, Fault>) -> Verdict {
         let Asked { active, observed, now, seed, at } = asked;
         let took = at.elapsed();
+        let answer = answer.map(|decision| {
+            self.reason = decision.reason;
+            decision.step
+        });
         let verdict = decide::judge(&observed.shape, answer);
         let (volume, plugin, version) = (self.task.slot.volume(), &active.info.plugin, &active.info.version);
-        tracing::debug!(volume, plugin, version, now, seed, ?took, ?verdict, "the strategy was asked");
+        let reason = match verdict {
+            Verdict::Wait(_) | Verdict::Step(_) => self.reason.as_str(),
+            Verdict::Fault { .. } | Verdict::NotAsked(_) => "",
+        };
+        tracing::debug!(
+            volume,
+            plugin,
+            version,
+            now,
+            seed,
+            ?took,
+            ?verdict,
+            reason,
+            "the strategy was asked"
+        );
         match &verdict {
             Verdict::Wait(_) | Verdict::Step(_) => {
                 self.pace.answered();

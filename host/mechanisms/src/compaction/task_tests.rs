@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::store::Step;
-use mortise_plugin_runtime::compaction::{Answer, View};
+use mortise_plugin_runtime::compaction::{Answer, Decision, View};
 use mortise_plugin_runtime::{Call, Fault, FaultKind};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -332,11 +332,11 @@ struct Slow {
 }
 
 impl Strategy for Arc<Slow> {
-    fn decide(&self, _: Call, _: View) -> BoxFuture<'_, Result<Answer, Fault>> {
+    fn decide(&self, _: Call, _: View) -> BoxFuture<'_, Result<Decision, Fault>> {
         async {
             self.asked.notify_one();
             self.answer.notified().await;
-            Ok(Answer::Merge { from: 0, to: 6 })
+            Ok(Answer::Merge { from: 0, to: 6 }.into())
         }
         .boxed()
     }

@@ -3,7 +3,7 @@
 //! Every answer must be legal by the kernel's own rules for the tree in the view, and the same call, made
 //! twice, must give the same answer. A configuration that the plugin refuses shows here, too.
 
-use mortise_plugin_runtime::compaction::{Answer, View, canned_views};
+use mortise_plugin_runtime::compaction::{Decision, View, canned_views};
 use mortise_plugin_runtime::{Call, Fault, FaultKind};
 
 use crate::compaction::{Strategy, Verdict, judge, shape_of};
@@ -45,7 +45,7 @@ pub(crate) async fn rehearse(
 async fn rehearse_one(candidate: &dyn Strategy, call: Call, view: View) -> Result<(), String> {
     let shape = shape_of(&view);
     let first = ask(candidate, &call, &view).await;
-    match judge(&shape, first.clone()) {
+    match judge(&shape, first.clone().map(|decision| decision.step)) {
         // The runtime's words say who refused.
         Verdict::Fault { kind: "refused", detail } => return Err(detail),
         Verdict::Fault { kind: "illegal", detail } => {
@@ -70,7 +70,7 @@ async fn rehearse_one(candidate: &dyn Strategy, call: Call, view: View) -> Resul
 }
 
 /// Asks, and asks again a little later when the runtime is busy with other plugins.
-async fn ask(candidate: &dyn Strategy, call: &Call, view: &View) -> Result<Answer, Fault> {
+async fn ask(candidate: &dyn Strategy, call: &Call, view: &View) -> Result<Decision, Fault> {
     let mut tries = 1;
     loop {
         match candidate.decide(call.clone(), view.clone()).await {
@@ -83,9 +83,10 @@ async fn ask(candidate: &dyn Strategy, call: &Call, view: &View) -> Result<Answe
     }
 }
 
-fn shown(answer: &Result<Answer, Fault>) -> String {
+fn shown(answer: &Result<Decision, Fault>) -> String {
     match answer {
-        Ok(answer) => format!("{answer:?}"),
+        Ok(Decision { step, reason }) if reason.is_empty() => format!("{step:?}"),
+        Ok(Decision { step, reason }) => format!("{step:?} ({reason})"),
         Err(fault) => format!("a fault ({}): {fault}", fault.kind),
     }
 }

@@ -186,7 +186,7 @@ impl Volumes {
     pub(crate) async fn serve(&self, name: &str, volume: Arc<Volume>) {
         let node = Arc::clone(&self.node);
         let tree: Arc<Volume> = Arc::clone(&volume);
-        let observer = Arc::new(Observer::new(tree, free_disk(node)));
+        let observer = Arc::new(Observer::new(tree, free_disk(node), self.config.guard_l0_runs));
         let slot = self.lifecycle.attach(name, Arc::clone(&observer)).await;
         let supervisor: Arc<dyn Supervisor> = Arc::<Lifecycle>::clone(&self.lifecycle);
         let task = compaction::spawn(Task {

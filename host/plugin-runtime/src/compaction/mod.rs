@@ -1,11 +1,16 @@
 //! World `compaction-strategy`: keeps the tree of a volume in shape.
 //!
-//! The view types are generated from the contract, so that a view is handed to the plugin without a copy in
-//! between; their documentation is the contract's.
+//! The view types are generated from the newest contract, so that a view is handed to the plugin without a
+//! copy in between; their documentation is the contract's. Components of version 0.1.0 are served through
+//! `v0_1_0`, on the same types.
 
 mod strategy;
+mod v0_1_0;
 mod views;
 
-pub use crate::bindings::exports::mortise::plugin::compaction::{Level, Run, Table, View};
-pub use strategy::{Answer, CompactionStrategy};
+pub use crate::bindings::exports::mortise::plugin::compaction::{
+    Knobs, Level, Origin, Outcome, PreviousStep, Run, Span, Step, Table, View, Work,
+};
+pub(crate) use strategy::Decide;
+pub use strategy::{Answer, CompactionStrategy, Decision};
 pub use views::{LEVELS, canned_views};

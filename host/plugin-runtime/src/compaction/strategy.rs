@@ -1,14 +1,48 @@
 //! Asking a strategy for its next step.
 
 use serde::{Deserialize, Serialize};
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Instance};
 
-use super::View;
-use crate::bindings::exports::mortise::plugin::compaction::{Knobs, Span, Step};
+use super::{View, v0_1_0};
+use crate::bindings::exports::mortise::plugin::compaction::{Decision as WireDecision, Knobs, Span, Step};
 use crate::log::presentable;
+use crate::runtime::CallState;
 use crate::{Call, Component, Fault, FaultKind, Limits, Result};
 
-/// What a strategy answered. Its types are right and nothing else is known of it: whoever acts on it checks
-/// whether the step is legal for the tree.
+/// Bytes of a reason that are kept.
+const REASON_BYTES: usize = 200;
+
+/// What a strategy answered, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What to do.
+    pub step: Answer,
+    /// One line for the operator, at most 200 bytes; empty when the strategy gives no reason.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl From<Answer> for Decision {
+    fn from(step: Answer) -> Self {
+        Self { step, reason: String::new() }
+    }
+}
+
+impl From<WireDecision> for Decision {
+    fn from(WireDecision { step, reason }: WireDecision) -> Self {
+        let mut reason = presentable(reason.trim());
+        if reason.len() > REASON_BYTES {
+            let end = (0..=REASON_BYTES - '…'.len_utf8()).rev().find(|at| reason.is_char_boundary(*at));
+            reason.truncate(end.unwrap_or(0));
+            reason.push('…');
+        }
+        Self { step: step.into(), reason }
+    }
+}
+
+/// The step that a strategy wants. Its types are right and nothing else is known of it: whoever acts on it
+/// checks whether the step is legal for the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -61,16 +95,59 @@ impl From<Step> for Answer {
     }
 }
 
+impl From<Answer> for Step {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Wait { ask_again_ms } => Self::Wait(ask_again_ms),
+            Answer::Partial { l0_threshold, level_ratio, table_bytes } => {
+                Self::Partial(Knobs { l0_threshold, level_ratio, table_bytes })
+            }
+            Answer::Merge { from, to } => Self::Merge(Span { from, to }),
+            Answer::Move { from, to } => Self::Move(Span { from, to }),
+            Answer::Major { table_bytes } => Self::Major(table_bytes),
+        }
+    }
+}
+
+/// The function that decides, in the version of the contract that the component was built for.
+#[derive(Clone)]
+pub(crate) enum Decide {
+    V0_1_0(ComponentExportIndex),
+    V0_2_0(ComponentExportIndex),
+}
+
+impl Decide {
+    fn call(
+        &self,
+        instance: &Instance,
+        store: &mut Store<CallState>,
+        call: &Call,
+        view: &View,
+    ) -> wasmtime::Result<Result<WireDecision, String>> {
+        match self {
+            Self::V0_1_0(function) => v0_1_0::decide(instance, store, function, call, view),
+            Self::V0_2_0(function) => {
+                let decide = instance.get_typed_func::<(&Call, &View), (Result<WireDecision, String>,)>(
+                    &mut *store,
+                    function,
+                )?;
+                Ok(decide.call(store, (call, view))?.0)
+            }
+        }
+    }
+}
+
 /// A component that serves as compaction strategy under given limits.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CompactionStrategy {
     component: Component,
+    decide: Decide,
     limits: Limits,
 }
 
 impl CompactionStrategy {
-    pub(crate) fn new(component: Component, limits: Limits) -> Self {
-        Self { component, limits }
+    pub(crate) fn new(component: Component, decide: Decide, limits: Limits) -> Self {
+        Self { component, decide, limits }
     }
 
     /// The component behind it.
@@ -90,11 +167,11 @@ impl CompactionStrategy {
     ///
     /// # Errors
     /// The plugin's fault. The next call is not affected.
-    pub fn decide(&self, call: &Call, view: &View) -> Result<Answer, Fault> {
-        let step = self.component.call(&self.limits, |instance, store| {
-            instance.mortise_plugin_compaction().call_decide(store, call, view)
-        })?;
-        step.map(Answer::from).map_err(|refusal| {
+    pub fn decide(&self, call: &Call, view: &View) -> Result<Decision, Fault> {
+        let decision = self
+            .component
+            .call(&self.limits, |instance, store| self.decide.call(instance, store, call, view))?;
+        decision.map(Decision::from).map_err(|refusal| {
             let detail = format!("the plugin refused: {}", presentable(&refusal));
             Fault::new(FaultKind::Refused, detail)
         })
@@ -105,8 +182,49 @@ impl CompactionStrategy {
     ///
     /// # Errors
     /// The plugin's fault, or [`FaultKind::Busy`] when too many calls are waiting.
-    pub async fn decide_on_pool(&self, call: Call, view: View) -> Result<Answer, Fault> {
+    pub async fn decide_on_pool(&self, call: Call, view: View) -> Result<Decision, Fault> {
         let strategy = self.clone();
         self.component.shared().pool.run(move || strategy.decide(&call, &view)).await
+    }
+}
+
+impl std::fmt::Debug for CompactionStrategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompactionStrategy")
+            .field("component", &self.component)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(text: &str) -> String {
+        Decision::from(WireDecision { step: Step::Wait(None), reason: text.to_owned() }).reason
+    }
+
+    #[test]
+    fn reasons_are_one_short_line() {
+        assert_eq!(reason(" level 0 has 5 runs\n"), "level 0 has 5 runs");
+        assert_eq!(reason("a\nERROR b"), "a\\nERROR b");
+        for text in ["x".repeat(5_000), "ü".repeat(5_000), "\n".repeat(5_000) + "x"] {
+            assert!(reason(&text).len() <= REASON_BYTES, "{}", reason(&text));
+        }
+        assert_eq!(reason(&"x".repeat(200)), "x".repeat(200));
+    }
+
+    #[test]
+    fn answers_survive_the_way_through_the_contract() {
+        for answer in [
+            Answer::Wait { ask_again_ms: Some(7) },
+            Answer::Partial { l0_threshold: 4, level_ratio: 10.0, table_bytes: 1 << 20 },
+            Answer::Merge { from: 1, to: 2 },
+            Answer::Move { from: 3, to: 4 },
+            Answer::Major { table_bytes: 1 << 21 },
+        ] {
+            assert_eq!(Answer::from(Step::from(answer)), answer);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Views that every strategy must cope with. A rehearsal runs a candidate on them before it serves.
 
-use super::{Level, Run, Table, View};
+use super::{Level, Origin, Outcome, PreviousStep, Run, Span, Step, Table, View, Work};
 
 /// Levels of every view.
 pub const LEVELS: usize = 7;
@@ -50,6 +50,13 @@ pub fn canned_views() -> Vec<(&'static str, View)> {
         ),
         ("the fastest writes", View { write_rate: u64::MAX, memtable_bytes: u64::MAX, ..every_level(2) }),
         ("no writes", View { write_rate: 0, memtable_bytes: 0, ..every_level(2) }),
+        ("no guard rail", View { guard_l0_runs: u32::MAX, ..view(&[(0, 40, 1, 4 * MIB)]) }),
+        ("a guard rail at nothing", View { guard_l0_runs: 0, ..view(&[(0, 1, 1, 4 * MIB)]) }),
+        ("a step has just worked", after(Origin::Plugin, Outcome::Done(WORK))),
+        ("the host has just stepped in", after(Origin::Host, Outcome::Done(WORK))),
+        ("a step had nothing to do", after(Origin::Plugin, Outcome::Nothing)),
+        ("a step came too late", after(Origin::Plugin, Outcome::Stale)),
+        ("a step failed", after(Origin::Plugin, Outcome::Failed("no space left on \u{1b}[31mdevice".into()))),
     ]
 }
 
@@ -66,7 +73,23 @@ fn view(filled: &[(usize, u64, u64, u64)]) -> View {
             levels[level].runs.push(Run { tables: tables.collect() });
         }
     }
-    View { levels, memtable_bytes: 8 * MIB, write_rate: MIB, free_disk: 100 << 30 }
+    View {
+        levels,
+        memtable_bytes: 8 * MIB,
+        write_rate: MIB,
+        free_disk: 100 << 30,
+        guard_l0_runs: 20,
+        previous: None,
+    }
+}
+
+/// What a merge of a few tables reads and writes.
+const WORK: Work = Work { bytes_in: 120 * MIB, bytes_out: 100 * MIB };
+
+fn after(wanted_by: Origin, outcome: Outcome) -> View {
+    let step = Step::Merge(Span { from: 0, to: 6 });
+    let previous = Some(PreviousStep { step, wanted_by, outcome, took_ms: 1_500 });
+    View { previous, ..view(&[(0, 5, 1, 4 * MIB), (6, 1, 8, 8 * MIB)]) }
 }
 
 fn table(id: u64, place: u64, bytes: u64) -> Table {
