@@ -121,6 +121,9 @@ pub enum Error {
     /// Another process uses the data directory.
     #[error("the data directory {path} is in use by another process; stop it or choose another directory", path = .0.display())]
     DirectoryInUse(PathBuf),
+    /// There is no data directory at this path.
+    #[error("{path} is no data directory: expected the files NODE and LOCK and the directories log and volumes, found none of them", path = .0.display())]
+    NoDataDirectory(PathBuf),
     /// A directory or file was written in a format that this version does not know. It is left untouched.
     #[error("{path} has format {found}, this version reads {expected}; it was left untouched", path = .path.display())]
     UnknownFormat {
@@ -180,7 +183,9 @@ impl Error {
             | Self::DuplicateKey
             | Self::TooManyOperations { .. }
             | Self::RequestTooLarge { .. } => ErrorKind::InvalidArgument,
-            Self::VolumeNotFound(_) | Self::LeaseNotFound(_) => ErrorKind::NotFound,
+            Self::VolumeNotFound(_) | Self::LeaseNotFound(_) | Self::NoDataDirectory(_) => {
+                ErrorKind::NotFound
+            }
             Self::VolumeExists(_)
             | Self::DirectoryInUse(_)
             | Self::UnknownFormat { .. }

@@ -7,6 +7,7 @@
 //! | `volumes` | which volumes exist and are served |
 //! | `plugins` | the plugin lifecycle: add, rehearse, swap, quarantine, remove |
 //! | `compaction` | a loop per volume that keeps its tree in shape |
+//! | [`doctor`] | looks at a data directory that no daemon uses |
 //! | `telemetry` | metrics |
 //!
 //! Every mechanism has the same three files: `observe` (what is known), `decide` (what to do about it, as
@@ -16,6 +17,7 @@
 
 mod catalog;
 mod compaction;
+pub mod doctor;
 mod error;
 mod plugins;
 mod system;

@@ -16,7 +16,7 @@
 //! Only reads. The layout of a batch is fjall's: a start (tag 1, count, sequence number), items (tag 2) or
 //! clears (tag 4), an end (tag 3, checksum, trailer), all numbers little-endian.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
@@ -30,28 +30,56 @@ const REMOVAL: u8 = 1;
 /// The log's journals are not compressed.
 const UNCOMPRESSED: u8 = 0;
 
+/// What is wrong with a journal, if anything is that no crash explains.
+type Judgement = Result<(), String>;
+
 /// Checks every journal in the folder of a database; a folder that does not exist yet has none.
 pub(super) fn check(folder: &Path) -> Result<()> {
-    let io = |source| Error::Io { context: format!("reading the raft log {}", folder.display()), source };
-    let files = match std::fs::read_dir(folder) {
-        Ok(files) => files,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io(error)),
-    };
-    for file in files {
-        let path = file.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == "jnl") {
-            let bytes = std::fs::read(&path).map_err(io)?;
-            if let Err(detail) = judge(&bytes) {
-                return Err(Error::Corrupt { path, detail });
-            }
+    for path in journals(folder)? {
+        if let (_, Err(detail)) = read(&path)? {
+            return Err(Error::Corrupt { path, detail });
         }
     }
     Ok(())
 }
 
-/// What is wrong with a journal, if anything is that no crash explains.
-fn judge(bytes: &[u8]) -> Result<(), String> {
+/// Judges every journal in the folder of a database, by name: the file, its size, the judgement.
+pub(crate) fn examine(folder: &Path) -> Result<Vec<(PathBuf, u64, Judgement)>> {
+    let mut paths = journals(folder)?;
+    paths.sort();
+    let judged = paths.into_iter().map(|path| {
+        let (bytes, judgement) = read(&path)?;
+        Ok((path, bytes, judgement))
+    });
+    judged.collect()
+}
+
+fn io_error(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Io { context: format!("reading the raft log {}", path.display()), source }
+}
+
+fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = match std::fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error(folder)(error)),
+    };
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.map_err(io_error(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "jnl") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<(u64, Judgement)> {
+    let bytes = std::fs::read(path).map_err(io_error(path))?;
+    Ok((bytes.len() as u64, judge(&bytes)))
+}
+
+fn judge(bytes: &[u8]) -> Judgement {
     let mut valid = 0;
     let mut newest = None;
     while let Some((seqno, end)) = bytes.get(valid..).and_then(batch) {

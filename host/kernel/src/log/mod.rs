@@ -11,6 +11,7 @@
 //!
 //! Stored bytes are opaque here. This module must not know raft's types, commands or the store.
 
+mod examine;
 mod fjall_sink;
 mod handle;
 mod journal;
@@ -25,7 +26,9 @@ mod journal_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use examine::{check_marker, trees};
 pub use handle::{Log, LogConfig, LogState};
+pub(crate) use journal::examine as examine_journals;
 pub use keys::Key;
 pub(crate) use queue::DISK_FULL;
 pub use queue::{Completion, LogFailure};

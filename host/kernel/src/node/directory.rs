@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result, seams};
 
 const LOCK: &str = "LOCK";
-const IDENTITY: &str = "NODE";
+pub(super) const IDENTITY: &str = "NODE";
 /// Format of the directory; a larger one is not touched.
 const FORMAT: u32 = 1;
 /// Suffix of files that are being written.
@@ -60,6 +60,13 @@ impl Directory {
         Ok(Self { dir, path })
     }
 
+    /// Opens a data directory that must be there, to look at it.
+    pub(super) fn open_existing(path: &Path) -> Result<Self> {
+        let path = path.canonicalize().map_err(io_error("resolving", path))?;
+        let dir = Dir::open_ambient_dir(&path, ambient_authority()).map_err(io_error("opening", &path))?;
+        Ok(Self { dir, path })
+    }
+
     /// Opens or creates a directory below.
     pub(super) fn create_child(&self, name: &str) -> Result<Self> {
         let path = self.path.join(name);
@@ -99,25 +106,43 @@ impl Directory {
         }
     }
 
+    /// Keeps daemons out while somebody looks, without changing anything; `None` where none ever was.
+    pub(super) fn lock_shared(&self) -> Result<Option<Lock>> {
+        let path = self.path_of(LOCK);
+        let file = match self.dir.open(LOCK) {
+            Ok(file) => file.into_std(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("opening", &path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Err(Error::DirectoryInUse(self.path.clone())),
+            Err(TryLockError::Error(error)) => Err(io_error("locking", &path)(error)),
+        }
+    }
+
     /// Reads the identity; makes one in an empty directory.
     pub(super) fn identity(&self) -> Result<Identity> {
+        if let Some(identity) = self.read_identity()? {
+            return Ok(identity);
+        }
+        let others = self.names()?;
+        if let Some(found) = others.iter().find(|name| ["log", "volumes"].iter().any(|known| name == known)) {
+            let detail = format!("expected it beside {:?}, found no such file", found.to_string_lossy());
+            return Err(Error::Corrupt { path: self.path_of(IDENTITY), detail });
+        }
+        let identity =
+            Identity { format: FORMAT, node_id: seams::random_id()?, cluster_id: seams::random_id()? };
+        let text = serde_json::to_string(&identity).map_err(|error| Error::Internal(error.to_string()))?;
+        self.replace(IDENTITY, format!("{text}\n").as_bytes())?;
+        Ok(identity)
+    }
+
+    /// Reads the identity; `None` when there is none.
+    pub(super) fn read_identity(&self) -> Result<Option<Identity>> {
         let path = self.path_of(IDENTITY);
         let corrupt = |detail: String| Error::Corrupt { path: path.clone(), detail };
-        let Some(bytes) = self.read(IDENTITY)? else {
-            let others = self.names()?;
-            if let Some(found) =
-                others.iter().find(|name| ["log", "volumes"].iter().any(|known| name == known))
-            {
-                let found = found.to_string_lossy();
-                return Err(corrupt(format!("expected it beside {found:?}, found no such file")));
-            }
-            let identity =
-                Identity { format: FORMAT, node_id: seams::random_id()?, cluster_id: seams::random_id()? };
-            let text =
-                serde_json::to_string(&identity).map_err(|error| Error::Internal(error.to_string()))?;
-            self.replace(IDENTITY, format!("{text}\n").as_bytes())?;
-            return Ok(identity);
-        };
+        let Some(bytes) = self.read(IDENTITY)? else { return Ok(None) };
         let format: Format = serde_json::from_slice(&bytes)
             .map_err(|error| corrupt(format!("expected a JSON object with \"format\": {error}")))?;
         if format.format != u64::from(FORMAT) {
@@ -125,6 +150,7 @@ impl Directory {
             return Err(Error::UnknownFormat { path, found, expected });
         }
         serde_json::from_slice(&bytes)
+            .map(Some)
             .map_err(|error| corrupt(format!("expected ids of node and cluster: {error}")))
     }
 

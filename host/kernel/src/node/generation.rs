@@ -17,9 +17,9 @@ use super::VolumeId;
 use super::directory::{Directory, TEMPORARY};
 use crate::{Error, Result};
 
-const CURRENT: &str = "CURRENT";
+pub(super) const CURRENT: &str = "CURRENT";
 const FORMAT: &str = "FORMAT";
-const BUILDING: &str = ".building";
+pub(super) const BUILDING: &str = ".building";
 pub(super) const REMOVING: &str = ".removing";
 const GENERATION: &str = "gen-";
 
@@ -29,11 +29,11 @@ const NATURAL_VERSION: u32 = 1;
 
 /// How a generation's bytes are laid out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct FormatFile {
-    format: String,
-    version: u32,
+pub(super) struct FormatFile {
+    pub(super) format: String,
+    pub(super) version: u32,
     /// SHA-256 of the codec that encodes keys; the natural format has none.
-    codec_digest: Option<String>,
+    pub(super) codec_digest: Option<String>,
 }
 
 /// The generation that serves a volume.
@@ -48,7 +48,7 @@ fn name_of(number: u64) -> String {
 }
 
 /// The number in a generation's name; `None` when it is not exactly such a name.
-fn number_of(name: &str) -> Option<u64> {
+pub(super) fn number_of(name: &str) -> Option<u64> {
     let number = name.strip_prefix(GENERATION)?.parse().ok()?;
     (name_of(number) == name).then_some(number)
 }
@@ -84,8 +84,8 @@ pub(super) fn complete(volume: &Directory, generation: &Generation) -> Result<()
     volume.replace(CURRENT, format!("{}\n", name_of(generation.number)).as_bytes())
 }
 
-/// Finds the current generation of a complete volume, then removes leftovers.
-pub(super) fn recover(volume: &Directory) -> Result<Generation> {
+/// Number of the current generation of a complete volume, which has a directory.
+pub(super) fn current(volume: &Directory) -> Result<u64> {
     let path = volume.path_of(CURRENT);
     let corrupt = |detail| Error::Corrupt { path: path.clone(), detail };
     let bytes = volume.read(CURRENT)?.ok_or_else(|| corrupt("expected it, found no such file".into()))?;
@@ -98,13 +98,21 @@ pub(super) fn recover(volume: &Directory) -> Result<Generation> {
     if !volume.is_dir(&name) {
         return Err(corrupt(format!("it names {name}, but there is no such directory")));
     }
+    Ok(number)
+}
+
+/// Finds the current generation of a complete volume, then removes leftovers.
+pub(super) fn recover(volume: &Directory) -> Result<Generation> {
+    let number = current(volume)?;
+    let name = name_of(number);
     let generation = volume.child(&name)?;
-    check_format(&generation)?;
+    format(&generation)?;
     remove_leftovers(volume, &name)?;
     Ok(Generation { number, path: generation.path().to_path_buf() })
 }
 
-fn check_format(generation: &Directory) -> Result<()> {
+/// The format of a generation, which this version knows.
+pub(super) fn format(generation: &Directory) -> Result<FormatFile> {
     let path = generation.path_of(FORMAT);
     let expected = format!("{NATURAL} version {NATURAL_VERSION}");
     let Some(bytes) = generation.read(FORMAT)? else {
@@ -119,7 +127,7 @@ fn check_format(generation: &Directory) -> Result<()> {
         let found = format!("{} version {}{codec}", format.format, format.version);
         return Err(Error::UnknownFormat { path, found, expected });
     }
-    Ok(())
+    Ok(format)
 }
 
 fn remove_leftovers(volume: &Directory, current: &str) -> Result<()> {

@@ -8,10 +8,12 @@
 //! | `volume` | [`Volume`]: writes and reads of one open volume |
 //! | `upkeep` | flushing, purging, removing superseded revisions of one volume |
 //! | `pressure` | how writers are slowed when the store does not keep up |
+//! | [`doctor`] | looks at a directory that no daemon uses |
 //! | `disk` | free space, and the refusal of writes when it runs out |
 
 mod directory;
 mod disk;
+pub mod doctor;
 mod generation;
 mod host;
 mod pressure;

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{Error, Result};
 
 const CURRENT: &str = "current";
-const TABLES: &str = "tables";
+pub(super) const TABLES: &str = "tables";
 /// Bytes of `current`: id (8, little-endian), checksum (16), checksum type (1).
 const CURRENT_BYTES: usize = 25;
 const XXH3: u8 = 0;
@@ -28,7 +28,7 @@ struct Manifest {
 /// Checks that the manifest is the one that `current` names; a directory without `current` holds no tree.
 pub(super) fn check_manifest(tree: &Path) -> Result<()> {
     let Some(manifest) = current_manifest(tree)? else { return check_empty(tree) };
-    let found = file_checksum(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
+    let found = checksum(&manifest.path, &|_| {}).map_err(|error| unreadable(&manifest.path, &error))?;
     if found == manifest.checksum {
         return Ok(());
     }
@@ -105,23 +105,31 @@ pub(super) fn locate(tree: &Path, symptom: &str) -> Error {
 
 fn first_damaged(tree: &Path) -> Result<Option<(PathBuf, String)>> {
     check_manifest(tree)?;
-    let Some(manifest) = current_manifest(tree)? else { return Ok(None) };
-    let tables = listed_tables(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
+    let Some((_, tables)) = manifest(tree)? else { return Ok(None) };
     for (id, expected) in tables {
         let path = table_path(tree, id);
-        match file_checksum(&path) {
-            Ok(found) if found == expected => {}
-            Ok(found) => {
-                let detail = format!("expected the checksum {expected:032x}, found {found:032x}");
-                return Ok(Some((path, detail)));
-            }
-            Err(error) if is_damage(&error) => {
-                return Ok(Some((path, format!("the manifest lists it, but: {error}"))));
-            }
-            Err(error) => return Err(unreadable(&path, &error)),
+        if let Some(detail) = table_damage(&path, expected, &|_| {})? {
+            return Ok(Some((path, detail)));
         }
     }
     Ok(None)
+}
+
+/// What is wrong with a table, if anything is. `read` is told the bytes that were read.
+pub(super) fn table_damage(path: &Path, expected: u128, read: &dyn Fn(u64)) -> Result<Option<String>> {
+    match checksum(path, read) {
+        Ok(found) if found == expected => Ok(None),
+        Ok(found) => Ok(Some(format!("expected the checksum {expected:032x}, found {found:032x}"))),
+        Err(error) if is_damage(&error) => Ok(Some(format!("the manifest lists it, but: {error}"))),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// The manifest that is in force, with the id and the checksum of every table.
+pub(super) fn manifest(tree: &Path) -> Result<Option<(PathBuf, Vec<(u64, u128)>)>> {
+    let Some(manifest) = current_manifest(tree)? else { return Ok(None) };
+    let tables = listed_tables(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
+    Ok(Some((manifest.path, tables)))
 }
 
 /// The file of a table.
@@ -131,8 +139,7 @@ pub(super) fn table_path(tree: &Path, id: u64) -> PathBuf {
 
 /// Ids of the tables that a restart would expect.
 pub(super) fn manifest_tables(tree: &Path) -> Result<HashSet<u64>> {
-    let Some(manifest) = current_manifest(tree)? else { return Ok(HashSet::new()) };
-    let tables = listed_tables(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
+    let tables = manifest(tree)?.map(|(_, tables)| tables).unwrap_or_default();
     Ok(tables.into_iter().map(|(id, _)| id).collect())
 }
 
@@ -184,14 +191,17 @@ fn take<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn file_checksum(path: &Path) -> io::Result<u128> {
+fn checksum(path: &Path, progress: &dyn Fn(u64)) -> io::Result<u128> {
     let mut file = File::open(path)?;
     let mut hasher = Xxh3::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hasher.digest128()),
-            read => hasher.update(&buffer[..read]),
+            read => {
+                hasher.update(&buffer[..read]);
+                progress(read as u64);
+            }
         }
     }
 }

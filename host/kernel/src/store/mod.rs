@@ -3,12 +3,13 @@
 //! From the bottom up: `columns` and `records` fix the bytes, `tree` and `damage` wrap the library, `view`
 //! says what readers see, `source` lays staged changes over the tree, `scan` and `read` answer, `draft` and
 //! `txn` apply entries, `scrub` removes superseded versions, `maintenance` changes the shape, `hash` proves
-//! that nothing else changed, and `handle` is the face of it all.
+//! that nothing else changed, `examine` looks at trees that are not open, and `handle` is the face of it all.
 
 mod columns;
 mod config;
 mod damage;
 mod draft;
+mod examine;
 mod handle;
 mod hash;
 mod leftovers;
@@ -29,6 +30,7 @@ mod gate_tests;
 mod shape_tests;
 
 pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
+pub(crate) use examine::examine_tree;
 pub use handle::Store;
 pub use hash::ContentHasher;
 pub use shape::{

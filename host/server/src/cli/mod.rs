@@ -4,17 +4,20 @@
 //! |---|---|
 //! | `serve` | runs the daemon |
 //! | `kv`, `volume`, `plugin` | talk to a daemon |
+//! | `doctor` | checks a data directory while no daemon uses it |
 //! | `bench` | loads a daemon, or etcd, and measures |
 //! | `config` | lets a file supply the defaults of flags |
 //! | `client` | connects, and explains why it cannot |
 //! | `output` | tables for people, JSON for programs |
 //!
 //! A command either succeeds and exits with 0, or says `error: …` on standard error and exits with 1. A
-//! command line or configuration file that cannot be understood exits with 2.
+//! command line or configuration file that cannot be understood exits with 2. A check that was made and found
+//! something has codes of its own, from 3 on.
 
 mod bench;
 mod client;
 mod config;
+mod doctor;
 mod kv;
 mod output;
 mod plugin;
@@ -47,6 +50,7 @@ enum Command {
     Volume(volume::Volume),
     /// Add, inspect, bind and remove plugins.
     Plugin(plugin::Plugin),
+    Doctor(doctor::Doctor),
     /// Load a daemon, or an etcd, and measure it.
     Bench(bench::Bench),
     /// Answer every key-value call with nothing: the ceiling that the transport sets for `bench`.
@@ -77,7 +81,7 @@ pub fn main() -> ExitCode {
     // Calls that a stop has cut off, and the input of an interrupted command, are not waited for.
     runtime.shutdown_background();
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => failure(&error, 1),
     }
@@ -100,12 +104,13 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
         Command::Serve(serve) => serve.run().await,
         Command::Kv(kv) => kv.run().await,
         Command::Volume(volume) => volume.run().await,
         Command::Plugin(plugin) => plugin.run().await,
+        Command::Doctor(doctor) => return doctor.run().await,
         Command::Bench(bench) => bench.run().await,
         Command::BenchStub(stub) => stub.run().await,
         Command::Version => output::print(&format!(
@@ -113,7 +118,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
             env!("CARGO_PKG_VERSION"),
             crate::api::ETCD_VERSION
         )),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Why a command line was not accepted.

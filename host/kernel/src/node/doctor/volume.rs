@@ -1,0 +1,98 @@
+//! One volume's directory: which generation is current, what it is written in, and what else lies there.
+
+use super::examine::{examine_tree, note};
+use super::report::{FormatReport, GenerationReport, Report, Role, Severity, VolumeReport};
+use crate::Result;
+use crate::node::VolumeId;
+use crate::node::directory::{Directory, TEMPORARY};
+use crate::node::generation::{self, BUILDING, CURRENT};
+
+/// Prefix of files that the tree library is writing.
+const LIBRARY_TEMPORARY: &str = ".tmp";
+
+pub(super) fn examine(
+    id: VolumeId,
+    volume: &Directory,
+    report: &mut Report,
+    read: &dyn Fn(u64),
+) -> Result<VolumeReport> {
+    let mut examined = VolumeReport { id, current: None, generations: Vec::new() };
+    if !generation::is_complete(volume) {
+        let detail = "it has no CURRENT, so its creation never ended; if the catalog still names it, the \
+                      next start makes it anew";
+        report.find(Severity::Leftover, volume.path().to_path_buf(), detail);
+        return Ok(examined);
+    }
+    let current = match generation::current(volume) {
+        Ok(current) => Some(current),
+        Err(error) => {
+            note(report, &volume.path_of(CURRENT), error)?;
+            None
+        }
+    };
+    examined.current = current;
+    for name in volume.names()? {
+        let text = name.to_string_lossy().into_owned();
+        if text == CURRENT {
+            continue;
+        }
+        let path = volume.path_of(&text);
+        let number = generation::number_of(text.strip_suffix(BUILDING).unwrap_or(&text));
+        match number.filter(|_| volume.is_dir(&text)) {
+            Some(number) if current == Some(number) && !text.ends_with(BUILDING) => {
+                examined.generations.push(current_generation(&text, volume, report, read)?);
+            }
+            Some(_) => {
+                // Without a CURRENT that can be read, any of them may be the one that matters.
+                if current.is_some() {
+                    let detail = "a generation that is not current; the next start removes it";
+                    report.find(Severity::Leftover, path, detail);
+                }
+                let format = volume.child(&text).ok().and_then(|child| generation::format(&child).ok());
+                let format = format.map(reported);
+                examined.generations.push(GenerationReport {
+                    name: text,
+                    role: Role::Leftover,
+                    format,
+                    tree: None,
+                });
+            }
+            None if text.ends_with(TEMPORARY) && !volume.is_dir(&text) => {
+                let detail = "a file that was never completed; the next start removes it";
+                report.find(Severity::Leftover, path, detail);
+            }
+            None => report.find(Severity::Unknown, path, "no name that Mortise gives in a volume"),
+        }
+    }
+    Ok(examined)
+}
+
+fn current_generation(
+    name: &str,
+    volume: &Directory,
+    report: &mut Report,
+    read: &dyn Fn(u64),
+) -> Result<GenerationReport> {
+    let directory = volume.child(name)?;
+    let format = match generation::format(&directory) {
+        Ok(format) => Some(reported(format)),
+        Err(error) => {
+            note(report, directory.path(), error)?;
+            None
+        }
+    };
+    for name in directory.names()? {
+        let text = name.to_string_lossy();
+        if text.ends_with(TEMPORARY) || text.starts_with(LIBRARY_TEMPORARY) {
+            let detail = "a file that was never completed; it can be removed";
+            report.find(Severity::Leftover, directory.path_of(&text), detail);
+        }
+    }
+    // The files of a layout that is not known cannot be judged.
+    let tree = format.is_some().then(|| examine_tree(directory.path(), report, read)).transpose()?;
+    Ok(GenerationReport { name: name.to_owned(), role: Role::Current, format, tree })
+}
+
+fn reported(format: generation::FormatFile) -> FormatReport {
+    FormatReport { format: format.format, version: format.version.to_string(), digest: format.codec_digest }
+}
