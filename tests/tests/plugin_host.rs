@@ -70,7 +70,7 @@ const OUTCOMES: &[(&str, Outcome)] = &[
 
 /// Patient, because the machine that runs the tests may be busy.
 const LIMITS: Limits =
-    Limits { memory_bytes: 16 << 20, deadline: Duration::from_secs(10), answer_bytes: 64 << 10 };
+    Limits { memory_bytes: 16 << 20, deadline: Duration::from_secs(10), answer_bytes: 64 << 10, fuel: None };
 
 /// For guests that never answer.
 const SHORT: Limits = Limits { deadline: Duration::from_millis(50), ..LIMITS };
@@ -179,9 +179,9 @@ fn what_is_no_component_at_all_is_named() {
         let error = runtime().load(bytes).expect_err("nothing to load").to_string();
         assert!(error.contains(expected), "expected {expected:?} in {error:?}");
     }
-    let huge = vec![0; 16 * 1024 * 1024 + 1];
+    let huge = vec![0; 32 * 1024 * 1024 + 1];
     let error = runtime().inspect(&huge).expect_err("too large").to_string();
-    assert_eq!(error, "the component has 16777217 bytes; allowed are 16777216");
+    assert_eq!(error, "the component has 33554433 bytes; allowed are 33554432");
 }
 
 #[test]

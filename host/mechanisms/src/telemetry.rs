@@ -10,7 +10,7 @@ use metrics::{
     histogram,
 };
 use mortise_kernel::store::Step;
-use mortise_plugin_runtime::FaultKind;
+use mortise_plugin_runtime::{FaultKind, ILLEGAL};
 use parking_lot::Mutex;
 
 use crate::NATIVE_STRATEGY;
@@ -37,11 +37,12 @@ const FAULT_KINDS: [&str; 8] = [
     FaultKind::AnswerTooLarge.as_str(),
     FaultKind::InvalidAnswer.as_str(),
     FaultKind::Refused.as_str(),
-    "illegal",
+    ILLEGAL,
 ];
 
-/// Describes this crate's metrics to the recorder that is installed.
+/// Describes the metrics of this crate and of the plugin runtime to the recorder that is installed.
 pub fn describe_metrics() {
+    mortise_plugin_runtime::describe_metrics();
     describe_counter!(CALLS, Unit::Count, "Calls of plugins by outcome (ok, busy, or the kind of the fault)");
     describe_histogram!(
         CALL_SECONDS,

@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::compile::Artifact;
 use crate::{Digest, Error, Result};
 
 /// First bytes of every file; names the layout: magic, 32 bytes of HMAC, artifact.
@@ -63,34 +64,29 @@ impl Cache {
                 return None;
             }
         };
-        let Some(artifact) = self.authentic(digest, &bytes) else {
+        let Some(artifact) = self.authentic(digest, bytes) else {
             warn!(path = %path.display(), "a compiled plugin is damaged or foreign; compiling it anew");
             return None;
         };
-        // SAFETY: `deserialize` runs whatever machine code the artifact holds. The tag shows that these very
-        // bytes, which are in private memory now and don't change any more, were made by
-        // `Component::serialize` in a daemon that holds the key, for this digest and an engine of the same
-        // compatibility; the key is readable by the daemon's user only, who could replace the daemon itself.
-        // wasmtime checks version and settings again.
-        #[allow(unsafe_code, reason = "argued above")]
-        let component = unsafe { Component::deserialize(engine, artifact) };
-        component.inspect_err(|error| warn!(path = %path.display(), "compiling anew: {error:#}")).ok()
+        artifact
+            .revive(engine)
+            .inspect_err(|error| warn!(path = %path.display(), "compiling anew: {error:#}"))
+            .ok()
     }
 
     /// Keeps a compiled component. A failure costs only time at the next start, so it is logged and not
     /// returned.
-    pub(crate) fn store(&self, digest: &Digest, component: &Component) {
-        if let Err(error) = self.try_store(digest, component) {
+    pub(crate) fn store(&self, digest: &Digest, artifact: &Artifact) {
+        if let Err(error) = self.try_store(digest, artifact.bytes()) {
             warn!(dir = %self.dir.display(), "a compiled plugin cannot be kept: {error}");
         }
     }
 
-    fn try_store(&self, digest: &Digest, component: &Component) -> io::Result<()> {
-        let artifact = component.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
-        let tag = self.mac(digest, &artifact).finalize().into_bytes();
+    fn try_store(&self, digest: &Digest, artifact: &[u8]) -> io::Result<()> {
+        let tag = self.mac(digest, artifact).finalize().into_bytes();
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = self.dir.join(format!("{digest}.{}-{number}.tmp", std::process::id()));
-        let written = write_new(&temporary, &[MAGIC, &tag, &artifact])
+        let written = write_new(&temporary, &[MAGIC, &tag, artifact])
             .and_then(|()| fs::rename(&temporary, self.path(digest)))
             .and_then(|()| File::open(&self.dir)?.sync_all());
         if written.is_err() {
@@ -103,10 +99,11 @@ impl Cache {
         self.dir.join(format!("{digest}{}", self.suffix()))
     }
 
-    fn authentic<'a>(&self, digest: &Digest, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    /// The artifact in a file that this daemon wrote for this digest.
+    fn authentic(&self, digest: &Digest, bytes: Vec<u8>) -> Option<Artifact> {
         let (tag, artifact) = bytes.strip_prefix(MAGIC)?.split_at_checked(TAG_BYTES)?;
         self.mac(digest, artifact).verify_slice(tag).ok()?;
-        Some(artifact)
+        Some(Artifact::trusted(bytes, MAGIC.len() + TAG_BYTES))
     }
 
     fn mac(&self, digest: &Digest, artifact: &[u8]) -> Hmac<Sha256> {

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use wasmtime::Config;
 
 use super::*;
+use crate::Compiler;
 
 /// Two components that differ, so that each has a digest of its own.
 const FIRST: &str = "(component)";
@@ -29,7 +30,7 @@ impl Fixture {
     fn store(&self, cache: &Cache, text: &str) -> Digest {
         let bytes = wat::parse_str(text).unwrap();
         let digest = Digest::of(&bytes);
-        cache.store(&digest, &Component::new(&self.engine, &bytes).unwrap());
+        cache.store(&digest, &Compiler::InProcess.compile(&self.engine, &bytes).unwrap());
         digest
     }
 

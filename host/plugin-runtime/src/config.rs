@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Compiler, Error, Result};
 
-/// Largest component that is accepted, in bytes.
-pub const MAX_COMPONENT_BYTES: usize = 16 * 1024 * 1024;
+/// Largest component that is accepted, in bytes. One with the runtime of Python in it has 18 MB.
+pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
 
 /// Largest function body that is compiled, in bytes. The compiler takes time and memory that grow faster than
 /// the size of a function; a few thousand bytes are usual, and interpreters have some of a hundred thousand.
@@ -29,6 +29,8 @@ pub struct RuntimeConfig {
     /// Directory for compiled components and the key that authenticates them; made when it doesn't exist and
     /// safe to delete. `None` compiles every component anew.
     pub cache_dir: Option<PathBuf>,
+    /// Who compiles components.
+    pub compiler: Compiler,
     /// Threads that run plugins, and so the number of calls that run at the same time on the pool.
     pub max_parallel_calls: usize,
     /// Calls that may wait for a thread of the pool before further ones are refused as busy.
@@ -39,7 +41,13 @@ pub struct RuntimeConfig {
 
 impl Default for RuntimeConfig {
     fn default() -> Self {
-        Self { cache_dir: None, max_parallel_calls: 4, max_queued_calls: 256, tick: Duration::from_millis(5) }
+        Self {
+            cache_dir: None,
+            compiler: Compiler::InProcess,
+            max_parallel_calls: 4,
+            max_queued_calls: 256,
+            tick: Duration::from_millis(5),
+        }
     }
 }
 
@@ -54,15 +62,31 @@ pub struct Limits {
     pub deadline: Duration,
     /// Bytes that an answer, an error text included, may have.
     pub answer_bytes: usize,
+    /// Fuel that a call may burn, about one unit for each instruction: a bound that is the same on every
+    /// machine. `None` and 0 set none; the deadline holds all the same.
+    pub fuel: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 16 * 1024 * 1024, deadline: Duration::from_millis(100), answer_bytes: 64 * 1024 }
+        Self {
+            memory_bytes: 16 * 1024 * 1024,
+            deadline: Duration::from_millis(100),
+            answer_bytes: 64 * 1024,
+            fuel: None,
+        }
     }
 }
 
 impl Limits {
+    /// Fuel that the store of a call begins with.
+    pub(crate) fn tank(&self) -> u64 {
+        match self.fuel {
+            None | Some(0) => u64::MAX,
+            Some(fuel) => fuel,
+        }
+    }
+
     /// Checks that the limits are within what the runtime can grant.
     ///
     /// # Errors

@@ -42,8 +42,12 @@ pub(crate) fn start(config: &RuntimeConfig) -> Result<Engine> {
     };
     warn!(error = %format!("{error:#}"), "no pool of plugin instances; they are allocated on demand instead");
     debug!("a limit on virtual memory (`ulimit -v`) is the usual reason");
+    for_compiling().map_err(|error| Error::Engine { detail: format!("{error:#}") })
+}
+
+/// An engine without a pool: it reserves no memory, and its artifacts are the same.
+pub(crate) fn for_compiling() -> wasmtime::Result<Engine> {
     Engine::new(base().allocation_strategy(InstanceAllocationStrategy::OnDemand))
-        .map_err(|error| Error::Engine { detail: format!("{error:#}") })
 }
 
 fn base() -> Config {

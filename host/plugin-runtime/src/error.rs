@@ -63,6 +63,19 @@ pub enum Error {
         /// The import that is granted.
         granted: String,
     },
+    /// The component imports what this plugin may have and was not granted.
+    #[error(
+        "the component imports {}, which belong to the capability `{capability}`, and this plugin was not \
+         granted it; if its language needs that (Go does), grant it with `--grant {capability}`, else build it \
+         without WASI",
+        .imports.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    )]
+    NotGranted {
+        /// The capability.
+        capability: &'static str,
+        /// The imports that belong to it.
+        imports: Vec<String>,
+    },
     /// The component demands more memory or a larger table at its start than the runtime ever grants.
     #[error("the component starts with {found} bytes of {what}; the most that can be granted is {allowed}")]
     StartsTooBig {
@@ -100,6 +113,18 @@ pub enum Error {
         /// The world that was asked for.
         wanted: &'static str,
     },
+    /// Compiling the component took more than it may.
+    #[error("the component cannot be compiled within its limits: compiling it {detail}")]
+    Uncompilable {
+        /// What it took.
+        detail: String,
+    },
+    /// The process that compiles components cannot be run, or failed for reasons of its own.
+    #[error("plugins cannot be compiled: {detail}")]
+    Compiler {
+        /// What failed.
+        detail: String,
+    },
     /// A limit is out of bounds.
     #[error("limit {limit} is {found}; allowed is {min} to {max}")]
     Limit {
@@ -135,6 +160,6 @@ impl Error {
     /// Whether the component is to blame, rather than the host.
     #[must_use]
     pub fn is_component_fault(&self) -> bool {
-        !matches!(self, Self::Cache { .. } | Self::Engine { .. } | Self::Limit { .. })
+        !matches!(self, Self::Cache { .. } | Self::Engine { .. } | Self::Limit { .. } | Self::Compiler { .. })
     }
 }

@@ -89,8 +89,15 @@ impl Fault {
                 let detail = format!("the plugin did not answer within {deadline:?}, its deadline");
                 Self::new(FaultKind::Deadline, detail)
             }
-            (Some(Trap::OutOfFuel), Bound::Fuel(fuel)) => {
-                let detail = format!("the plugin did not answer within {fuel} instructions, its limit");
+            (Some(Trap::OutOfFuel), bound) => {
+                let limit = match bound {
+                    Bound::Fuel(fuel) => fuel,
+                    Bound::Deadline(_) => limits.tank(),
+                };
+                let detail = format!(
+                    "the plugin did not answer within {limit} units of fuel (about one for each \
+                     instruction), its limit"
+                );
                 Self::new(FaultKind::Fuel, detail)
             }
             (Some(Trap::StackOverflow), _) => {

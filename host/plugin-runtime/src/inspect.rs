@@ -4,6 +4,7 @@
 //! against the names of its imports. Exports beyond the world are fine (some languages' runtimes add their
 //! own), imports beyond it are not.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
@@ -12,9 +13,9 @@ use wasmparser::{Encoding, Parser, Payload};
 use crate::config::{MAX_COMPONENT_BYTES, MAX_FUNCTION_BYTES, MAX_MEMORY_BYTES};
 use crate::engine::MAX_TABLE_ELEMENTS;
 use crate::world::Contract;
-use crate::{Error, Result, World};
+use crate::{Capability, Error, Result, World, grants};
 
-/// The only interface that plugins may import, in the version of their contract.
+/// The only interface that every plugin may import, in the version of its contract.
 const GRANTED: &str = "log";
 
 /// Bytes of a page where a memory doesn't say otherwise.
@@ -63,6 +64,8 @@ pub struct Description {
     pub wit_version: String,
     /// Names of its imports.
     pub imports: Vec<String>,
+    /// The capabilities that the imports belong to.
+    pub capabilities: BTreeSet<Capability>,
 }
 
 /// Reads and checks a component.
@@ -74,11 +77,7 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Description> {
     check_magic(bytes)?;
     let outline = Outline::read(bytes)?;
     let contract = Contract::of_exports(&outline.exports)?;
-    let granted = contract.version.interface(GRANTED);
-    let refused: Vec<_> = outline.imports.iter().filter(|name| **name != granted).cloned().collect();
-    if !refused.is_empty() {
-        return Err(Error::RefusedImports { imports: refused, granted });
-    }
+    let capabilities = grants::sort(&outline.imports, &contract.version.interface(GRANTED))?;
     outline.check_sizes()?;
     Ok(Description {
         digest: Digest::of(bytes),
@@ -86,6 +85,7 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Description> {
         world: contract.world,
         wit_version: contract.version.to_string(),
         imports: outline.imports,
+        capabilities,
     })
 }
 

@@ -9,11 +9,14 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `inspect` | what a component says about itself; refusals before anything is compiled |
-//! | `runtime`, `component` | compiling, instantiating, calling |
+//! | `compile` | compiling, in a process of its own |
+//! | `runtime`, `component` | loading, instantiating, calling |
 //! | `world`, `exports` | which worlds and versions are served, and where a component has their functions |
 //! | [`compaction`], [`format`] | the worlds |
-//! | `engine`, `ticker`, `limiter`, `pool` | the sandbox: code, time, memory, threads |
+//! | `engine`, `state`, `ticker`, `limiter`, `pool` | the sandbox: code, time, memory, threads |
+//! | `usage` | what calls used |
 //! | `log` | the only thing that a plugin may call |
+//! | `wasi` | the capability `wasi-minimal`, for those to which it is granted |
 //! | `cache` | compiled components on disk, authenticated |
 //!
 //! This crate must not know the store or raft, nor judge whether an answer is wise or legal.
@@ -21,6 +24,7 @@
 mod bindings;
 mod cache;
 pub mod compaction;
+mod compile;
 mod component;
 mod config;
 mod engine;
@@ -28,20 +32,27 @@ mod error;
 mod exports;
 mod fault;
 pub mod format;
+mod grants;
 mod inspect;
 mod limiter;
 mod log;
 mod pool;
 mod runtime;
+mod state;
 mod ticker;
+mod usage;
+mod wasi;
 mod world;
 
+pub use compile::{CompileLimits, Compiler, compile_child_main};
 pub use component::{Call, Component, Identity};
 pub use config::{
     Limits, MAX_ANSWER_BYTES, MAX_COMPONENT_BYTES, MAX_DEADLINE, MAX_MEMORY_BYTES, RuntimeConfig,
 };
 pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};
+pub use grants::{Capability, Grants};
 pub use inspect::{Description, Digest};
 pub use runtime::Runtime;
+pub use usage::{CallUsage, ILLEGAL, Usage, describe_metrics};
 pub use world::{ContractVersion, World};

@@ -33,7 +33,7 @@ impl MemoryLimiter {
         Self { used: 0, limit }
     }
 
-    /// Bytes that the store's memories and tables have.
+    /// Bytes granted so far. Memories and tables never shrink.
     pub(crate) fn used(&self) -> u64 {
         self.used
     }

@@ -76,18 +76,22 @@ impl CallLog {
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
-}
 
-impl Host for CallLog {
-    fn write(&mut self, level: Level, message: String) {
-        if level == Level::Error {
-            self.last_error = Some(presentable(&message));
+    /// Takes a line that the plugin printed. What it prints as an error is mostly why it fails, and the first
+    /// line says it.
+    pub(crate) fn printed(&mut self, as_error: bool, line: &str) {
+        if as_error && self.last_error.is_none() {
+            self.last_error = Some(presentable(line));
         }
+        self.keep(if as_error { Level::Warn } else { Level::Info }, line);
+    }
+
+    fn keep(&mut self, level: Level, message: &str) {
         if self.left == 0 || !self.gate.admit(Instant::now()) {
             return;
         }
         self.left -= 1;
-        let message = presentable(&message);
+        let message = presentable(message);
         let plugin = &self.gate.digest;
         match level {
             Level::Debug => debug!(target: "mortise::plugin", %plugin, "{message}"),
@@ -95,6 +99,15 @@ impl Host for CallLog {
             Level::Warn => warn!(target: "mortise::plugin", %plugin, "{message}"),
             Level::Error => error!(target: "mortise::plugin", %plugin, "{message}"),
         }
+    }
+}
+
+impl Host for CallLog {
+    fn write(&mut self, level: Level, message: String) {
+        if level == Level::Error {
+            self.last_error = Some(presentable(&message));
+        }
+        self.keep(level, &message);
     }
 }
 

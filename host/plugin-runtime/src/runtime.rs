@@ -1,8 +1,8 @@
 //! The runtime: one engine with its clock, its threads and its compile cache.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
 use metrics::counter;
 use parking_lot::Mutex;
@@ -13,16 +13,23 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use crate::bindings;
 use crate::cache::Cache;
 use crate::format::WarmPool;
-use crate::limiter::MemoryLimiter;
 use crate::log::{CallLog, LogGate, OldLog};
 use crate::pool::Pool;
+use crate::state::NEVER;
 use crate::ticker::{Running, Ticker, ticks};
-use crate::{Component, Description, Error, Limits, Result, RuntimeConfig, World, engine, inspect};
+use crate::{
+    Compiler, Component, Description, Error, Grants, Limits, Result, RuntimeConfig, World, engine, inspect,
+    wasi,
+};
+
+pub(crate) use crate::state::{Bound, CallState};
 
 /// Runs plugins. One per process is enough; components and strategies keep it alive.
 #[derive(Debug)]
 pub struct Runtime {
     cache: Option<Cache>,
+    compiler: Compiler,
+    compilations: AtomicU64,
     shared: Arc<Shared>,
 }
 
@@ -31,55 +38,12 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) pool: Pool,
     ticker: Ticker,
-    linker: Linker<CallState>,
+    /// For components that are granted nothing but the log.
+    plain: Linker<CallState>,
+    /// For components that are granted [`crate::Capability::WasiMinimal`], too.
+    with_wasi: Linker<CallState>,
     /// The pools whose idle instances can be given up when slots for instances run out.
     warm: Mutex<Vec<Weak<WarmPool>>>,
-}
-
-/// What ends a call that doesn't end by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bound {
-    /// So much time.
-    Deadline(Duration),
-    /// So many instructions, roughly. The clock plays no part: every node stops at the same place.
-    Fuel(u64),
-}
-
-/// Fuel of a call that the clock bounds.
-const UNMETERED: u64 = u64::MAX;
-
-/// Ticks that never pass; the engine adds them to the present epoch.
-const NEVER: u64 = u64::MAX / 2;
-
-/// What the host keeps for an instance and the call that it is in; the data of its store.
-#[derive(Debug)]
-pub(crate) struct CallState {
-    memory: MemoryLimiter,
-    log: CallLog,
-    begun: Instant,
-    bound: Bound,
-}
-
-impl CallState {
-    pub(crate) fn last_error(&self) -> Option<&str> {
-        self.log.last_error()
-    }
-
-    /// Bytes of the instance's memories and tables.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.memory.used()
-    }
-
-    /// How many ticks the call has left.
-    fn ticks_left(&self, tick: Duration) -> u64 {
-        match self.bound {
-            Bound::Fuel(_) => NEVER,
-            Bound::Deadline(deadline) => {
-                let left = deadline.saturating_sub(self.begun.elapsed());
-                if left.is_zero() { 0 } else { ticks(left, tick) }
-            }
-        }
-    }
 }
 
 impl Runtime {
@@ -97,15 +61,23 @@ impl Runtime {
             |state: &mut CallState| &mut state.log,
         )
         .and_then(|()| OldLog::add_to_linker(&mut linker, |state: &mut CallState| &mut state.log))
-        .map_err(|error| Error::Engine { detail: format!("{error:#}") })?;
+        .map_err(engine_error)?;
+        let mut with_wasi = linker.clone();
+        wasi::add_to_linker(&mut with_wasi).map_err(engine_error)?;
         let shared = Shared {
             pool: Pool::start(config.max_parallel_calls, config.max_queued_calls)?,
             ticker: Ticker::start(engine.clone(), config.tick)?,
             engine,
-            linker,
+            plain: linker,
+            with_wasi,
             warm: Mutex::default(),
         };
-        Ok(Arc::new(Self { cache, shared: Arc::new(shared) }))
+        Ok(Arc::new(Self {
+            cache,
+            compiler: config.compiler,
+            compilations: AtomicU64::new(0),
+            shared: Arc::new(shared),
+        }))
     }
 
     /// Reads and checks a component: its size, world, version and imports. Neither compiles nor runs it.
@@ -116,15 +88,30 @@ impl Runtime {
         inspect::inspect(bytes)
     }
 
-    /// Checks a component, then compiles it or takes it from the cache. Blocks: compiling takes tens of
-    /// milliseconds for a small component, seconds for one that carries a language's whole runtime.
+    /// Loads a component that is granted nothing but the log; see [`Self::load_granted`].
     ///
     /// # Errors
     /// Why the component is refused.
     pub fn load(&self, bytes: &[u8]) -> Result<Component> {
+        self.load_granted(bytes, Grants::default())
+    }
+
+    /// Checks a component, then compiles it or takes it from the cache. Blocks: compiling takes tens of
+    /// milliseconds for a small component, seconds for one that carries a language's whole runtime.
+    ///
+    /// # Errors
+    /// Why the component is refused; [`Error::NotGranted`] when it needs more than the grants.
+    pub fn load_granted(&self, bytes: &[u8], grants: Grants) -> Result<Component> {
         let description = inspect::inspect(bytes)?;
+        grants.cover(&description.capabilities, &description.imports)?;
         let compiled = self.compile(bytes, &description)?;
-        Component::new(self.shared.clone(), description, &compiled)
+        Component::new(self.shared.clone(), description, grants, &compiled)
+    }
+
+    /// Components compiled since the start, failures included; those taken from the cache don't count.
+    #[must_use]
+    pub fn compilations(&self) -> u64 {
+        self.compilations.load(Ordering::Relaxed)
     }
 
     /// Removes what the compile cache keeps of a component. What was loaded of it goes on to work.
@@ -142,37 +129,33 @@ impl Runtime {
     }
 
     fn compile(&self, bytes: &[u8], description: &Description) -> Result<Compiled> {
-        let digest = &description.digest;
-        if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.load(&self.shared.engine, digest))
-        {
+        let (engine, digest) = (&self.shared.engine, &description.digest);
+        if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {
             counter!("mortise_plugin_compile_cache_hits_total").increment(1);
             return Ok(compiled);
         }
         debug!(%digest, "compiling a plugin");
+        self.compilations.fetch_add(1, Ordering::Relaxed);
         counter!("mortise_plugin_compilations_total").increment(1);
-        let compiled = Compiled::new(&self.shared.engine, bytes)
-            .map_err(|error| Error::Malformed { detail: format!("{error:#}") })?;
+        let artifact = self.compiler.compile(engine, bytes)?;
+        let compiled = artifact.revive(engine).map_err(|error| Error::Compiler {
+            detail: format!("what the compiler made does not fit this program: {error:#}"),
+        })?;
         if let Some(cache) = &self.cache {
-            cache.store(digest, &compiled);
+            cache.store(digest, &artifact);
         }
         Ok(compiled)
     }
 }
 
 impl Shared {
-    pub(crate) fn linker(&self) -> &Linker<CallState> {
-        &self.linker
+    pub(crate) fn linker(&self, grants: Grants) -> &Linker<CallState> {
+        if grants.wasi_minimal { &self.with_wasi } else { &self.plain }
     }
 
     /// A store for an instance, bounded in memory. Nothing runs in it before [`Shared::begin`].
     pub(crate) fn store(&self, limits: &Limits, gate: Arc<LogGate>) -> Store<CallState> {
-        let state = CallState {
-            memory: MemoryLimiter::new(limits.memory_bytes),
-            log: CallLog::new(gate),
-            begun: Instant::now(),
-            bound: Bound::Fuel(0),
-        };
-        let mut store = Store::new(&self.engine, state);
+        let mut store = Store::new(&self.engine, CallState::new(limits, gate));
         store.limiter(|state| &mut state.memory);
         // Ticks only estimate the time: those that the clock is late with come at once, and some of them may
         // be about a time before this call.
@@ -190,14 +173,12 @@ impl Shared {
     /// runs while the guard lives.
     pub(crate) fn begin(&self, store: &mut Store<CallState>, limits: &Limits, bound: Bound) -> Running<'_> {
         let running = self.ticker.run();
-        let state = store.data_mut();
-        state.log.begin();
-        state.begun = Instant::now();
-        state.bound = bound;
+        store.data_mut().begin(limits, bound);
         store.set_hostcall_fuel(limits.answer_bytes);
-        let (fuel, ticks) = match bound {
-            Bound::Deadline(deadline) => (UNMETERED, ticks(deadline, self.ticker.tick())),
-            Bound::Fuel(fuel) => (fuel, NEVER),
+        let fuel = store.data().tank();
+        let ticks = match bound {
+            Bound::Deadline(deadline) => ticks(deadline, self.ticker.tick()),
+            Bound::Fuel(_) => NEVER,
         };
         store.set_epoch_deadline(ticks);
         store.set_fuel(fuel).expect("the engine meters fuel");
@@ -222,6 +203,10 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("pool", &self.pool).finish_non_exhaustive()
     }
+}
+
+fn engine_error(error: wasmtime::Error) -> Error {
+    Error::Engine { detail: format!("{error:#}") }
 }
 
 /// The error of a component whose types don't fit its world.

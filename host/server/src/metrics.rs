@@ -183,11 +183,4 @@ fn describe_lower_layers() {
     describe_histogram!("mortise_log_batch_bytes", Unit::Bytes, "Bytes that one flush of the log wrote");
     describe_gauge!("mortise_log_queue_depth", Unit::Count, "Appends that wait for the log");
     describe_histogram!("mortise_write_delay_seconds", Unit::Seconds, "Time that back-pressure held a write");
-    describe_counter!("mortise_plugin_instantiations_total", Unit::Count, "Instances of components made");
-    describe_counter!("mortise_plugin_compilations_total", Unit::Count, "Components compiled");
-    describe_counter!(
-        "mortise_plugin_compile_cache_hits_total",
-        Unit::Count,
-        "Components taken compiled from the cache"
-    );
 }

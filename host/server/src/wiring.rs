@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use mortise_kernel::node::{Node, NodeConfig};
 use mortise_kernel::seams::SystemClock;
 use mortise_mechanisms::{ShippedPlugin, System, SystemConfig};
-use mortise_plugin_runtime::{Runtime, RuntimeConfig};
+use mortise_plugin_runtime::{CompileLimits, Compiler, Runtime, RuntimeConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,6 +32,8 @@ const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Calls that one connection may have under way.
 const STREAMS: u32 = 4096;
+/// Name of the hidden command that compiles one plugin.
+pub(crate) const COMPILE_COMMAND: &str = "compile-plugin";
 
 /// How the daemon is run.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct Options {
     pub max_parallel_steps: usize,
     /// Threads that run plugins.
     pub plugin_threads: usize,
+    /// Who compiles plugins.
+    pub plugin_compiler: Compiler,
 }
 
 impl Options {
@@ -70,8 +74,24 @@ impl Options {
             guard_l0_runs: 20,
             max_parallel_steps: 2,
             plugin_threads: 4,
+            // The program that embeds a daemon cannot be run as a compiler.
+            plugin_compiler: Compiler::InProcess,
         }
     }
+}
+
+/// Plugins are compiled by processes of this very program, whatever became of its file since it started.
+pub(crate) fn compile_in_child() -> Compiler {
+    Compiler::Child {
+        program: "/proc/self/exe".into(),
+        arguments: vec![COMPILE_COMMAND.into()],
+        limits: CompileLimits::default(),
+    }
+}
+
+/// What such a process does.
+pub(crate) fn compile_plugin() -> std::process::ExitCode {
+    mortise_plugin_runtime::compile_child_main()
 }
 
 /// A daemon that serves.
@@ -215,6 +235,7 @@ async fn start_system(node: &Arc<Node>, options: &Options) -> anyhow::Result<Arc
     let runtime = Runtime::new(RuntimeConfig {
         cache_dir: Some(node.subdirectory("plugins")?.join("cache")),
         max_parallel_calls: options.plugin_threads,
+        compiler: options.plugin_compiler.clone(),
         ..RuntimeConfig::default()
     })?;
     let shipped = mortise_plugins::shipped()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mortise_kernel::store::{Step, TreeShape, check_step};
 use mortise_plugin_runtime::compaction::{Answer, Decision, View};
-use mortise_plugin_runtime::{Call, Fault, FaultKind};
+use mortise_plugin_runtime::{Call, Fault, FaultKind, ILLEGAL};
 use tokio::time::Instant;
 
 use super::observe::Observation;
@@ -62,7 +62,7 @@ pub(crate) fn judge(shape: &TreeShape, answer: Result<Answer, Fault>) -> Verdict
     };
     match check_step(shape, &step) {
         Ok(()) => Verdict::Step(step),
-        Err(rule) => Verdict::Fault { kind: "illegal", detail: format!("{step:?}: {rule}") },
+        Err(rule) => Verdict::Fault { kind: ILLEGAL, detail: format!("{step:?}: {rule}") },
     }
 }
 

@@ -25,11 +25,17 @@ use crate::telemetry::CallMetrics;
 pub(crate) trait Strategy: Send + Sync + 'static {
     /// The next step for the tree in `view`.
     fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>>;
+    /// Counts an answer that turned out to be illegal.
+    fn count_illegal(&self) {}
 }
 
 impl Strategy for CompactionStrategy {
     fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>> {
         self.decide_on_pool(call, view).boxed()
+    }
+
+    fn count_illegal(&self) {
+        self.component().count_illegal();
     }
 }
 

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use mortise_kernel::seams::SharedClock;
 use mortise_kernel::store::Step;
 use mortise_plugin_runtime::compaction::Decision;
-use mortise_plugin_runtime::{Call, Fault};
+use mortise_plugin_runtime::{Call, Fault, ILLEGAL};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -268,6 +268,9 @@ impl Loop {
         let (plugin, version) = (&active.info.plugin, &active.info.version);
         tracing::warn!(volume, plugin, version, kind, detail, "the compaction strategy faulted");
         active.metrics.fault(kind);
+        if kind == ILLEGAL {
+            active.strategy.count_illegal();
+        }
         self.task.supervisor.fault(volume, active, kind, detail);
         let faults = self.pace.fault();
         if faults >= FAULTS_IN_A_ROW && !active.is_native() {

@@ -158,6 +158,7 @@ impl Lifecycle {
             Ok((component, strategy))
         })
         .await?;
+        component.name_for_metrics(&chosen.name, &chosen.version);
         self.keep(&digest, component);
         Ok(strategy)
     }

@@ -10,8 +10,12 @@ use crate::Error;
 use crate::catalog::{Change, Key, Origin, QuarantineRow, ROW_VERSION};
 use crate::compaction::Candidate;
 
-const ROOMY: Limits =
-    Limits { memory_bytes: 32 << 20, deadline: std::time::Duration::from_millis(100), answer_bytes: 65536 };
+const ROOMY: Limits = Limits {
+    memory_bytes: 32 << 20,
+    deadline: std::time::Duration::from_millis(100),
+    answer_bytes: 65536,
+    fuel: None,
+};
 
 #[tokio::test]
 async fn a_new_version_begins_with_the_limits_of_the_newest() {

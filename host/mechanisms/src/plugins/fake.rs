@@ -79,6 +79,7 @@ impl Host for FakeHost {
             world: World::CompactionStrategy,
             wit_version: "0.1.0".into(),
             imports: Vec::new(),
+            capabilities: BTreeSet::new(),
         })
     }
 

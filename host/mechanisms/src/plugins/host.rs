@@ -27,6 +27,8 @@ pub(crate) trait Loaded: Send + Sync + 'static {
     fn identity(&self, limits: &Limits) -> Result<Identity, Fault>;
     /// The component as a compaction strategy.
     fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>>;
+    /// Says by which name and version the catalog knows it, for the metrics.
+    fn name_for_metrics(&self, _plugin: &str, _version: &str) {}
 }
 
 impl Host for Runtime {
@@ -54,6 +56,10 @@ impl Loaded for Component {
 
     fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>> {
         Ok(Arc::new(self.compaction_strategy(limits).map_err(runtime_error)?))
+    }
+
+    fn name_for_metrics(&self, plugin: &str, version: &str) {
+        Self::name_for_metrics(self, plugin, version);
     }
 }
 

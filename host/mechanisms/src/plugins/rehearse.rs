@@ -4,7 +4,7 @@
 //! twice, must give the same answer. A configuration that the plugin refuses shows here, too.
 
 use mortise_plugin_runtime::compaction::{Decision, View, canned_views};
-use mortise_plugin_runtime::{Call, Fault, FaultKind};
+use mortise_plugin_runtime::{Call, Fault, FaultKind, ILLEGAL};
 
 use crate::compaction::{Strategy, Verdict, judge, shape_of};
 
@@ -48,7 +48,8 @@ async fn rehearse_one(candidate: &dyn Strategy, call: Call, view: View) -> Resul
     match judge(&shape, first.clone().map(|decision| decision.step)) {
         // The runtime's words say who refused.
         Verdict::Fault { kind: "refused", detail } => return Err(detail),
-        Verdict::Fault { kind: "illegal", detail } => {
+        Verdict::Fault { kind: ILLEGAL, detail } => {
+            candidate.count_illegal();
             return Err(format!("expected a legal step, found {detail}"));
         }
         Verdict::Fault { kind, detail } => {

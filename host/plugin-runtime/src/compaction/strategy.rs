@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance};
 
-use super::{View, v0_1_0};
+use super::{Level, Run, Table, View, v0_1_0};
 use crate::bindings::exports::mortise::plugin::compaction::{Decision as WireDecision, Knobs, Span, Step};
+use crate::component::Given;
 use crate::log::presentable;
 use crate::runtime::CallState;
 use crate::{Call, Component, Fault, FaultKind, Limits, Result};
@@ -168,10 +169,13 @@ impl CompactionStrategy {
     /// # Errors
     /// The plugin's fault. The next call is not affected.
     pub fn decide(&self, call: &Call, view: &View) -> Result<Decision, Fault> {
-        let decision = self
-            .component
-            .call(&self.limits, |instance, store| self.decide.call(instance, store, call, view))?;
+        let bytes = weight_of_call(call) + weight_of_view(view);
+        let given = Given { bytes, now: call.now, seed: call.seed };
+        let decide =
+            |instance: &Instance, store: &mut Store<CallState>| self.decide.call(instance, store, call, view);
+        let decision = self.component.call(&self.limits, given, weight_of_decision, decide)?;
         decision.map(Decision::from).map_err(|refusal| {
+            self.component.count_fault(FaultKind::Refused);
             let detail = format!("the plugin refused: {}", presentable(&refusal));
             Fault::new(FaultKind::Refused, detail)
         })
@@ -195,6 +199,27 @@ impl std::fmt::Debug for CompactionStrategy {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// Bytes that a call takes in the plugin's memory.
+fn weight_of_call(call: &Call) -> u64 {
+    (call.config.len() + size_of::<u64>() * 2) as u64
+}
+
+/// Bytes that a view takes in the plugin's memory: the records of the contract, where a list has eight bytes
+/// (pointer and length), and the keys.
+fn weight_of_view(view: &View) -> u64 {
+    const LIST: usize = 8;
+    const NUMBERS_OF_TABLE: usize = 5 * size_of::<u64>();
+    let table = |table: &Table| NUMBERS_OF_TABLE + 2 * LIST + table.min_key.len() + table.max_key.len();
+    let run = |run: &Run| LIST + run.tables.iter().map(table).sum::<usize>();
+    let level = |level: &Level| LIST + level.runs.iter().map(run).sum::<usize>();
+    (view.levels.iter().map(level).sum::<usize>() + LIST + 3 * size_of::<u64>()) as u64
+}
+
+/// Bytes of an answer: a step is a record of at most 24 bytes, the rest is text.
+fn weight_of_decision(answer: &Result<WireDecision, String>) -> u64 {
+    answer.as_ref().map_or_else(|refusal| refusal.len(), |decision| 24 + decision.reason.len()) as u64
 }
 
 #[cfg(test)]

@@ -135,6 +135,7 @@ impl Format {
             warm.properties(&self.0.component, &self.0.limits, bound, &self.0.config)
         })?;
         answer.map_err(|refusal| {
+            self.0.component.count_fault(FaultKind::Refused);
             let detail = format!("the plugin refused: {}", presentable(&refusal));
             Fault::new(FaultKind::Refused, detail)
         })
@@ -220,6 +221,7 @@ impl Format {
                     answers.len(),
                     part.len()
                 );
+                self.0.component.count_fault(FaultKind::InvalidAnswer);
                 return Err(Fault::new(FaultKind::InvalidAnswer, detail));
             }
             Ok(answers)

@@ -12,7 +12,6 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance};
 
 use super::codec::{Answers, CodecExports, Function, Properties};
-use crate::component::fault;
 use crate::runtime::{Bound, CallState};
 use crate::{Component, Fault, FaultKind, Limits, Result};
 
@@ -60,7 +59,7 @@ impl Warm {
                 let first_bytes = store.data().memory_bytes();
                 Ok(Self { store, properties, batches, calls: 0, first_bytes })
             }
-            Err(error) => Err(fault(&error, &store, limits, bound)),
+            Err(error) => component.end(&mut store, limits, 0, |_| 0, Err(error)),
         }
     }
 
@@ -78,7 +77,7 @@ impl Warm {
         let outcome = properties
             .typed::<(&str,), (Result<Properties, String>,)>(&*store)
             .and_then(|properties| properties.call(&mut *store, (config,)));
-        outcome.map(|(answer,)| answer).map_err(|error| fault(&error, store, limits, bound))
+        component.end(store, limits, config.len() as u64, |_| 1, outcome.map(|(answer,)| answer))
     }
 
     /// Has a batch translated.
@@ -97,7 +96,8 @@ impl Warm {
         let outcome = batches[function as usize]
             .typed::<(&str, &[&[u8]]), (Answers,)>(&*store)
             .and_then(|batch| batch.call(&mut *store, (config, records)));
-        outcome.map(|(answers,)| answers).map_err(|error| fault(&error, store, limits, bound))
+        let given = config.len() + records.iter().map(|record| record.len()).sum::<usize>();
+        component.end(store, limits, given as u64, weight_of_answers, outcome.map(|(answers,)| answers))
     }
 
     /// Whether it may serve another call.
@@ -105,6 +105,12 @@ impl Warm {
         let grown = self.store.data().memory_bytes().saturating_sub(self.first_bytes);
         self.calls < MAX_CALLS && grown <= MAX_GROWTH
     }
+}
+
+/// Bytes of what a plugin answered to a batch.
+fn weight_of_answers(answers: &Answers) -> u64 {
+    let weight = |answer: &Result<Vec<u8>, String>| answer.as_ref().map_or_else(String::len, Vec::len);
+    answers.iter().map(weight).sum::<usize>() as u64
 }
 
 fn find(

@@ -30,6 +30,7 @@ impl AdminService {
             memory_bytes: kept(wanted.memory_bytes, now.memory_bytes),
             deadline: kept(Duration::from_millis(wanted.deadline_ms), now.deadline),
             answer_bytes: kept(answer_bytes, now.answer_bytes),
+            fuel: now.fuel,
         })
     }
 }

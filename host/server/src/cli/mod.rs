@@ -30,6 +30,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::wiring;
+
 /// A storage daemon that serves etcd's key-value API and takes its policies as WebAssembly plugins.
 #[derive(Debug, Parser)]
 #[command(name = "mortise", version, arg_required_else_help = true, max_term_width = 110)]
@@ -56,6 +58,9 @@ enum Command {
     /// Answer every key-value call with nothing: the ceiling that the transport sets for `bench`.
     #[command(hide = true)]
     BenchStub(bench::Stub),
+    /// Compile the plugin on standard input to standard output: what a daemon runs for each, within limits.
+    #[command(hide = true, name = wiring::COMPILE_COMMAND)]
+    CompilePlugin,
     /// Print the version.
     Version,
 }
@@ -73,6 +78,10 @@ pub fn main() -> ExitCode {
         }
         Err(Refused::Config(error)) => return failure(&error, 2),
     };
+    if matches!(cli.command, Command::CompilePlugin) {
+        // Before there are threads: this process is to be as small as it can be.
+        return wiring::compile_plugin();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(&anyhow::Error::from(error).context("starting the runtime"), 1),
@@ -113,6 +122,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(doctor) => return doctor.run().await,
         Command::Bench(bench) => bench.run().await,
         Command::BenchStub(stub) => stub.run().await,
+        Command::CompilePlugin => unreachable!("it was answered before there was a runtime"),
         Command::Version => output::print(&format!(
             "mortise {}\netcd API {}\n",
             env!("CARGO_PKG_VERSION"),

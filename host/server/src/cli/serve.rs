@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::byte_size;
 use crate::logging::{self, LogFormat};
-use crate::wiring::{Daemon, Options};
+use crate::wiring::{self, Daemon, Options};
 
 /// Run the daemon.
 #[derive(Debug, Args)]
@@ -142,6 +142,7 @@ impl Serve {
             guard_l0_runs: self.guard_l0_runs,
             max_parallel_steps: self.parallel_steps,
             plugin_threads: self.plugin_threads,
+            plugin_compiler: wiring::compile_in_child(),
         })
     }
 
@@ -203,7 +204,9 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_layers_below() {
         let found = options(&["--listen", "127.0.0.1:0", "--listen-http", "127.0.0.1:0"]).expect("defaults");
-        assert_eq!(format!("{found:?}"), format!("{:?}", Options::local("./data")));
+        let plugin_compiler = wiring::compile_in_child();
+        let expected = Options { plugin_compiler, ..Options::local("./data") };
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"));
     }
 
     #[test]

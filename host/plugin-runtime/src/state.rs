@@ -1,0 +1,108 @@
+//! What the host keeps for an instance and the call that it is in, and what ends that call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Limits;
+use crate::limiter::MemoryLimiter;
+use crate::log::{CallLog, LogGate};
+use crate::ticker::ticks;
+use crate::wasi::{Print, Virtual};
+
+/// What ends a call that doesn't end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// So much time, and the fuel that the limits state.
+    Deadline(Duration),
+    /// So many instructions, roughly. The clock plays no part: every node stops at the same place.
+    Fuel(u64),
+}
+
+/// Ticks that never pass; the engine adds them to the present epoch.
+pub(crate) const NEVER: u64 = u64::MAX / 2;
+
+/// The data of a store.
+#[derive(Debug)]
+pub(crate) struct CallState {
+    pub(crate) memory: MemoryLimiter,
+    pub(crate) log: CallLog,
+    pub(crate) wasi: Virtual,
+    begun: Instant,
+    bound: Bound,
+    tank: u64,
+}
+
+impl CallState {
+    /// The state of an instance that no call has begun in.
+    pub(crate) fn new(limits: &Limits, gate: Arc<LogGate>) -> Self {
+        Self {
+            memory: MemoryLimiter::new(limits.memory_bytes),
+            log: CallLog::new(gate),
+            wasi: Virtual::default(),
+            begun: Instant::now(),
+            bound: Bound::Fuel(0),
+            tank: 0,
+        }
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(&mut self, limits: &Limits, bound: Bound) {
+        self.log.begin();
+        self.wasi.begin(0, 0);
+        self.begun = Instant::now();
+        self.bound = bound;
+        self.tank = match bound {
+            Bound::Deadline(_) => limits.tank(),
+            Bound::Fuel(fuel) => fuel,
+        };
+    }
+
+    /// What ends the call.
+    pub(crate) fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// Fuel that the call began with.
+    pub(crate) fn tank(&self) -> u64 {
+        self.tank
+    }
+
+    /// Time since the call began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        self.log.last_error()
+    }
+
+    /// Bytes of the instance's memories and tables.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory.used()
+    }
+
+    /// How many ticks the call has left.
+    pub(crate) fn ticks_left(&self, tick: Duration) -> u64 {
+        match self.bound {
+            Bound::Fuel(_) => NEVER,
+            Bound::Deadline(deadline) => {
+                let left = deadline.saturating_sub(self.begun.elapsed());
+                if left.is_zero() { 0 } else { ticks(left, tick) }
+            }
+        }
+    }
+
+    /// Puts what the plugin prints into its log, line by line.
+    pub(crate) fn print(&mut self, to: Print, bytes: &[u8]) {
+        for line in self.wasi.print(to, bytes) {
+            self.log.printed(to == Print::Err, &line);
+        }
+    }
+
+    /// Puts what it printed last, without an end of line, into its log.
+    pub(crate) fn flush(&mut self) {
+        for (to, line) in self.wasi.last_lines() {
+            self.log.printed(to == Print::Err, &line);
+        }
+    }
+}
