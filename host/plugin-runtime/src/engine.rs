@@ -5,8 +5,8 @@
 //! container with a limit on virtual memory), instances are allocated on demand: slower, otherwise the same.
 //!
 //! The engine is deterministic: floating-point NaNs are made canonical, relaxed SIMD has one result, and
-//! there are no threads. A call is bounded by epochs, which follow the clock, or by fuel, which is the same on
-//! every machine: what must not depend on the clock is metered by fuel.
+//! there are no threads. A call is bounded by epochs, which follow the clock, or by fuel, which is the same
+//! on every machine: what must not depend on the clock is metered by fuel.
 
 use std::num::NonZeroUsize;
 

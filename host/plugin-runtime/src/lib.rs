@@ -1,8 +1,8 @@
 //! Runs plugins: WebAssembly components in a sandbox.
 //!
 //! A [`Runtime`] checks and compiles components; a [`Component`] is one of them, and serves a world through
-//! a type of that world: [`compaction::CompactionStrategy`] or [`format::Format`]. Every call has [`Limits`] on
-//! time, memory and the size of the answer, and ends in an answer or in a [`Fault`]. A call gets a fresh
+//! a type of that world: [`compaction::CompactionStrategy`] or [`format::Format`]. Every call has [`Limits`]
+//! on time, memory and the size of the answer, and ends in an answer or in a [`Fault`]. A call gets a fresh
 //! instance; only formats, which are called for every request, keep theirs for a while. Nothing that a plugin
 //! does harms the next call, the process or the machine.
 //!

@@ -56,8 +56,8 @@ impl Mode {
 /// A component that serves as format under given limits and one configuration. Cheap to clone; clones share
 /// their instances.
 ///
-/// Calls run on the calling thread and take a few microseconds for a record; a plugin that misbehaves holds it
-/// for as long as the [`Mode`] allows. An answer has as many records as the batch, in the same order.
+/// Calls run on the calling thread and take a few microseconds for a record; a plugin that misbehaves holds
+/// it for as long as the [`Mode`] allows. An answer has as many records as the batch, in the same order.
 #[derive(Clone)]
 pub struct Format(Arc<Inner>);
 
@@ -144,8 +144,8 @@ impl Format {
     /// Turns keys into stored keys.
     ///
     /// # Errors
-    /// The plugin's fault, and then there is no answer to any record of the batch; [`FaultKind::Busy`] when no
-    /// instance was free in time.
+    /// The plugin's fault, and then there is no answer to any record of the batch; [`FaultKind::Busy`] when
+    /// no instance was free in time.
     pub fn encode_keys<R: AsRef<[u8]>>(&self, keys: &[R], mode: Mode) -> Result<Answers, Fault> {
         self.run(Function::EncodeKeys, keys, mode)
     }

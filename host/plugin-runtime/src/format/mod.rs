@@ -1,8 +1,8 @@
 //! World `format`: translates keys and values to stored bytes and back.
 //!
-//! A [`Format`] is a component under limits and one configuration. It is called for every request, in batches,
-//! so its instances are kept warm and used again; the contract demands that this makes no difference to an
-//! answer, and an instance that faulted is never used again.
+//! A [`Format`] is a component under limits and one configuration. It is called for every request, in
+//! batches, so its instances are kept warm and used again; the contract demands that this makes no difference
+//! to an answer, and an instance that faulted is never used again.
 //!
 //! | module | what it owns |
 //! |---|---|

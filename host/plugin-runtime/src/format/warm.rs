@@ -2,8 +2,8 @@
 //!
 //! A pool has at most [`MAX_INSTANCES`], whether they work or wait; who finds none free waits for one, with a
 //! deadline. An instance goes when a call of it faulted, after [`MAX_CALLS`] calls, when its memory has grown
-//! by more than [`MAX_GROWTH`], and when the runtime needs its slot for something else. What an instance keeps
-//! in memory can thus at worst make a plugin slower for a while.
+//! by more than [`MAX_GROWTH`], and when the runtime needs its slot for something else. What an instance
+//! keeps in memory can thus at worst make a plugin slower for a while.
 
 use std::time::{Duration, Instant};
 
