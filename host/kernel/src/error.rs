@@ -115,6 +115,9 @@ pub enum Error {
     /// A bounded queue is full, or an exclusive job is under way.
     #[error("{0}; retry a little later")]
     Busy(String),
+    /// Somebody asked for the end of long work.
+    #[error("{0} was cancelled; nothing was changed")]
+    Cancelled(&'static str),
     /// The node or the volume is stopping.
     #[error("{0} is shutting down")]
     ShuttingDown(&'static str),
@@ -189,6 +192,7 @@ impl Error {
             Self::VolumeExists(_)
             | Self::DirectoryInUse(_)
             | Self::UnknownFormat { .. }
+            | Self::Cancelled(_)
             | Self::IllegalStep(_) => ErrorKind::FailedPrecondition,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Storage { .. } | Self::Internal(_) => ErrorKind::Internal,

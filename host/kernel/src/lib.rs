@@ -7,7 +7,8 @@
 //! | [`log`] | the raft log of every volume in one database, with group commit |
 //! | [`raft`] | one raft group per volume over the log and the store |
 //! | [`node`] | the data directory, its lock, generations, and the volumes that are open |
-//! | [`seams`] | time and randomness, so that tests can decide them |
+//! | [`rebuild`] | rebuilding a volume's store on line, into a new generation |
+//! | [`seams`] | time, randomness and faults, so that tests can decide them |
 //! | [`error`] | errors, sorted by what a caller can do |
 //!
 //! The kernel must not know Wasm, gRPC or command lines. It takes no policy decision: it offers primitives
@@ -18,6 +19,7 @@ pub mod kv;
 pub mod log;
 pub mod node;
 pub mod raft;
+pub mod rebuild;
 pub mod seams;
 pub mod store;
 

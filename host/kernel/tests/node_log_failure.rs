@@ -15,7 +15,7 @@ use mortise_kernel::kv::{CommandResponse, RangeRequest};
 use mortise_kernel::log::{Log, LogConfig, Sink, Write};
 use mortise_kernel::node::VolumeId;
 use mortise_kernel::raft::{Group, GroupConfig, NoPeers, ProposerConfig, Throttle, Upkeep};
-use mortise_kernel::store::{Store, StoreConfig};
+use mortise_kernel::store::{CurrentStore, Served, Store, StoreConfig, Undertaker};
 use node_support::{life, put_command, seed, soon};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -62,10 +62,20 @@ impl Throttle for Quiet {
     fn slowed(&self, _commands: usize) {}
 }
 
-async fn open_group(path: &Path, syncs: u32) -> (Arc<Store>, Result<Group>) {
+/// Frees a store where it is let go.
+struct AtOnce;
+
+impl Undertaker for AtOnce {
+    fn bury(&self, store: Box<Store>) {
+        drop(store);
+    }
+}
+
+async fn open_group(path: &Path, syncs: u32) -> (Arc<CurrentStore>, Result<Group>) {
     let config = LogConfig::new(path.join("log"));
     let log = Log::open_with(config, |inner| Failing { inner, left: syncs }).expect("the log opens");
-    let store = Arc::new(Store::open(StoreConfig::new(path.join("store"))).expect("the store opens"));
+    let store = Store::open(StoreConfig::new(path.join("store"))).expect("the store opens");
+    let store = CurrentStore::new(Served::new(store, Arc::new(AtOnce)));
     let group = Group::open(GroupConfig {
         volume: VolumeId(2),
         node_id: 7,
@@ -117,7 +127,7 @@ async fn write_until_failure(path: PathBuf, syncs: u32) -> Acknowledged {
         all.extend(writer.await.expect("joined"));
     }
     group.read_barrier(soon()).await.expect("reads go on");
-    check(&store, &all);
+    check(&store.load(), &all);
     all
 }
 
@@ -143,9 +153,9 @@ fn acknowledged_writes_survive_a_disk_that_fails_at_any_sync() {
         life(async move {
             let (store, group) = open_group(&path, u32::MAX).await;
             let group = group.expect("the group opens");
-            check(&store, &expected);
+            check(&store.load(), &expected);
             if flush {
-                store.close().expect("flushed");
+                store.load().close().expect("flushed");
                 group.purge_flushed().await;
             }
         });

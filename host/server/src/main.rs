@@ -6,5 +6,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // Nothing in a build without fault points.
+    mortise_kernel::seams::fault::arm();
     mortise::cli::main()
 }

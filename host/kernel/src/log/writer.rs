@@ -16,8 +16,9 @@ use bytes::Bytes;
 
 use super::keys::{self, Item, Key};
 use super::metrics::LogMetrics;
-use super::queue::{Change, Group, LogFailure, Queue, Request};
+use super::queue::{Change, DISK_FULL, Group, LogFailure, Queue, Request};
 use crate::node::VolumeId;
+use crate::seams::fault::{self, Point};
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ impl<S: Sink> Writer<S> {
         let busy = !group.requests.is_empty();
         let entries = group.requests.iter().map(entries_in).sum::<usize>();
         let bytes = group.requests.iter().map(Request::bytes).sum::<usize>();
+        let votes = group.requests.iter().any(|request| matches!(request.change, Change::Vote(_)));
         let mut plan = Plan::default();
         for (volume, mark) in group.hints {
             plan.put_state(volume, Item::Committed, mark);
@@ -112,11 +114,17 @@ impl<S: Sink> Writer<S> {
             self.plan(&mut plan, request);
         }
         self.work_off(&mut plan, if busy { REMOVALS_WHEN_BUSY } else { REMOVALS_WHEN_IDLE });
+        reach_if(entries > 0, Point::LogAppendBefore)?;
+        reach_if(votes, Point::VoteBefore)?;
         for batch in plan.finish() {
             self.sink.write(batch)?;
         }
+        reach_if(entries > 0, Point::LogAppendMiddle)?;
+        reach_if(votes, Point::VoteMiddle)?;
         if sync {
+            reach_if(true, Point::LogSyncBefore)?;
             self.sink.sync()?;
+            reach_if(true, Point::LogSyncAfter)?;
             self.metrics.flushed(started.elapsed(), entries, bytes);
         }
         Ok(())
@@ -167,6 +175,17 @@ impl<S: Sink> Writer<S> {
             }
         }
     }
+}
+
+/// Passes a fault point; its fault, if one is injected, becomes the text of a failure of the sink.
+fn reach_if(applies: bool, point: Point) -> Result<(), String> {
+    if !applies {
+        return Ok(());
+    }
+    fault::reach(point).map_err(|error| match error.kind() {
+        std::io::ErrorKind::StorageFull => format!("{DISK_FULL} ({error})"),
+        _ => error.to_string(),
+    })
 }
 
 fn entries_in(request: &Request) -> usize {

@@ -12,6 +12,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::seams::fault::{Point, reach};
 use crate::{Error, Result, seams};
 
 const LOCK: &str = "LOCK";
@@ -165,24 +166,42 @@ impl Directory {
 
     /// Writes a file so that a crash leaves either the old or the new content.
     pub(super) fn replace(&self, name: &str, content: &[u8]) -> Result<()> {
+        self.prepare(name, content)?;
+        self.rename(&format!("{name}{TEMPORARY}"), name)
+    }
+
+    /// Writes, durably, the temporary file that takes the place of another when it is renamed.
+    pub(super) fn prepare(&self, name: &str, content: &[u8]) -> Result<()> {
         let temporary = format!("{name}{TEMPORARY}");
         let written = self.dir.create(&temporary).and_then(|mut file| {
             file.write_all(content)?;
-            file.sync_all()
+            reach(Point::FileSyncBefore)?;
+            file.sync_all()?;
+            reach(Point::FileSyncAfter)
         });
-        written.map_err(io_error("writing", &self.path_of(&temporary)))?;
-        self.rename(&temporary, name)
+        written.map_err(io_error("writing", &self.path_of(&temporary)))
     }
 
     /// Renames within the directory, durably.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.dir.rename(from, &self.dir, to).map_err(io_error("renaming", &self.path_of(from)))?;
+        self.rename_unsynced(from, to)?;
         self.sync()
+    }
+
+    /// Renames within the directory; a power failure may take it back until [`Self::sync`] has returned.
+    pub(super) fn rename_unsynced(&self, from: &str, to: &str) -> Result<()> {
+        let renamed = reach(Point::RenameBefore)
+            .and_then(|()| self.dir.rename(from, &self.dir, to))
+            .and_then(|()| reach(Point::RenameAfter));
+        renamed.map_err(io_error("renaming", &self.path_of(from)))
     }
 
     /// Removes a directory with all that is in it.
     pub(super) fn remove_tree(&self, name: &str) -> Result<()> {
-        match self.dir.remove_dir_all(name) {
+        let removed = reach(Point::RemoveBefore)
+            .and_then(|()| self.dir.remove_dir_all(name))
+            .and_then(|()| reach(Point::RemoveAfter));
+        match removed {
             Ok(()) => self.sync(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io_error("removing", &self.path_of(name))(error)),
@@ -221,7 +240,9 @@ impl Directory {
     /// Waits until names made, changed or removed in here are durable.
     pub(super) fn sync(&self) -> Result<()> {
         // The capability itself is opened without the right to sync.
-        let synced = self.dir.open(".").and_then(|dir| dir.sync_all());
+        let synced = reach(Point::DirectorySyncBefore)
+            .and_then(|()| self.dir.open(".")?.sync_all())
+            .and_then(|()| reach(Point::DirectorySyncAfter));
         synced.map_err(io_error("syncing", &self.path))
     }
 }

@@ -47,6 +47,10 @@ fn name_of(number: u64) -> String {
     format!("{GENERATION}{number:06}")
 }
 
+fn building_name(number: u64) -> String {
+    format!("{}{BUILDING}", name_of(number))
+}
+
 /// The number in a generation's name; `None` when it is not exactly such a name.
 pub(super) fn number_of(name: &str) -> Option<u64> {
     let number = name.strip_prefix(GENERATION)?.parse().ok()?;
@@ -82,6 +86,62 @@ pub(super) fn prepare(volume: &Directory) -> Result<Generation> {
 pub(super) fn complete(volume: &Directory, generation: &Generation) -> Result<()> {
     volume.child(&name_of(generation.number))?.sync()?;
     volume.replace(CURRENT, format!("{}\n", name_of(generation.number)).as_bytes())
+}
+
+/// Makes the directory of a generation in the making. It gets the `FORMAT` given, else that of `like`.
+pub(super) fn build(
+    volume: &Directory,
+    number: u64,
+    like: u64,
+    format: Option<Vec<u8>>,
+) -> Result<Generation> {
+    let format = match format {
+        Some(format) => format,
+        None => {
+            let like = volume.child(&name_of(like))?;
+            let missing = || Error::Corrupt { path: like.path_of(FORMAT), detail: "it is missing".into() };
+            like.read(FORMAT)?.ok_or_else(missing)?
+        }
+    };
+    let building = volume.create_child(&building_name(number))?;
+    building.replace(FORMAT, &format)?;
+    Ok(Generation { number, path: building.path().to_path_buf() })
+}
+
+/// Gives a generation in the making its final name. It is complete, but [`flip`] alone makes it current.
+pub(super) fn name(volume: &Directory, number: u64) -> Result<Generation> {
+    let building = building_name(number);
+    volume.child(&building)?.sync()?;
+    volume.rename(&building, &name_of(number))?;
+    Ok(Generation { number, path: volume.path_of(&name_of(number)) })
+}
+
+/// Writes the `CURRENT` that names a generation beside the one that is there.
+pub(super) fn prepare_flip(volume: &Directory, number: u64) -> Result<()> {
+    volume.prepare(CURRENT, format!("{}\n", name_of(number)).as_bytes())
+}
+
+/// Puts the prepared `CURRENT` in the place of the one that is there.
+pub(super) fn flip(volume: &Directory) -> Result<()> {
+    volume.rename_unsynced(&format!("{CURRENT}{TEMPORARY}"), CURRENT)
+}
+
+/// Removes a generation, under either name, and a `CURRENT` that was prepared for it.
+pub(super) fn abandon(volume: &Directory, number: u64) -> Result<()> {
+    let prepared = format!("{CURRENT}{TEMPORARY}");
+    if volume.has(&prepared) {
+        volume.remove_file(&prepared)?;
+    }
+    volume.remove_tree(&building_name(number))?;
+    volume.remove_tree(&name_of(number))
+}
+
+/// The largest number of a generation that is there, under either name.
+pub(super) fn largest(volume: &Directory) -> Result<u64> {
+    let names = volume.names()?;
+    let names = names.iter().filter_map(|name| name.to_str());
+    let numbers = names.filter_map(|name| number_of(name.strip_suffix(BUILDING).unwrap_or(name)));
+    Ok(numbers.max().unwrap_or(0))
 }
 
 /// Number of the current generation of a complete volume, which has a directory.

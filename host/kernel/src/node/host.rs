@@ -17,13 +17,14 @@ use tokio::sync::Semaphore;
 
 use super::directory::{Directory, Identity, Lock};
 use super::disk::DiskGauge;
-use super::generation::{self, Generation, REMOVING};
-use super::volume::Shared;
+use super::generation::{self, REMOVING};
+use super::home::Home;
+use super::stores::Stores;
+use super::volume::{Opened, Shared};
 use super::{NodeConfig, Volume, VolumeConfig, VolumeId};
 use crate::log::{Log, LogConfig};
 use crate::raft::NoPeers;
 use crate::seams::{Deadline, Seams, SharedClock};
-use crate::store::{Store, StoreConfig};
 use crate::{Error, Result};
 
 const LOG: &str = "log";
@@ -32,8 +33,6 @@ const VOLUMES: &str = "volumes";
 const FLUSH_SLOTS: usize = 2;
 /// Range reads that run at once over all volumes.
 const READ_SLOTS: usize = 16;
-/// Table files kept open over all volumes.
-const OPEN_TABLES: usize = 512;
 
 type Lane = Arc<tokio::sync::Mutex<()>>;
 
@@ -44,8 +43,6 @@ pub struct Node {
     root: Arc<Directory>,
     volumes: Arc<Directory>,
     shared: Shared,
-    cache: Arc<lsm_tree::Cache>,
-    descriptors: Arc<lsm_tree::DescriptorTable>,
     open: RwLock<HashMap<VolumeId, Arc<Volume>>>,
     lanes: Mutex<HashMap<VolumeId, Lane>>,
     /// Held shared by every change of the directory, and alone before the directory is given up.
@@ -109,10 +106,9 @@ impl Node {
         let disk = DiskGauge::new(seams.disk, root.path().to_path_buf(), config.reserve_disk_bytes);
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
-            cache: Arc::new(lsm_tree::Cache::with_capacity_bytes(config.cache_bytes)),
-            descriptors: Arc::new(lsm_tree::DescriptorTable::new(OPEN_TABLES)),
             shared: Shared {
                 node_id: identity.node_id,
+                stores: Stores::new(&config),
                 config,
                 log,
                 log_path,
@@ -196,17 +192,17 @@ impl Node {
         // Whatever an interrupted creation or removal left of this id must not become part of the new volume.
         self.finish_removal(volume.id).await?;
         self.shared.log.forget(volume.id).await?;
-        let (volumes, store_config) = (Arc::clone(&self.volumes), self.store_config());
+        let (volumes, stores) = (Arc::clone(&self.volumes), self.shared.stores.clone());
         let made = blocking(move || {
             volumes.remove_tree(&name)?;
             let directory = volumes.create_child(&name)?;
             let generation = generation::prepare(&directory)?;
-            let store = Store::open(StoreConfig { path: generation.path.clone(), ..store_config })?;
-            generation::complete(&directory, &generation)?;
-            Ok((generation, store))
+            let (home, departures) = Home::new(directory, generation.number, stores);
+            let store = home.open(&generation)?;
+            generation::complete(home.directory(), &generation)?;
+            Ok(Opened { home, departures, store })
         });
-        let (generation, store) = made.await?;
-        let volume = self.start(volume, generation, store).await;
+        let volume = self.start(volume, made.await?).await;
         drop(alone);
         volume
     }
@@ -227,7 +223,7 @@ impl Node {
         if let Some(open) = self.volume(volume.id) {
             return Ok(open);
         }
-        let (volumes, store_config) = (Arc::clone(&self.volumes), self.store_config());
+        let (volumes, stores) = (Arc::clone(&self.volumes), self.shared.stores.clone());
         let found = blocking(move || {
             let name = generation::directory_name(volume.id);
             if !volumes.has(&name) {
@@ -238,18 +234,19 @@ impl Node {
                 return Err(Error::VolumeNotFound(volume.id));
             }
             let generation = generation::recover(&directory)?;
-            let store = Store::open(StoreConfig { path: generation.path.clone(), ..store_config })?;
-            Ok((generation, store, volume))
+            let (home, departures) = Home::new(directory, generation.number, stores);
+            let store = home.open(&generation)?;
+            Ok((volume, Opened { home, departures, store }))
         });
-        let (generation, store, volume) = found.await?;
-        let volume = self.start(volume, generation, store).await;
+        let (volume, opened) = found.await?;
+        let volume = self.start(volume, opened).await;
         drop(alone);
         volume
     }
 
-    async fn start(&self, volume: VolumeConfig, generation: Generation, store: Store) -> Result<Arc<Volume>> {
+    async fn start(&self, volume: VolumeConfig, opened: Opened) -> Result<Arc<Volume>> {
         let id = volume.id;
-        let volume = Volume::start(volume, generation, Arc::new(store), self.shared.clone()).await?;
+        let volume = Volume::start(volume, opened, self.shared.clone()).await?;
         self.open.write().insert(id, Arc::clone(&volume));
         // A shutdown that began meanwhile has not seen this volume.
         if let Err(error) = self.check_open() {
@@ -258,15 +255,6 @@ impl Node {
             return Err(error);
         }
         Ok(volume)
-    }
-
-    fn store_config(&self) -> StoreConfig {
-        StoreConfig {
-            path: PathBuf::new(),
-            cache: Arc::clone(&self.cache),
-            descriptors: Some(Arc::clone(&self.descriptors)),
-            memtable_bytes: self.shared.config.memtable_bytes,
-        }
     }
 
     /// Volumes that have a directory, open or not, complete or not.

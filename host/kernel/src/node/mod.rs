@@ -5,6 +5,8 @@
 //! | `host` | [`Node`]: opening, creating, removing volumes, stopping |
 //! | `directory` | the lock, the `NODE` file, durable changes of files |
 //! | `generation` | one volume's directory: `CURRENT`, generations, leftovers |
+//! | `home` | an open volume's directory: generations in the making and on their way out |
+//! | `stores` | how stores are opened |
 //! | `volume` | [`Volume`]: writes and reads of one open volume |
 //! | `upkeep` | flushing, purging, removing superseded revisions of one volume |
 //! | `pressure` | how writers are slowed when the store does not keep up |
@@ -15,8 +17,10 @@ mod directory;
 mod disk;
 pub mod doctor;
 mod generation;
+mod home;
 mod host;
 mod pressure;
+mod stores;
 mod types;
 mod upkeep;
 mod volume;

@@ -20,7 +20,7 @@ use super::disk::DiskGauge;
 use super::pressure::Pressure;
 use super::{NodeConfig, VolumeId};
 use crate::raft::{Group, Upkeep};
-use crate::store::{LevelShape, Step, StepOutcome, Store, TreeShape};
+use crate::store::{CurrentStore, LevelShape, Served, Step, StepOutcome, Store, TreeShape};
 use crate::{Error, Result};
 
 /// Log bytes since the last seal, in memtables, from which one is sealed however little it holds.
@@ -31,7 +31,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct VolumeUpkeep {
     id: VolumeId,
-    store: Arc<Store>,
+    store: Arc<CurrentStore>,
     config: NodeConfig,
     disk: Arc<DiskGauge>,
     flush_slots: Arc<Semaphore>,
@@ -52,14 +52,14 @@ pub(super) struct VolumeUpkeep {
 impl VolumeUpkeep {
     pub(super) fn new(
         id: VolumeId,
-        store: Arc<Store>,
+        store: Arc<CurrentStore>,
         config: NodeConfig,
         disk: Arc<DiskGauge>,
         flush_slots: Arc<Semaphore>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            pressure: watch::Sender::new(measure(&store)),
+            pressure: watch::Sender::new(measure(&store.load())),
             store,
             config,
             disk,
@@ -104,7 +104,7 @@ impl VolumeUpkeep {
         work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let busy = Arc::clone(&self.busy).read_owned().await;
-        let store = Arc::clone(&self.store);
+        let store = self.store.keep();
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&store);
             drop(busy);
@@ -112,6 +112,19 @@ impl VolumeUpkeep {
         });
         done.await
             .unwrap_or_else(|error| Err(Error::Internal(format!("work on a store ended early: {error}"))))
+    }
+
+    /// Another store serves now.
+    pub(super) fn exchanged(&self) {
+        self.scrubbed.send_replace(0);
+        self.scrub_wanted.notify_one();
+        self.reshaped();
+        self.flush_wanted.notify_one();
+    }
+
+    /// What is held by every piece of blocking work.
+    pub(super) fn busy(&self) -> Arc<RwLock<()>> {
+        Arc::clone(&self.busy)
     }
 
     /// Waits until no blocking work is left.
@@ -143,7 +156,7 @@ impl VolumeUpkeep {
     pub(super) async fn step(&self, step: Step) -> Result<StepOutcome> {
         let one_at_a_time = self.stepping.lock().await;
         self.disk.expire();
-        self.disk.check_room(rewritten_bytes(&self.store.shape(), &step))?;
+        self.disk.check_room(rewritten_bytes(&self.store.load().shape(), &step))?;
         let outcome = self.blocking(move |store| store.run_step(&step)).await?;
         drop(one_at_a_time);
         self.reshaped();
@@ -158,7 +171,7 @@ impl VolumeUpkeep {
     fn weigh(&self) {
         // Measured under the channel's lock: otherwise a stale value might be published last, and stay.
         self.pressure.send_if_modified(|known| {
-            let pressure = Pressure { flushes_fail: known.flushes_fail, ..measure(&self.store) };
+            let pressure = Pressure { flushes_fail: known.flushes_fail, ..measure(&self.store.load()) };
             std::mem::replace(known, pressure) != pressure
         });
     }
@@ -167,7 +180,7 @@ impl VolumeUpkeep {
     pub(super) async fn keep_flushed(self: Arc<Self>) {
         loop {
             self.flush_wanted.notified().await;
-            while self.store.sealed_memtables() > 0 {
+            while self.store.load().sealed_memtables() > 0 {
                 let flushed = self.flush().await;
                 self.pressure.send_if_modified(|known| {
                     std::mem::replace(&mut known.flushes_fail, flushed.is_err()) != flushed.is_err()
@@ -186,13 +199,20 @@ impl VolumeUpkeep {
         self.scrub_wanted.notify_one();
         loop {
             self.scrub_wanted.notified().await;
-            let target = self.store.compact_revision();
+            let target = self.store.load().compact_revision();
             while *self.scrubbed.borrow() < target {
                 match self.scrub_step().await {
-                    Ok(true) => {
-                        self.scrubbed.send_replace(target);
+                    // The store may have been exchanged for one in which nothing is scrubbed.
+                    Ok((true, store)) => {
+                        self.scrubbed.send_if_modified(|scrubbed| {
+                            let counts = self.store.serves(&store);
+                            if counts {
+                                *scrubbed = target;
+                            }
+                            counts
+                        });
                     }
-                    Ok(false) => tokio::task::yield_now().await,
+                    Ok((false, _)) => tokio::task::yield_now().await,
                     Err(error) => {
                         tracing::warn!(volume = %self.id, %error, "a scrub failed; it is tried again");
                         tokio::time::sleep(RETRY_AFTER).await;
@@ -202,16 +222,19 @@ impl VolumeUpkeep {
         }
     }
 
-    /// One step of a scrub; whether it was the last. What it writes counts towards the memtable.
-    async fn scrub_step(&self) -> Result<bool> {
-        let progress = self.blocking(|store| store.scrub(SCRUB_REVISIONS)).await?;
-        if self.store.memtable_full()
+    /// One step of a scrub; whether it was the last, and of which store. What it writes counts towards the
+    /// memtable.
+    async fn scrub_step(&self) -> Result<(bool, Arc<Served>)> {
+        let store = self.store.keep();
+        let scrubbed = Arc::clone(&store);
+        let progress = self.blocking(move |_| scrubbed.scrub(SCRUB_REVISIONS)).await?;
+        if self.store.load().memtable_full()
             && let Some(group) = self.group()
         {
             group.seal()?;
         }
         self.room().await;
-        Ok(progress.done)
+        Ok((progress.done, store))
     }
 }
 
@@ -222,7 +245,7 @@ fn measure(store: &Store) -> Pressure {
 impl Upkeep for VolumeUpkeep {
     fn entry_applied(&self, stored_bytes: usize) -> bool {
         let logged = self.log_bytes.fetch_add(stored_bytes as u64, Ordering::Relaxed) + stored_bytes as u64;
-        let wanted = self.store.memtable_full()
+        let wanted = self.store.load().memtable_full()
             || logged >= self.config.memtable_bytes.saturating_mul(LOG_PER_MEMTABLE);
         if wanted {
             self.log_bytes.store(0, Ordering::Relaxed);

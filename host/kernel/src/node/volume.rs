@@ -13,15 +13,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::disk::DiskGauge;
-use super::generation::Generation;
+use super::home::{Departures, Home, keep_tidy};
 use super::pressure::Brake;
+use super::stores::Stores;
 use super::upkeep::VolumeUpkeep;
 use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
 use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::log::Log;
 use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
 use crate::seams::Deadline;
-use crate::store::{Step, StepOutcome, Store, TreeShape};
+use crate::store::{CurrentStore, Served, Step, StepOutcome, Store, TreeShape};
 use crate::{Error, Result};
 
 /// What a node gives to each of its volumes.
@@ -29,6 +30,7 @@ use crate::{Error, Result};
 pub(super) struct Shared {
     pub(super) config: NodeConfig,
     pub(super) node_id: u64,
+    pub(super) stores: Stores,
     pub(super) log: Arc<Log>,
     pub(super) log_path: std::path::PathBuf,
     pub(super) disk: Arc<DiskGauge>,
@@ -37,12 +39,19 @@ pub(super) struct Shared {
     pub(super) read_slots: Arc<Semaphore>,
 }
 
+/// The files of a volume, open.
+pub(super) struct Opened {
+    pub(super) home: Arc<Home>,
+    pub(super) departures: Departures,
+    pub(super) store: Store,
+}
+
 /// One volume that is open on this node.
 pub struct Volume {
     volume: VolumeConfig,
-    generation: Generation,
+    home: Arc<Home>,
     shared: Shared,
-    store: Arc<Store>,
+    store: Arc<CurrentStore>,
     group: Arc<Group>,
     upkeep: Arc<VolumeUpkeep>,
     brake: Arc<Brake>,
@@ -52,7 +61,8 @@ pub struct Volume {
 
 impl fmt::Debug for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Volume").field("volume", &self.volume).field("generation", &self.generation).finish()
+        let generation = self.home.current();
+        f.debug_struct("Volume").field("volume", &self.volume).field("generation", &generation).finish()
     }
 }
 
@@ -67,12 +77,9 @@ impl Drop for Tasks {
 
 impl Volume {
     /// Starts the raft group over an open store; returns when it leads and has applied its log.
-    pub(super) async fn start(
-        volume: VolumeConfig,
-        generation: Generation,
-        store: Arc<Store>,
-        shared: Shared,
-    ) -> Result<Arc<Self>> {
+    pub(super) async fn start(volume: VolumeConfig, opened: Opened, shared: Shared) -> Result<Arc<Self>> {
+        let Opened { home, departures, store } = opened;
+        let store = CurrentStore::new(Served::new(store, home.undertaker()));
         let upkeep = VolumeUpkeep::new(
             volume.id,
             Arc::clone(&store),
@@ -82,7 +89,8 @@ impl Volume {
         );
         let brake = Arc::new(Brake::new(shared.config.clone(), upkeep.pressure(), &volume.name));
         // Replay needs flushes already; scrubs come after it.
-        let mut tasks = Tasks(vec![tokio::spawn(Arc::clone(&upkeep).keep_flushed())]);
+        let tidy = keep_tidy(Arc::clone(&home), departures, upkeep.busy());
+        let mut tasks = Tasks(vec![tokio::spawn(Arc::clone(&upkeep).keep_flushed()), tokio::spawn(tidy)]);
         let group = Group::open(GroupConfig {
             volume: volume.id,
             node_id: shared.node_id,
@@ -102,7 +110,7 @@ impl Volume {
         tasks.0.push(tokio::spawn(Arc::clone(&upkeep).keep_scrubbed()));
         let tasks = Mutex::new(std::mem::take(&mut tasks.0));
         let closed = AtomicBool::new(false);
-        Ok(Arc::new(Self { volume, generation, shared, store, group, upkeep, brake, tasks, closed }))
+        Ok(Arc::new(Self { volume, home, shared, store, group, upkeep, brake, tasks, closed }))
     }
 
     /// Its identity.
@@ -148,7 +156,7 @@ impl Volume {
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
         if request.range_end.is_empty() {
-            return self.store.range(&request);
+            return self.store.load().range(&request);
         }
         deadline.bound("the range read", self.read(move |store| store.range(&request))).await?
     }
@@ -232,18 +240,19 @@ impl Volume {
     /// The volume's state in numbers.
     #[must_use]
     pub fn status(&self) -> VolumeStatus {
-        let shape = self.store.shape();
+        let store = self.store.load();
+        let shape = store.shape();
         let (raft_term, raft_index) = self.group.position();
         VolumeStatus {
-            revision: self.store.revision(),
-            compact_revision: self.store.compact_revision(),
+            revision: store.revision(),
+            compact_revision: store.compact_revision(),
             raft_term,
             raft_index,
-            raft_applied_index: self.store.applied().index,
-            flushed_index: self.store.flushed().index,
+            raft_applied_index: store.applied().index,
+            flushed_index: store.flushed().index,
             leader: self.group.leader(),
             node_id: self.shared.node_id,
-            generation: self.generation.number,
+            generation: self.home.current(),
             disk_bytes: shape.disk_bytes(),
             memtable_bytes: shape.memtable_bytes,
         }
@@ -272,7 +281,7 @@ impl Volume {
     /// The present shape of the tree.
     #[must_use]
     pub fn shape(&self) -> TreeShape {
-        self.store.shape()
+        self.store.load().shape()
     }
 
     /// Changes whenever the shape did (flush, step), so that a compaction loop can wait instead of polling.

@@ -23,16 +23,18 @@ use openraft::error::{CheckIsLeaderError, RaftError};
 use openraft::{BasicNode, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
 
 use super::barrier::{Barrier, ReadIndex, Refusal};
+use super::hold::LogHold;
 use super::machine::{Machine, StateMachine, Upkeep};
 use super::network::{Network, Transport};
 use super::proposer::{Proposer, ProposerConfig, Throttle, stopped};
+use super::replay::Replay;
 use super::storage::{LogStorage, Sole};
 use super::types::{Batch, TypeConfig};
 use crate::kv::{Command, CommandResponse};
 use crate::log::Log;
 use crate::node::VolumeId;
 use crate::seams::Deadline;
-use crate::store::Store;
+use crate::store::{CurrentStore, Served};
 use crate::{Error, Result};
 
 /// What a group is opened with.
@@ -46,7 +48,7 @@ pub struct GroupConfig {
     /// Its directory, for messages.
     pub log_path: PathBuf,
     /// The volume's store.
-    pub store: Arc<Store>,
+    pub store: Arc<CurrentStore>,
     /// What has to happen around apply.
     pub upkeep: Arc<dyn Upkeep>,
     /// What holds writers back.
@@ -180,6 +182,21 @@ impl Group {
         if self.raft.trigger().snapshot().await.is_err() {
             tracing::debug!("the raft group has stopped; its log is purged after the next opening");
         }
+    }
+
+    /// Keeps the log behind what is flushed at this moment from being purged.
+    #[must_use]
+    pub fn hold(&self) -> LogHold {
+        self.machine.hold()
+    }
+
+    /// Lets another store follow the log behind the one that serves, from where it stands. The caller holds
+    /// the log there.
+    ///
+    /// # Errors
+    /// The store's position cannot be read.
+    pub fn replay(&self, store: Arc<Served>) -> Result<Replay> {
+        Replay::new(Arc::clone(&self.machine), self.storage.clone(), store)
     }
 
     /// Seals the store's memtable between two entries.

@@ -1,11 +1,11 @@
 //! openraft's state machine over the volume's store.
 //!
-//! Each entry is applied with its position, which the store keeps in the same memtable as the data, so that
-//! whatever is flushed is the state at exactly one entry; the store itself seals between entries only.
+//! Entries are applied by an [`Applier`]. Whatever is flushed is the state at exactly one entry; the store itself
+//! seals between entries only. Whoever takes the *turn* holds apply between two entries, to exchange the store.
 //!
 //! A *snapshot* is only a statement here: «everything up to the flushed position is in tables». openraft asks
-//! for one before it purges the log, so this is what bounds the purge to what is flushed. Its data cannot be
-//! transferred; a replica that is sent one stops with a clear error and changes nothing.
+//! for one before it purges the log, so this is what bounds the purge to what is flushed, and to what
+//! [`LogHold`]s keep. Its data cannot be transferred; a replica that is sent one stops with a clear error and changes nothing.
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageIOError};
-use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
-use super::codec;
-use super::types::{Batch, Entry, LogId, StorageError, StoredMembership, TypeConfig};
+use super::applier::{Applier, position, stored_bytes};
+use super::hold::{Holds, LogHold};
+use super::types::{Entry, LogId, StorageError, StoredMembership, TypeConfig};
 use crate::kv::{Command, CommandResponse};
-use crate::store::{Applied, Store};
+use crate::store::{Applied, CurrentStore, Served};
 use crate::{Error, Result};
 
 /// Pause between two tries to apply an entry.
@@ -42,31 +42,52 @@ pub trait Upkeep: Send + Sync + 'static {
 
 /// The store with what raft has to know about it.
 pub(super) struct Machine {
-    store: Arc<Store>,
+    store: Arc<CurrentStore>,
     upkeep: Arc<dyn Upkeep>,
-    membership: Mutex<StoredMembership>,
+    /// Taken for every entry.
+    turn: Arc<Mutex<Applier>>,
+    holds: Holds,
     applied: watch::Sender<u64>,
 }
 
-type Position = (LogId, StoredMembership);
-
 impl Machine {
     /// Takes up where the store stands.
-    pub(super) fn new(store: Arc<Store>, upkeep: Arc<dyn Upkeep>) -> Result<Arc<Self>> {
-        let applied = store.applied();
-        let membership = position(&applied)?.map(|(_, membership)| membership).unwrap_or_default();
-        let machine = Self {
-            store,
-            upkeep,
-            membership: Mutex::new(membership),
-            applied: watch::Sender::new(applied.index),
-        };
-        Ok(Arc::new(machine))
+    pub(super) fn new(store: Arc<CurrentStore>, upkeep: Arc<dyn Upkeep>) -> Result<Arc<Self>> {
+        let applier = Applier::new(&store.load())?;
+        let applied = watch::Sender::new(store.load().applied().index);
+        let turn = Arc::new(Mutex::new(applier));
+        Ok(Arc::new(Self { store, upkeep, turn, holds: Holds::default(), applied }))
+    }
+
+    /// Holds apply between two entries.
+    pub(super) async fn take_turn(&self) -> OwnedMutexGuard<Applier> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Lets another store serve, and returns the one before. The caller has the turn, and the store has
+    /// exactly the entries of the one before.
+    pub(super) fn exchange(&self, next: Arc<Served>) -> Arc<Served> {
+        self.store.exchange(next)
+    }
+
+    /// Keeps the log behind what is flushed at this moment.
+    pub(super) fn hold(&self) -> LogHold {
+        self.holds.take(|| self.flushed())
+    }
+
+    /// Position whose state is in tables of the store that serves.
+    pub(super) fn flushed(&self) -> Applied {
+        self.store.load().flushed()
+    }
+
+    /// Index of the last entry applied.
+    pub(super) fn applied_index(&self) -> u64 {
+        *self.applied.borrow()
     }
 
     /// Seals the memtable between two entries.
     pub(super) fn seal(&self) -> Result<()> {
-        if self.store.seal()? {
+        if self.store.load().seal()? {
             self.upkeep.sealed();
         }
         Ok(())
@@ -80,8 +101,8 @@ impl Machine {
     /// Applies an entry; tries again for a while when files cannot be read, since nothing of it was applied.
     async fn apply_patiently(&self, entry: &Entry) -> Result<()> {
         let mut tries = 1;
-        let stored_bytes = loop {
-            match self.apply_entry(entry) {
+        loop {
+            match self.apply_entry(entry).await {
                 Err(error @ (Error::Io { .. } | Error::NoSpace(_))) if tries < MOST_TRIES => {
                     tracing::warn!(%error, index = entry.log_id.index, "applying failed; it is tried again");
                     tokio::time::sleep(RETRY_AFTER).await;
@@ -89,37 +110,20 @@ impl Machine {
                 }
                 done => break done?,
             }
-        };
-        self.applied.send_replace(entry.log_id.index);
-        if self.upkeep.entry_applied(stored_bytes) {
+        }
+        if self.upkeep.entry_applied(stored_bytes(entry)) {
             self.seal()?;
         }
         Ok(())
     }
 
-    /// Applies an entry and returns its size; an error leaves nothing of it behind.
-    fn apply_entry(&self, entry: &Entry) -> Result<usize> {
-        let Entry { log_id, payload } = entry;
-        let log_id = *log_id;
-        if let EntryPayload::Membership(membership) = payload {
-            *self.membership.lock() = StoredMembership::new(Some(log_id), membership.clone());
-        }
-        let opaque = codec::encode(&(log_id, &*self.membership.lock()))?;
-        let position = Applied { index: log_id.index, opaque };
-        match payload {
-            EntryPayload::Normal(batch) => {
-                self.apply_batch(position, batch)?;
-                Ok(batch.encoded().len())
-            }
-            EntryPayload::Blank | EntryPayload::Membership(_) => {
-                self.store.set_position(position)?;
-                Ok(0)
-            }
-        }
-    }
-
-    fn apply_batch(&self, position: Applied, batch: &Batch) -> Result<()> {
-        let answers = self.store.apply(position, batch.commands())?;
+    /// Applies an entry, in its turn, and answers those who wait; an error leaves nothing of it behind.
+    async fn apply_entry(&self, entry: &Entry) -> Result<()> {
+        let mut applier = self.turn.lock().await;
+        let answers = applier.apply(&self.store.load(), entry)?;
+        self.applied.send_replace(entry.log_id.index);
+        drop(applier);
+        let EntryPayload::Normal(batch) = &entry.payload else { return Ok(()) };
         if compacts(batch.commands(), &answers) {
             self.upkeep.compacted();
         }
@@ -135,16 +139,6 @@ fn compacts(commands: &[Command], answers: &[Result<CommandResponse>]) -> bool {
         .iter()
         .zip(answers)
         .any(|(command, answer)| matches!((command, answer), (Command::Compact { .. }, Ok(_))))
-}
-
-/// Reads raft's part of a position; `None` before the first entry.
-fn position(applied: &Applied) -> Result<Option<Position>> {
-    if applied.opaque.is_empty() {
-        return Ok(None);
-    }
-    let decoded = codec::decode::<Position>(&applied.opaque)
-        .map_err(|detail| Error::Storage { context: "reading the raft position out of a store", detail })?;
-    Ok(Some(decoded))
 }
 
 fn any(error: &(impl std::error::Error + 'static)) -> AnyError {
@@ -166,7 +160,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotBuilder = FlushedMark;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
-        let position = position(&self.0.store.applied())
+        let position = position(&self.0.store.load().applied())
             .map_err(|error| StorageIOError::read_state_machine(any(&error)))?;
         Ok(position.map_or_else(Default::default, |(log_id, membership)| (Some(log_id), membership)))
     }
@@ -211,12 +205,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-/// States how far the store is flushed.
+/// States how far the store is flushed, and nobody holds the log.
 pub(super) struct FlushedMark(Arc<Machine>);
 
 impl RaftSnapshotBuilder<TypeConfig> for FlushedMark {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
-        let flushed = self.0.store.flushed();
+        let flushed = self.0.holds.bound(|| self.0.flushed());
         let position =
             position(&flushed).map_err(|error| StorageIOError::read_snapshot(None, any(&error)))?;
         let (last_log_id, last_membership) =

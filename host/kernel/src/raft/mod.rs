@@ -5,7 +5,10 @@
 //! | `types` | openraft's type configuration and the payload of a log entry |
 //! | `codec` | bytes of entries, votes, marks and positions |
 //! | `storage` | openraft's log storage over [`crate::log`] |
+//! | `applier` | applies entries to a store, with their positions |
 //! | `machine` | openraft's state machine over [`crate::store`] |
+//! | `hold` | keeps the log from being purged |
+//! | `replay` | applies the log to another store, and exchanges the two |
 //! | `network` | [`Transport`] between replicas; a group with one voter never uses it |
 //! | `group` | a running group: opening, election, purging, stopping |
 //! | `proposer` | gathers commands into entries |
@@ -16,12 +19,15 @@
 //!
 //! This module must not know directories, compaction or who calls it.
 
+mod applier;
 mod barrier;
 mod codec;
 mod group;
+mod hold;
 mod machine;
 mod network;
 mod proposer;
+mod replay;
 mod storage;
 mod types;
 
@@ -30,7 +36,9 @@ mod tests;
 
 pub use barrier::{Barrier, ReadIndex, Refusal};
 pub use group::{Group, GroupConfig};
+pub use hold::LogHold;
 pub use machine::Upkeep;
 pub use network::{NoPeers, Transport, TransportError};
 pub use proposer::{ProposerConfig, Throttle};
+pub use replay::{Exchange, Limits, Replay};
 pub use types::{Batch, TypeConfig};

@@ -109,7 +109,7 @@ impl LogStorage {
     }
 
     /// Entries of `range`, which is clamped to what exists; cut after `max_bytes` read from disk.
-    fn read(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<Entry>> {
+    pub(super) fn read(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<Entry>> {
         let (from_disk, recent) = {
             let state = self.0.state.lock();
             let first = state.purged.map_or(0, |id| id.index + 1);

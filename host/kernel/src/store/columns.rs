@@ -33,6 +33,30 @@ const ESCAPED_ZERO: [u8; 2] = [0x00, 0xFF];
 /// Bytes of a history key behind the escaped user key.
 const HISTORY_SUFFIX: usize = TERMINATOR.len() + size_of::<i64>();
 
+/// What every tree key is at or above, and below.
+pub(super) const FIRST: Bytes = Bytes::from_static(&[]);
+pub(super) const END: Bytes = Bytes::from_static(&[0xFF]);
+
+/// The four columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Latest,
+    History,
+    State,
+    Revisions,
+}
+
+/// The column of a tree key.
+pub(super) fn column(encoded: &[u8]) -> Option<Column> {
+    match *encoded.first()? {
+        LATEST => Some(Column::Latest),
+        HISTORY => Some(Column::History),
+        REVISIONS => Some(Column::Revisions),
+        _ if encoded == STATE => Some(Column::State),
+        _ => None,
+    }
+}
+
 /// A half-open range of tree keys.
 pub(super) type Bounds = (Bytes, Bytes);
 

@@ -1,5 +1,6 @@
 //! What a store is opened with and what it tells about itself.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct StoreConfig {
     pub cache: Arc<Cache>,
     /// File descriptors kept open, shared by all stores of a node; `None` keeps every table's file open.
     pub descriptors: Option<Arc<DescriptorTable>>,
+    /// Dropped when nothing reads the tree's files any more: neither the store nor an iterator of it.
+    pub tenure: Option<Arc<dyn Any + Send + Sync>>,
     /// Size in bytes from which [`super::Store::memtable_full`] says that the memtable should be sealed.
     pub memtable_bytes: u64,
 }
@@ -25,6 +28,7 @@ impl StoreConfig {
             path: path.into(),
             cache: Arc::new(Cache::with_capacity_bytes(16 * 1024 * 1024)),
             descriptors: None,
+            tenure: None,
             memtable_bytes: 16 * 1024 * 1024,
         }
     }
@@ -68,4 +72,26 @@ pub struct StoreCounters {
     pub compaction_in_bytes: u64,
     /// Bytes written by compaction steps.
     pub compaction_out_bytes: u64,
+}
+
+impl StoreCounters {
+    fn combined(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            commands: combine(self.commands, other.commands),
+            written_bytes: combine(self.written_bytes, other.written_bytes),
+            flushed_bytes: combine(self.flushed_bytes, other.flushed_bytes),
+            compaction_in_bytes: combine(self.compaction_in_bytes, other.compaction_in_bytes),
+            compaction_out_bytes: combine(self.compaction_out_bytes, other.compaction_out_bytes),
+        }
+    }
+
+    /// Sums; they wrap, as what [`Self::minus`] leaves may stand for a negative number.
+    pub(super) fn plus(self, other: Self) -> Self {
+        self.combined(other, u64::wrapping_add)
+    }
+
+    /// Differences.
+    pub(super) fn minus(self, other: Self) -> Self {
+        self.combined(other, u64::wrapping_sub)
+    }
 }

@@ -26,7 +26,7 @@ use super::tree::{Change, Tree};
 use super::txn::Opened;
 use super::view::{Gate, ReadView};
 use super::{Applied, Step, StepOutcome, StoreConfig, StoreCounters, TreeShape, columns, hash, scrub};
-use super::{Flushed, ScrubProgress};
+use super::{Flushed, PinnedRows, Row, RowSum, ScrubProgress, transfer};
 use crate::kv::{Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::node::ContentHash;
 use crate::{Error, Result};
@@ -260,6 +260,23 @@ impl Store {
     /// The storage failed; nothing of the step was done.
     pub fn scrub(&self, max_revisions: usize) -> Result<ScrubProgress> {
         scrub::step(self, max_revisions)
+    }
+
+    /// An iterator over all rows as of this moment, for another store to take.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub fn pin(&self) -> Result<PinnedRows> {
+        transfer::pin(self)
+    }
+
+    /// Puts rows, the state row among them, into this store, which is empty and not in use. They become
+    /// visible when it is opened again. Rows that come `in_order` of their keys make one run of tables.
+    ///
+    /// # Errors
+    /// What the iterator answers; or the storage failed, or the rows are not in order, or two have one key.
+    pub fn load(&self, in_order: bool, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<RowSum> {
+        transfer::load(self, in_order, rows)
     }
 
     /// The tree's present shape.

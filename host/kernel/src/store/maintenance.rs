@@ -29,6 +29,7 @@ use super::tree::Tree;
 use super::{
     Applied, Flushed, LEVELS, LevelShape, RunShape, Step, StepOutcome, TableShape, TreeShape, check_step,
 };
+use crate::seams::fault::{Point, pass};
 use crate::{Error, Result};
 
 /// Runs in level 0 beyond which nothing is flushed: the library writes their number into one byte.
@@ -72,16 +73,22 @@ pub(super) fn flush(store: &Store) -> Result<Option<Flushed>> {
     let _turn = store.flush_turn.lock();
     let tree = store.tree.library();
     if tree.sealed_memtable_count() == 0 {
+        // A flush that failed after its tables were registered has left this to be done.
+        if !store.writer.lock().sealed.is_empty() {
+            settle(store)?;
+        }
         return Ok(None);
     }
     let runs = tree.l0_run_count();
     if runs >= MOST_L0_RUNS {
         return Err(Error::Busy(format!("level 0 has {runs} runs and must be compacted before a flush")));
     }
+    pass(Point::FlushBefore)?;
     let highest_before = tree.get_highest_persisted_seqno();
     let watermark = store.gate.begin();
     let flushed = tree.flush(&tree.get_flush_lock(), watermark);
     flushed.map_err(|error| store.tree.explain("flushing a memtable", &error))?;
+    pass(Point::FlushMiddle)?;
     // A memtable holds nothing but entries that are newer than all tables before it.
     let bytes = tree
         .current_version()
@@ -91,6 +98,7 @@ pub(super) fn flush(store: &Store) -> Result<Option<Flushed>> {
         .sum();
     store.tallies.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
     settle(store)?;
+    pass(Point::FlushAfter)?;
     Ok(Some(Flushed { bytes }))
 }
 

@@ -3,10 +3,13 @@
 //! From the bottom up: `columns` and `records` fix the bytes, `tree` and `damage` wrap the library, `view`
 //! says what readers see, `source` lays staged changes over the tree, `scan` and `read` answer, `draft` and
 //! `txn` apply entries, `scrub` removes superseded versions, `maintenance` changes the shape, `hash` proves
-//! that nothing else changed, `examine` looks at trees that are not open, and `handle` is the face of it all.
+//! that nothing else changed, `transfer` and `convert` move all rows to another store, `handle` is the face of it
+//! all, `current` exchanges one store for another under its users, and `examine` looks at trees that are not open.
 
 mod columns;
 mod config;
+mod convert;
+mod current;
 mod damage;
 mod draft;
 mod examine;
@@ -20,6 +23,7 @@ mod scan;
 mod scrub;
 mod shape;
 mod source;
+mod transfer;
 mod tree;
 mod txn;
 mod view;
@@ -30,6 +34,8 @@ mod gate_tests;
 mod shape_tests;
 
 pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
+pub use convert::{Row, Transform};
+pub use current::{CurrentStore, Served, Undertaker};
 pub(crate) use examine::examine_tree;
 pub use handle::Store;
 pub use hash::ContentHasher;
@@ -37,3 +43,4 @@ pub use shape::{
     IllegalStep, LEVELS, LevelShape, RunShape, Step, StepOutcome, TABLE_BYTES, TableShape, TreeShape,
     check_step,
 };
+pub use transfer::{PinnedRows, RowSum};

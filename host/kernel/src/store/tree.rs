@@ -7,6 +7,7 @@
 //!
 //! This module knows files and sequence numbers. It must not know columns or records.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -37,6 +38,7 @@ pub(super) struct Tree {
     tree: lsm_tree::Tree,
     path: Arc<Path>,
     seqno: SequenceNumberCounter,
+    _tenure: Option<Arc<dyn Any + Send + Sync>>,
     /// The damaged file that a failed read led to, and what is wrong with it.
     damaged: Arc<OnceLock<(PathBuf, String)>>,
 }
@@ -65,7 +67,7 @@ impl Tree {
             seqno.set(highest + 1);
             visible.set(highest + 1);
         }
-        Ok(Self { tree, path, seqno, damaged: Arc::default() })
+        Ok(Self { tree, path, seqno, _tenure: config.tenure.clone(), damaged: Arc::default() })
     }
 
     /// Its directory.

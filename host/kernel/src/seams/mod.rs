@@ -1,7 +1,11 @@
-//! Time, randomness and free disk space pass through here, so that a test can decide them.
+//! Time, randomness, free disk space and faults pass through here, so that a test can decide them.
+//!
+//! [`fault`] names the places where a test build can be made to fail.
 //!
 //! Durations and deadlines use tokio's clock, which tests may pause. Wall-clock time, which only ever
 //! labels things and never orders them, comes from a [`Clock`].
+
+pub mod fault;
 
 use std::io;
 use std::path::Path;

@@ -1,0 +1,223 @@
+//! The directory of an open volume: which generation serves, which one is in the making, which may go.
+//!
+//! A generation's files may go when two things are true: it is *retired* (another one is current, durably, and
+//! nobody wants to keep this one), and nothing reads its files any more, neither its store nor an iterator of
+//! it. Every store is opened with a tenure that reports the second. Stores are freed and files removed by
+//! one task, [`keep_tidy`], off the path of requests; what a stop leaves is removed at the next opening.
+//!
+//! Numbers of generations are never used twice while a volume is open: a store that is being freed may still
+//! remove tables by name.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{RwLock, mpsc};
+
+use super::directory::Directory;
+use super::generation::{self, Generation};
+use super::stores::Stores;
+use crate::seams::fault::{Point, pass};
+use crate::store::{Store, Undertaker};
+use crate::{Error, Result};
+
+/// What is on its way out.
+enum Leaving {
+    /// A store that nobody uses.
+    Store(Box<Store>),
+    /// Nothing reads the files of this generation any more.
+    Unread(u64),
+    /// This generation is not wanted any more.
+    Retired(u64),
+}
+
+/// Reports when it is dropped that nothing reads a generation's files any more.
+struct Tenure {
+    generation: u64,
+    leaving: mpsc::UnboundedSender<Leaving>,
+}
+
+impl Drop for Tenure {
+    fn drop(&mut self) {
+        // Without a receiver the volume is closed, and its next opening decides.
+        drop(self.leaving.send(Leaving::Unread(self.generation)));
+    }
+}
+
+impl Undertaker for mpsc::UnboundedSender<Leaving> {
+    fn bury(&self, store: Box<Store>) {
+        // What comes back is freed here: the volume is closed.
+        drop(self.send(Leaving::Store(store)));
+    }
+}
+
+/// What [`keep_tidy`] works off.
+pub(super) struct Departures(mpsc::UnboundedReceiver<Leaving>);
+
+/// The directory of an open volume.
+pub(super) struct Home {
+    directory: Directory,
+    stores: Stores,
+    leaving: mpsc::UnboundedSender<Leaving>,
+    numbers: Mutex<Numbers>,
+}
+
+struct Numbers {
+    /// The generation that serves.
+    current: u64,
+    /// The largest one ever used.
+    used: u64,
+}
+
+impl Home {
+    /// The home of a volume whose current generation is known.
+    pub(super) fn new(directory: Directory, current: u64, stores: Stores) -> (Arc<Self>, Departures) {
+        let (leaving, departures) = mpsc::unbounded_channel();
+        let numbers = Mutex::new(Numbers { current, used: current });
+        (Arc::new(Self { directory, stores, leaving, numbers }), Departures(departures))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Who frees its stores.
+    pub(super) fn undertaker(&self) -> Arc<dyn Undertaker> {
+        Arc::new(self.leaving.clone())
+    }
+
+    /// Number of the generation that serves.
+    pub(super) fn current(&self) -> u64 {
+        self.numbers.lock().current
+    }
+
+    /// Opens the store of a generation.
+    pub(super) fn open(&self, generation: &Generation) -> Result<Store> {
+        let tenure = Tenure { generation: generation.number, leaving: self.leaving.clone() };
+        self.stores.open(&generation.path, Some(Arc::new(tenure)))
+    }
+
+    /// Makes the directory of a new generation. `format` is the content of its `FORMAT` file; without one it
+    /// gets that of the current generation.
+    pub(super) fn begin(&self, format: Option<Vec<u8>>) -> Result<Generation> {
+        pass(Point::RebuildBegin)?;
+        let current = self.current();
+        let number = {
+            let mut numbers = self.numbers.lock();
+            numbers.used = numbers.used.max(generation::largest(&self.directory)?) + 1;
+            numbers.used
+        };
+        generation::build(&self.directory, number, current, format)
+    }
+
+    /// Opens the store of a generation in the making. Nothing learns when it is closed.
+    pub(super) fn open_building(&self, building: &Generation) -> Result<Store> {
+        self.stores.open(&building.path, None)
+    }
+
+    /// Gives a generation in the making its final name. Its store is closed.
+    pub(super) fn name(&self, building: &Generation) -> Result<Generation> {
+        generation::name(&self.directory, building.number)
+    }
+
+    /// Writes the new `CURRENT` beside the old one.
+    pub(super) fn prepare_flip(&self, to: u64) -> Result<()> {
+        generation::prepare_flip(&self.directory, to)?;
+        pass(Point::RebuildFlipPrepared)
+    }
+
+    /// Makes `CURRENT` name a generation. Until [`Self::settle`] has returned, a power failure may take it
+    /// back.
+    ///
+    /// An error means that nothing has changed.
+    pub(super) fn flip(&self, to: u64) -> Result<()> {
+        match generation::flip(&self.directory) {
+            Err(error) if generation::current(&self.directory)? != to => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, generation = to, "the flip of CURRENT succeeded nevertheless")
+            }
+            Ok(()) => {}
+        }
+        self.numbers.lock().current = to;
+        Ok(())
+    }
+
+    /// Makes the last flip durable.
+    pub(super) fn settle(&self) -> Result<()> {
+        pass(Point::RebuildFlipped)?;
+        self.directory.sync()?;
+        pass(Point::RebuildSwitched)
+    }
+
+    /// Removes what a rebuild that failed has left: the generation in the making, under either name.
+    pub(super) fn abandon(&self, number: u64) -> Result<()> {
+        if number == self.current() {
+            return Err(Error::Internal(format!("generation {number} serves and is not to be abandoned")));
+        }
+        generation::abandon(&self.directory, number)
+    }
+
+    /// Lets the files of a generation go as soon as nothing reads them.
+    pub(super) fn retire(&self, number: u64) {
+        drop(self.leaving.send(Leaving::Retired(number)));
+    }
+}
+
+/// Frees stores and removes files, until it is aborted. `busy` is held by every piece of blocking work.
+pub(super) async fn keep_tidy(home: Arc<Home>, mut departures: Departures, busy: Arc<RwLock<()>>) {
+    let (mut unread, mut retired) = (HashSet::new(), HashSet::new());
+    while let Some(leaving) = departures.0.recv().await {
+        let busy = Arc::clone(&busy).read_owned().await;
+        let number = match leaving {
+            Leaving::Store(store) => {
+                free(store, busy).await;
+                continue;
+            }
+            Leaving::Unread(number) => {
+                unread.insert(number);
+                number
+            }
+            Leaving::Retired(number) => {
+                retired.insert(number);
+                number
+            }
+        };
+        if unread.contains(&number) && retired.contains(&number) {
+            unread.remove(&number);
+            retired.remove(&number);
+            let home = Arc::clone(&home);
+            let removed = tokio::task::spawn_blocking(move || {
+                let removed = home.remove_retired(number);
+                drop(busy);
+                removed
+            });
+            match removed.await {
+                Ok(Ok(())) => tracing::info!(generation = number, "removed a generation that nobody reads"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, generation = number, "a generation is removed at the next opening");
+                }
+                Err(error) => {
+                    tracing::error!(%error, generation = number, "removing a generation ended early")
+                }
+            }
+        }
+    }
+}
+
+async fn free(store: Box<Store>, busy: tokio::sync::OwnedRwLockReadGuard<()>) {
+    let freed = tokio::task::spawn_blocking(move || {
+        drop(store);
+        drop(busy);
+    });
+    if let Err(error) = freed.await {
+        tracing::error!(%error, "freeing a store ended early");
+    }
+}
+
+impl Home {
+    fn remove_retired(&self, number: u64) -> Result<()> {
+        pass(Point::PreviousRemoveBefore)?;
+        self.abandon(number)?;
+        pass(Point::PreviousRemoveAfter)
+    }
+}

@@ -1,0 +1,62 @@
+//! Applies entries of the log to a store.
+//!
+//! Each entry is applied with its position, which the store keeps in the same memtable as the data. The
+//! position names the entry and the last membership up to it, in bytes that the store hands back unread.
+
+use openraft::EntryPayload;
+
+use super::codec;
+use super::types::{Entry, LogId, StoredMembership};
+use crate::kv::CommandResponse;
+use crate::store::{Applied, Store};
+use crate::{Error, Result};
+
+/// What raft keeps with a store.
+pub(super) type Position = (LogId, StoredMembership);
+
+/// Reads raft's part of a position; `None` before the first entry.
+pub(super) fn position(applied: &Applied) -> Result<Option<Position>> {
+    if applied.opaque.is_empty() {
+        return Ok(None);
+    }
+    let decoded = codec::decode::<Position>(&applied.opaque)
+        .map_err(|detail| Error::Storage { context: "reading the raft position out of a store", detail })?;
+    Ok(Some(decoded))
+}
+
+/// The state of applying that is not in the store's data.
+pub(super) struct Applier {
+    membership: StoredMembership,
+}
+
+impl Applier {
+    /// Takes up where the store stands.
+    pub(super) fn new(store: &Store) -> Result<Self> {
+        let membership = position(&store.applied())?.map(|(_, membership)| membership);
+        Ok(Self { membership: membership.unwrap_or_default() })
+    }
+
+    /// Applies an entry and returns the answers to its commands; an error leaves nothing of it in the store.
+    pub(super) fn apply(&mut self, store: &Store, entry: &Entry) -> Result<Vec<Result<CommandResponse>>> {
+        let Entry { log_id, payload } = entry;
+        if let EntryPayload::Membership(membership) = payload {
+            self.membership = StoredMembership::new(Some(*log_id), membership.clone());
+        }
+        let opaque = codec::encode(&(log_id, &self.membership))?;
+        let position = Applied { index: log_id.index, opaque };
+        match payload {
+            EntryPayload::Normal(batch) => store.apply(position, batch.commands()),
+            EntryPayload::Blank | EntryPayload::Membership(_) => {
+                store.set_position(position).map(|()| Vec::new())
+            }
+        }
+    }
+}
+
+/// Bytes that an entry's commands take in the log.
+pub(super) fn stored_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(batch) => batch.encoded().len(),
+        _ => 0,
+    }
+}

@@ -1,0 +1,155 @@
+//! Applies the log to a store that does not serve, and exchanges it for the one that does.
+//!
+//! Only entries that the serving store has applied are replayed: those are committed and stay as they are.
+//! Replaying gives no answers; whoever waited for an entry got its answer from the store that served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::applier::{Applier, stored_bytes};
+use super::machine::Machine;
+use super::storage::LogStorage;
+use crate::store::{Applied, Served};
+use crate::{Error, Result};
+
+/// Bytes of entries that are read from the log at a time.
+const PORTION_BYTES: usize = 1024 * 1024;
+
+/// How much may be applied while apply is held.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most entries.
+    pub entries: u64,
+    /// Most bytes of entries; a single one may be larger.
+    pub bytes: u64,
+}
+
+/// What happened while apply was held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Entries applied.
+    pub entries: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// For how long.
+    pub held: Duration,
+}
+
+/// A store that follows the log behind the one that serves.
+pub struct Replay {
+    machine: Arc<Machine>,
+    storage: LogStorage,
+    store: Arc<Served>,
+    applier: Applier,
+}
+
+impl std::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").field("applied", &self.store.applied().index).finish_non_exhaustive()
+    }
+}
+
+impl Replay {
+    pub(super) fn new(machine: Arc<Machine>, storage: LogStorage, store: Arc<Served>) -> Result<Self> {
+        let applier = Applier::new(&store)?;
+        Ok(Self { machine, storage, store, applier })
+    }
+
+    /// The store that follows.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Served> {
+        &self.store
+    }
+
+    /// Index that the serving store has applied.
+    #[must_use]
+    pub fn target(&self) -> u64 {
+        self.machine.applied_index()
+    }
+
+    /// Entries that the serving store has applied and this one has not.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.target().saturating_sub(self.store.applied().index)
+    }
+
+    /// Applies a portion of the entries up to `target`, and returns how many and of how many bytes. Blocking.
+    /// `each` is called after every entry and may end the replay.
+    ///
+    /// # Errors
+    /// Entries are missing or cannot be read; the store failed; or what `each` answers. Nothing of the entry
+    /// under way was applied then.
+    pub fn step(&mut self, target: u64, mut each: impl FnMut() -> Result<()>) -> Result<(u64, u64)> {
+        let applied = self.store.applied().index;
+        let target = target.min(self.target());
+        if applied >= target {
+            return Ok((0, 0));
+        }
+        let entries = self.storage.read(applied + 1..target + 1, PORTION_BYTES)?;
+        if entries.first().map(|entry| entry.log_id.index) != Some(applied + 1) {
+            return Err(Error::Internal(format!(
+                "the log was expected to hold entry {} for another store, its first one is {:?}",
+                applied + 1,
+                entries.first().map(|entry| entry.log_id.index)
+            )));
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for entry in entries {
+            self.applier.apply(&self.store, &entry)?;
+            count += 1;
+            bytes += stored_bytes(&entry) as u64;
+            each()?;
+        }
+        Ok((count, bytes))
+    }
+
+    /// Holds apply, applies what is left, calls `flip` and lets this store serve; `None`, and nothing changed,
+    /// when more was left than `limits` allow.
+    ///
+    /// `flip` makes the exchange visible on disk. Once it has succeeded, nothing can fail any more.
+    ///
+    /// # Errors
+    /// Applying or `flip` failed; the other store serves on.
+    pub async fn exchange(
+        self,
+        limits: Limits,
+        flip: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<Result<(Exchange, Arc<Served>), Self>> {
+        let turn = self.machine.take_turn().await;
+        let started = Instant::now();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut this = self;
+            let Some(mut exchange) = this.apply_rest(limits)? else { return Ok(Err(this)) };
+            flip()?;
+            let previous = this.machine.exchange(Arc::clone(&this.store));
+            drop(turn);
+            exchange.held = started.elapsed();
+            Ok(Ok((exchange, previous)))
+        });
+        done.await.unwrap_or_else(|error| Err(Error::Internal(format!("a switch ended early: {error}"))))
+    }
+
+    /// Applies what is left, if the limits allow it. The caller holds apply.
+    fn apply_rest(&mut self, limits: Limits) -> Result<Option<Exchange>> {
+        let applied = self.store.applied().index;
+        let mut exchange = Exchange { entries: self.lag(), ..Exchange::default() };
+        if exchange.entries > limits.entries {
+            return Ok(None);
+        }
+        let rest = self.storage.read(applied + 1..self.target() + 1, usize::MAX)?;
+        exchange.bytes = rest.iter().map(|entry| stored_bytes(entry) as u64).sum();
+        if exchange.bytes > limits.bytes && rest.len() > 1 {
+            return Ok(None);
+        }
+        while self.step(u64::MAX, || Ok(()))?.0 > 0 {}
+        Ok(Some(exchange))
+    }
+
+    /// Position of the store that serves up to which its state is in tables.
+    #[must_use]
+    pub fn serving_flushed(&self) -> Applied {
+        self.machine.flushed()
+    }
+}

@@ -1,0 +1,35 @@
+//! Rebuilding a volume's store on line, into a new generation.
+//!
+//! A rebuild serves defragmentation (the bytes stay as they are) and conversion (a [`Transform`] turns them
+//! into another format's). Writers and readers go on throughout:
+//!
+//! 1. **Copy.** One iterator is pinned at the applied index *i0*, the purge of the log is held there, and all
+//!    rows go into `gen-N+1.building`. The copy is then read back and gets its final name.
+//! 2. **Catch up.** The entries of the log after *i0* are applied to the new store, round after round, until
+//!    few remain. The raft log is the journal: it costs no memory and survives a crash.
+//! 3. **Switch.** Apply is held for at most [`SWITCH_ENTRIES`] entries of together [`SWITCH_BYTES`] bytes; the
+//!    new store gets them, `CURRENT` is renamed, and the new store serves.
+//!
+//! Up to the renaming of `CURRENT` everything can be cancelled, and any error or panic leaves the volume as it
+//! was. From there on nothing can fail: until the renaming is durable, the log is held for both generations,
+//! so that a power failure may choose either.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `options` | what a rebuild is asked and answers |
+//! | `transform` | the seam to formats |
+//! | `handle` | watching, cancelling, awaiting |
+//!
+//! This module must not know Wasm, codecs or who asked.
+
+mod handle;
+mod options;
+
+pub use crate::store::Transform;
+pub use handle::{Cancel, Rebuild};
+pub use options::{Phase, Progress, RebuildOptions, RebuildOutcome, Verify};
+
+/// Most entries of the log that are applied while apply is held.
+pub const SWITCH_ENTRIES: u64 = 8;
+/// Most bytes of entries that are applied while apply is held. A single entry may be larger.
+pub const SWITCH_BYTES: u64 = 512 * 1024;

@@ -1,0 +1,175 @@
+//! Fault points: named places where a test makes the kernel fail, wait or abort.
+//!
+//! A point is *reached* where an error, a pause or the end of the process would be most telling: around every
+//! sync, rename and removal, in the middle of an append, and between the phases of a rebuild. With the cargo
+//! feature `fault-points` each point asks the `fail` crate what to do; without it, reaching a point compiles
+//! to nothing, and no name is left in the program.
+//!
+//! Actions are written as the `fail` crate reads them, in the environment variable `FAILPOINTS` (see [`arm`])
+//! or with `fail::cfg`: `name=action;name=action`. `return` fails with an I/O error, `return(full)` with a
+//! full disk, `return(abort)` aborts the process at once, as `kill -9` would; `panic`, `pause` and `sleep(ms)`
+//! do as they say, `3*off->return(abort)` lets three pass first.
+
+use std::io;
+
+macro_rules! points {
+    ($($(#[doc = $doc:literal])* $point:ident = $name:literal,)*) => {
+        /// A place where a fault can be injected.
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub enum Point {
+            $($(#[doc = $doc])* $point,)*
+        }
+
+        impl Point {
+            /// Every point there is.
+            pub const ALL: &[Self] = &[$(Self::$point,)*];
+
+            /// Its name, as `FAILPOINTS` takes it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$point => $name,)*
+                }
+            }
+        }
+    };
+}
+
+points! {
+    /// A file was written and is not synced yet.
+    FileSyncBefore = "file-sync-before",
+    /// A file was synced.
+    FileSyncAfter = "file-sync-after",
+    /// A file or directory is about to be renamed.
+    RenameBefore = "rename-before",
+    /// A file or directory was renamed; its directory is not synced yet.
+    RenameAfter = "rename-after",
+    /// A directory is about to be synced.
+    DirectorySyncBefore = "directory-sync-before",
+    /// A directory was synced.
+    DirectorySyncAfter = "directory-sync-after",
+    /// A directory is about to be removed with all that is in it.
+    RemoveBefore = "remove-before",
+    /// A directory was removed; the one above is not synced yet.
+    RemoveAfter = "remove-after",
+    /// Entries are about to be written to the log.
+    LogAppendBefore = "log-append-before",
+    /// Entries were handed to the log's journal and are not synced yet.
+    LogAppendMiddle = "log-append-middle",
+    /// A vote is about to be written.
+    VoteBefore = "vote-before",
+    /// A vote was handed to the log's journal and is not synced yet.
+    VoteMiddle = "vote-middle",
+    /// The log is about to be synced.
+    LogSyncBefore = "log-sync-before",
+    /// The log was synced; nobody has been told.
+    LogSyncAfter = "log-sync-after",
+    /// Sealed memtables are about to be written to tables.
+    FlushBefore = "flush-before",
+    /// The tables of a flush are registered; the store has taken no note of it.
+    FlushMiddle = "flush-middle",
+    /// A flush is done; the log is not purged behind it.
+    FlushAfter = "flush-after",
+    /// A generation is about to be built: its directory is not made yet.
+    RebuildBegin = "rebuild-begin",
+    /// The directory of the generation in the making exists, with its store.
+    RebuildPrepared = "rebuild-prepared",
+    /// A part of the rows was copied.
+    RebuildCopyMiddle = "rebuild-copy-middle",
+    /// All rows are copied: the end of the first phase.
+    RebuildCopied = "rebuild-copied",
+    /// The generation in the making has its final name and is open under it.
+    RebuildNamed = "rebuild-named",
+    /// Some entries of the log were applied to the new generation.
+    RebuildCatchUpMiddle = "rebuild-catch-up-middle",
+    /// Few entries are left: the end of the second phase.
+    RebuildCaughtUp = "rebuild-caught-up",
+    /// Apply is held, and the new generation has every entry.
+    RebuildSwitchHeld = "rebuild-switch-held",
+    /// The new `CURRENT` is written beside the old one.
+    RebuildFlipPrepared = "rebuild-flip-prepared",
+    /// `CURRENT` names the new generation, which serves; the directory is not synced yet.
+    RebuildFlipped = "rebuild-flipped",
+    /// The flip is durable: the end of the third phase.
+    RebuildSwitched = "rebuild-switched",
+    /// The last reader of the previous generation is gone; its files are about to be removed.
+    PreviousRemoveBefore = "previous-remove-before",
+    /// The files of the previous generation are removed.
+    PreviousRemoveAfter = "previous-remove-after",
+}
+
+/// Does what a test asked for at this point, which is nothing in a normal build.
+///
+/// # Errors
+/// The injected one.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "with fault points it may fail")]
+pub(crate) fn reach(_point: Point) -> io::Result<()> {
+    Ok(())
+}
+
+/// Takes actions from the environment variable `FAILPOINTS`; nothing in a normal build.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn arm() {}
+
+#[cfg(feature = "fault-points")]
+pub use armed::{arm, reached};
+
+#[cfg(feature = "fault-points")]
+pub(crate) use armed::reach;
+
+#[cfg(feature = "fault-points")]
+mod armed {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Point, io};
+
+    static REACHED: [AtomicU64; Point::ALL.len()] = [const { AtomicU64::new(0) }; Point::ALL.len()];
+
+    /// Takes actions from the environment variable `FAILPOINTS`; they stay for the life of the process.
+    ///
+    /// # Panics
+    /// When an action is not written as it should be: a test that meant something must not pass by doing
+    /// nothing.
+    pub fn arm() {
+        std::mem::forget(fail::FailScenario::setup());
+    }
+
+    /// How often a point was reached in this process.
+    #[must_use]
+    pub fn reached(point: Point) -> u64 {
+        REACHED[point as usize].load(Ordering::SeqCst)
+    }
+
+    /// Does what a test asked for at this point.
+    pub(crate) fn reach(point: Point) -> io::Result<()> {
+        REACHED[point as usize].fetch_add(1, Ordering::SeqCst);
+        let name = point.name();
+        match fail::eval(name, |action| action) {
+            None => Ok(()),
+            Some(Some(action)) if action == "abort" => {
+                tracing::error!(point = name, "a fault point aborts the process");
+                std::process::abort()
+            }
+            Some(Some(action)) if action == "full" => {
+                Err(io::Error::new(io::ErrorKind::StorageFull, format!("injected at fault point {name}")))
+            }
+            Some(_) => Err(io::Error::other(format!("injected at fault point {name}"))),
+        }
+    }
+}
+
+/// As [`reach`], with the kernel's error: [`crate::Error::NoSpace`] for a full disk, else
+/// [`crate::Error::Io`].
+///
+/// # Errors
+/// The injected one.
+#[inline(always)]
+pub(crate) fn pass(point: Point) -> crate::Result<()> {
+    reach(point).map_err(|source| match source.kind() {
+        io::ErrorKind::StorageFull => crate::Error::NoSpace(source.to_string()),
+        _ => crate::Error::Io { context: "a fault point".into(), source },
+    })
+}

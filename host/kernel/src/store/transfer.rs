@@ -1,0 +1,160 @@
+//! All rows of a store going out, and into an empty store.
+//!
+//! *Out* goes one iterator, opened in the gate like any reader's: it shows the state at exactly one position
+//! and stays right for as long as it lives, whatever is flushed, compacted or written meanwhile.
+//!
+//! *In* they go past the memtables, straight into tables, which is several times cheaper. In key order they
+//! make one run, whatever their number. Out of order, they are sorted in portions of a few mebibytes, each
+//! portion makes a run of level 0, and levelled compaction merges those while they come in.
+
+use bytes::Bytes;
+use lsm_tree::AnyTree;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::convert::Row;
+use super::handle::Store;
+use super::records::State;
+use super::tree::{Tree, TreeRows};
+use super::{Applied, Step, columns};
+use crate::{Error, Result};
+
+/// Bytes of rows that are sorted at a time.
+const PORTION_BYTES: usize = 16 * 1024 * 1024;
+/// Runs in level 0 from which those loaded out of order are merged.
+const MERGE_RUNS: usize = 8;
+/// Size of the tables that they are merged into.
+const TABLE_BYTES: u64 = 64 * 1024 * 1024;
+/// Growth from level to level of a tree that was loaded out of order.
+const LEVEL_RATIO: f32 = 8.0;
+
+/// Rows in any order, counted and summed, so that two sets of rows can be compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowSum {
+    /// Number of rows.
+    pub rows: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+    /// Sum of each row's hash.
+    sum: u64,
+}
+
+impl RowSum {
+    /// Takes a row into account.
+    pub fn add(&mut self, (key, value): &Row) {
+        let mut hasher = Xxh3::new();
+        hasher.update(&(key.len() as u64).to_le_bytes());
+        hasher.update(key);
+        hasher.update(value);
+        self.rows += 1;
+        self.bytes += (key.len() + value.len()) as u64;
+        self.sum = self.sum.wrapping_add(hasher.digest());
+    }
+}
+
+/// All rows of a store as of one position, in key order.
+pub struct PinnedRows {
+    tree: Tree,
+    rows: TreeRows,
+    /// The position.
+    pub position: Applied,
+    /// Rows to come, about.
+    pub rows_estimate: u64,
+    /// Bytes of rows to come, about.
+    pub bytes_estimate: u64,
+}
+
+impl std::fmt::Debug for PinnedRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PinnedRows").field("position", &self.position.index).finish_non_exhaustive()
+    }
+}
+
+/// Opens an iterator over everything.
+pub(super) fn pin(store: &Store) -> Result<PinnedRows> {
+    let shape = store.shape();
+    let passage = store.gate.enter();
+    let seqno = passage.view.seqno;
+    let state = store.tree.get(columns::STATE, seqno)?;
+    let rows = store.tree.rows(&columns::FIRST, &columns::END, seqno);
+    drop(passage);
+    let undecodable = || store.tree.undecodable(columns::STATE);
+    let state = state.map(|row| State::decode(&row).ok_or_else(undecodable)).transpose()?;
+    let tables = shape.levels.iter().flat_map(|level| &level.runs).flat_map(|run| &run.tables);
+    Ok(PinnedRows {
+        tree: store.tree.clone(),
+        rows,
+        position: state.unwrap_or_default().applied,
+        rows_estimate: tables.map(|table| table.entries).sum(),
+        bytes_estimate: shape.disk_bytes() + shape.memtable_bytes,
+    })
+}
+
+impl Iterator for PinnedRows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.rows.next()?;
+        Some(self.tree.row(item))
+    }
+}
+
+/// Puts rows into an empty store.
+pub(super) fn load(
+    store: &Store,
+    in_order: bool,
+    rows: &mut dyn Iterator<Item = Result<Row>>,
+) -> Result<RowSum> {
+    if in_order {
+        return ingest(&store.tree, rows);
+    }
+    let mut loaded = RowSum::default();
+    while let Some(portion) = next_portion(rows)? {
+        let sum = ingest(&store.tree, &mut portion.into_iter().map(Ok))?;
+        loaded = RowSum {
+            rows: loaded.rows + sum.rows,
+            bytes: loaded.bytes + sum.bytes,
+            sum: loaded.sum.wrapping_add(sum.sum),
+        };
+        if store.l0_runs() >= MERGE_RUNS {
+            let l0_threshold = MERGE_RUNS as u8 / 2;
+            let level_ratio = LEVEL_RATIO;
+            store.run_step(&Step::Partial { l0_threshold, level_ratio, table_bytes: TABLE_BYTES })?;
+        }
+    }
+    Ok(loaded)
+}
+
+fn next_portion(rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<Option<Vec<Row>>> {
+    let (mut portion, mut bytes) = (Vec::new(), 0);
+    while bytes < PORTION_BYTES
+        && let Some(row) = rows.next().transpose()?
+    {
+        bytes += row.0.len() + row.1.len();
+        portion.push(row);
+    }
+    portion.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok((!portion.is_empty()).then_some(portion))
+}
+
+/// Makes one run of rows that come in key order.
+fn ingest(tree: &Tree, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<RowSum> {
+    let failed = |error: lsm_tree::Error| tree.explain("writing rows to tables", &error);
+    let library = AnyTree::Standard(tree.library().clone());
+    let mut ingestion = library.ingestion().map_err(failed)?;
+    let mut sum = RowSum::default();
+    let mut last: Option<Bytes> = None;
+    for row in rows {
+        let row = row?;
+        if last.as_ref().is_some_and(|last| *last >= row.0) {
+            let key = row.0.escape_ascii().to_string();
+            return Err(Error::Internal(format!(
+                "rows to be loaded must ascend, the one with key {key} does not"
+            )));
+        }
+        sum.add(&row);
+        last = Some(row.0.clone());
+        ingestion.write(row.0, row.1).map_err(failed)?;
+    }
+    ingestion.finish().map_err(failed)?;
+    Ok(sum)
+}
