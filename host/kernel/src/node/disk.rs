@@ -52,14 +52,14 @@ impl DiskGauge {
     }
 
     /// Passes while `bytes` more can be written without touching the reserve.
-    pub(super) fn check_room(&self, bytes: u64) -> Result<()> {
+    pub(super) fn check_room(&self, work: &str, bytes: u64) -> Result<()> {
         let free = self.free_bytes()?;
         if bytes == 0 || free.saturating_sub(self.reserve) >= bytes {
             return Ok(());
         }
         let (path, reserve) = (self.path.display(), self.reserve);
         Err(Error::NoSpace(format!(
-            "compaction may need {bytes} bytes, {free} bytes are free at {path}, {reserve} are kept in reserve"
+            "{work} may need {bytes} bytes, {free} bytes are free at {path}, {reserve} are kept in reserve"
         )))
     }
 

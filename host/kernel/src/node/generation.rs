@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::VolumeId;
 use super::directory::{Directory, TEMPORARY};
+use crate::rebuild::Generation;
 use crate::{Error, Result};
 
 pub(super) const CURRENT: &str = "CURRENT";
@@ -34,13 +35,6 @@ pub(super) struct FormatFile {
     pub(super) version: u32,
     /// SHA-256 of the codec that encodes keys; the natural format has none.
     pub(super) codec_digest: Option<String>,
-}
-
-/// The generation that serves a volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Generation {
-    pub(super) number: u64,
-    pub(super) path: std::path::PathBuf,
 }
 
 fn name_of(number: u64) -> String {
@@ -167,6 +161,8 @@ pub(super) fn recover(volume: &Directory) -> Result<Generation> {
     let name = name_of(number);
     let generation = volume.child(&name)?;
     format(&generation)?;
+    // What a flip replaced may go only when a power failure cannot bring it back.
+    volume.sync()?;
     remove_leftovers(volume, &name)?;
     Ok(Generation { number, path: generation.path().to_path_buf() })
 }

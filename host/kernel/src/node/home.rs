@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use tokio::sync::{RwLock, mpsc};
 
 use super::directory::Directory;
-use super::generation::{self, Generation};
+use super::generation;
 use super::stores::Stores;
+use crate::rebuild::Generation;
 use crate::seams::fault::{Point, pass};
 use crate::store::{Store, Undertaker};
 use crate::{Error, Result};
@@ -98,8 +99,8 @@ impl Home {
     }
 
     /// Makes the directory of a new generation. `format` is the content of its `FORMAT` file; without one it
-    /// gets that of the current generation.
-    pub(super) fn begin(&self, format: Option<Vec<u8>>) -> Result<Generation> {
+    /// gets that of the current generation. Its number is reported before there is anything to remove.
+    pub(super) fn begin(&self, format: Option<Vec<u8>>, report: &dyn Fn(u64)) -> Result<Generation> {
         pass(Point::RebuildBegin)?;
         let current = self.current();
         let number = {
@@ -107,6 +108,7 @@ impl Home {
             numbers.used = numbers.used.max(generation::largest(&self.directory)?) + 1;
             numbers.used
         };
+        report(number);
         generation::build(&self.directory, number, current, format)
     }
 

@@ -6,6 +6,7 @@
 //! | `directory` | the lock, the `NODE` file, durable changes of files |
 //! | `generation` | one volume's directory: `CURRENT`, generations, leftovers |
 //! | `home` | an open volume's directory: generations in the making and on their way out |
+//! | `rebuilding` | rebuilds of one volume: one at a time, ended with it |
 //! | `stores` | how stores are opened |
 //! | `volume` | [`Volume`]: writes and reads of one open volume |
 //! | `upkeep` | flushing, purging, removing superseded revisions of one volume |
@@ -20,6 +21,7 @@ mod generation;
 mod home;
 mod host;
 mod pressure;
+mod rebuilding;
 mod stores;
 mod types;
 mod upkeep;

@@ -6,6 +6,8 @@
 //! twice the limit entries wait until the pressure recedes. The square makes the beginning gentle: an entry
 //! carries up to 256 commands, so even the longest delay leaves some 2,500 writes a second.
 //!
+//! A rebuild that writers outrun slows them by degrees: 1 ms for an entry, then 2, 4 and so on.
+//!
 //! A write is never failed here. Its caller's deadline decides how long it is willing to be slowed.
 
 use std::time::Duration;
@@ -18,9 +20,13 @@ use tokio::time::Instant;
 
 use super::NodeConfig;
 use crate::raft::Throttle;
+use crate::store::Store;
 
 /// Longest delay of an entry, short of a stop.
 const LONGEST_DELAY: Duration = Duration::from_millis(100);
+
+/// Delay of an entry by the first degree of a rebuild; each further one doubles it.
+const GENTLEST_DELAY: Duration = Duration::from_millis(1);
 
 /// What weighs on a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub struct Pressure {
     pub l0_runs: usize,
     /// The last flush failed; it is tried again.
     pub flushes_fail: bool,
+    /// Degrees by which a rebuild that writers outrun slows them; 0 not at all.
+    pub rebuild_degree: u8,
 }
 
 /// What happens to the next entry.
@@ -58,12 +66,27 @@ fn verdict_for(count: usize, limit: usize) -> Verdict {
 }
 
 impl Pressure {
-    /// The heavier of the two counts decides.
+    /// With what is measured of a store.
+    pub(super) fn measured(self, store: &Store) -> Self {
+        Self { sealed_memtables: store.sealed_memtables(), l0_runs: store.l0_runs(), ..self }
+    }
+
+    /// The heaviest of the three decides.
     #[must_use]
     pub fn verdict(&self, config: &NodeConfig) -> Verdict {
         let sealed = verdict_for(self.sealed_memtables, config.slow_sealed_memtables);
         let l0 = verdict_for(self.l0_runs, config.slow_l0_runs);
-        match (sealed, l0) {
+        let rebuild = match self.rebuild_degree {
+            0 => Verdict::Go,
+            degree => Verdict::Delay(GENTLEST_DELAY * 2_u32.saturating_pow(u32::from(degree) - 1)),
+        };
+        [sealed, l0, rebuild].into_iter().fold(Verdict::Go, Verdict::heavier)
+    }
+}
+
+impl Verdict {
+    fn heavier(self, other: Self) -> Self {
+        match (self, other) {
             (Verdict::Stop, _) | (_, Verdict::Stop) => Verdict::Stop,
             (Verdict::Delay(one), Verdict::Delay(other)) => Verdict::Delay(one.max(other)),
             (Verdict::Go, other) | (other, Verdict::Go) => other,

@@ -59,7 +59,7 @@ impl VolumeUpkeep {
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            pressure: watch::Sender::new(measure(&store.load())),
+            pressure: watch::Sender::new(Pressure::default().measured(&store.load())),
             store,
             config,
             disk,
@@ -122,6 +122,19 @@ impl VolumeUpkeep {
         self.flush_wanted.notify_one();
     }
 
+    /// Slows writers by so many degrees for a rebuild; 0 lets them go.
+    pub(super) fn slow_writers(&self, degree: u8) {
+        self.pressure
+            .send_if_modified(|known| std::mem::replace(&mut known.rebuild_degree, degree) != degree);
+    }
+
+    /// Waits until nothing is left that is unreadable at this moment.
+    pub(super) async fn all_scrubbed(&self) {
+        let target = self.store.load().compact_revision();
+        // The sender is `self`, so it outlives the wait.
+        drop(self.scrubbed.subscribe().wait_for(|scrubbed| *scrubbed >= target).await);
+    }
+
     /// What is held by every piece of blocking work.
     pub(super) fn busy(&self) -> Arc<RwLock<()>> {
         Arc::clone(&self.busy)
@@ -156,7 +169,7 @@ impl VolumeUpkeep {
     pub(super) async fn step(&self, step: Step) -> Result<StepOutcome> {
         let one_at_a_time = self.stepping.lock().await;
         self.disk.expire();
-        self.disk.check_room(rewritten_bytes(&self.store.load().shape(), &step))?;
+        self.disk.check_room("compaction", rewritten_bytes(&self.store.load().shape(), &step))?;
         let outcome = self.blocking(move |store| store.run_step(&step)).await?;
         drop(one_at_a_time);
         self.reshaped();
@@ -171,7 +184,7 @@ impl VolumeUpkeep {
     fn weigh(&self) {
         // Measured under the channel's lock: otherwise a stale value might be published last, and stay.
         self.pressure.send_if_modified(|known| {
-            let pressure = Pressure { flushes_fail: known.flushes_fail, ..measure(&self.store.load()) };
+            let pressure = known.measured(&self.store.load());
             std::mem::replace(known, pressure) != pressure
         });
     }
@@ -236,10 +249,6 @@ impl VolumeUpkeep {
         self.room().await;
         Ok((progress.done, store))
     }
-}
-
-fn measure(store: &Store) -> Pressure {
-    Pressure { sealed_memtables: store.sealed_memtables(), l0_runs: store.l0_runs(), flushes_fail: false }
 }
 
 impl Upkeep for VolumeUpkeep {

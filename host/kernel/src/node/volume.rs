@@ -15,12 +15,14 @@ use tokio::task::JoinHandle;
 use super::disk::DiskGauge;
 use super::home::{Departures, Home, keep_tidy};
 use super::pressure::Brake;
+use super::rebuilding::{Rebuilds, VolumeSite};
 use super::stores::Stores;
 use super::upkeep::VolumeUpkeep;
 use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
 use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::log::Log;
 use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
+use crate::rebuild::{Progress, Rebuild, RebuildOptions};
 use crate::seams::Deadline;
 use crate::store::{CurrentStore, Served, Step, StepOutcome, Store, TreeShape};
 use crate::{Error, Result};
@@ -55,6 +57,7 @@ pub struct Volume {
     group: Arc<Group>,
     upkeep: Arc<VolumeUpkeep>,
     brake: Arc<Brake>,
+    rebuilds: Rebuilds,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     closed: AtomicBool,
 }
@@ -110,7 +113,8 @@ impl Volume {
         tasks.0.push(tokio::spawn(Arc::clone(&upkeep).keep_scrubbed()));
         let tasks = Mutex::new(std::mem::take(&mut tasks.0));
         let closed = AtomicBool::new(false);
-        Ok(Arc::new(Self { volume, home, shared, store, group, upkeep, brake, tasks, closed }))
+        let rebuilds = Rebuilds::default();
+        Ok(Arc::new(Self { volume, home, shared, store, group, upkeep, brake, rebuilds, tasks, closed }))
     }
 
     /// Its identity.
@@ -310,6 +314,30 @@ impl Volume {
         self.upkeep.flush().await
     }
 
+    /// Begins to rebuild the store into a new generation while this one serves (see [`crate::rebuild`]). Must
+    /// be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while another rebuild of this volume is under way.
+    pub fn rebuild(&self, options: RebuildOptions) -> Result<Rebuild> {
+        self.check_open()?;
+        let site = VolumeSite {
+            name: self.volume.name.clone(),
+            home: Arc::clone(&self.home),
+            store: Arc::clone(&self.store),
+            group: Arc::clone(&self.group),
+            upkeep: Arc::clone(&self.upkeep),
+            disk: Arc::clone(&self.shared.disk),
+        };
+        self.rebuilds.begin(self.id(), site, options)
+    }
+
+    /// Progress of the rebuild that is under way, if one is.
+    #[must_use]
+    pub fn rebuild_progress(&self) -> Option<watch::Receiver<Progress>> {
+        self.rebuilds.progress()
+    }
+
     /// Index up to which the raft log is purged; it follows the flushed index shortly after each flush.
     #[must_use]
     pub fn purged_index(&self) -> u64 {
@@ -319,9 +347,12 @@ impl Volume {
     /// Takes no more requests, finishes those that wait, within the deadline, and stops. Safe to repeat.
     ///
     /// # Errors
-    /// [`Error::Busy`] when a flush or compaction step still runs at the deadline; it cannot be interrupted.
+    /// [`Error::Busy`] when a flush, a compaction step or the end of a rebuild still runs at the deadline; it
+    /// cannot be interrupted.
     pub(super) async fn stop(&self, deadline: Deadline) -> Result<()> {
         self.closed.store(true, Ordering::Release);
+        // It needs the group, which ends after it.
+        let rebuilt = self.rebuilds.close(self.id(), deadline).await;
         self.group.stop(deadline).await;
         let tasks = std::mem::take(&mut *self.tasks.lock());
         for task in tasks {
@@ -329,6 +360,7 @@ impl Volume {
             // The outcome of an aborted task is that it was aborted.
             drop(task.await);
         }
+        rebuilt?;
         deadline.bound("maintenance of the volume", self.upkeep.idle()).await.map_err(|_| {
             Error::Busy(format!("a flush or compaction step of volume {} is still running", self.id()))
         })

@@ -19,14 +19,27 @@
 //! | `options` | what a rebuild is asked and answers |
 //! | `transform` | the seam to formats |
 //! | `handle` | watching, cancelling, awaiting |
+//! | `site` | what is needed of the volume |
+//! | `task` | a rebuild from beginning to end, and the cleaning up |
+//! | `copy` | the first phase, and its check |
+//! | `pace` | keeping the copy to a rate |
+//! | `catch_up` | the second phase, and when writers are slowed |
 //!
 //! This module must not know Wasm, codecs or who asked.
 
+mod catch_up;
+mod copy;
 mod handle;
 mod options;
+mod pace;
+mod site;
+mod task;
 
 pub use crate::store::Transform;
 pub use handle::{Cancel, Rebuild};
+pub(crate) use site::{Generation, Site};
+pub(crate) use task::{Task, run};
+
 pub use options::{Phase, Progress, RebuildOptions, RebuildOutcome, Verify};
 
 /// Most entries of the log that are applied while apply is held.

@@ -60,7 +60,7 @@ enum Skeleton {
 ///
 /// # Errors
 /// The transform refuses something, or a row cannot be decoded.
-pub(super) fn convert(rows: Vec<Row>, transform: &dyn Transform) -> Result<Vec<Row>> {
+pub(crate) fn convert(rows: Vec<Row>, transform: &dyn Transform) -> Result<Vec<Row>> {
     let (mut keys, mut values) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     let mut skeletons = Vec::with_capacity(rows.len());
     for row in rows {

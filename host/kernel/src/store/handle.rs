@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lsm_tree::AbstractTree;
 use parking_lot::{Mutex, RwLock};
 
 use super::draft::Draft;
@@ -222,6 +223,19 @@ impl Store {
     #[must_use]
     pub fn memtable_full(&self) -> bool {
         self.memtable_bytes.load(Ordering::Relaxed) >= self.memtable_limit
+    }
+
+    /// Size of the active memtable, in bytes.
+    #[must_use]
+    pub fn memtable_bytes(&self) -> u64 {
+        self.memtable_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Rows in tables, superseded ones of the tree and its tombstones included.
+    #[must_use]
+    pub fn rows_in_tables(&self) -> u64 {
+        let version = self.tree.library().current_version();
+        version.iter_tables().map(|table| table.metadata.item_count).sum()
     }
 
     /// Seals the active memtable; `false` when it is empty. Waits for an entry that is being applied.

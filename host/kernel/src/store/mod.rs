@@ -34,6 +34,7 @@ mod gate_tests;
 mod shape_tests;
 
 pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
+pub(crate) use convert::convert;
 pub use convert::{Row, Transform};
 pub use current::{CurrentStore, Served, Undertaker};
 pub(crate) use examine::examine_tree;

@@ -79,12 +79,11 @@ pub(super) fn pin(store: &Store) -> Result<PinnedRows> {
     drop(passage);
     let undecodable = || store.tree.undecodable(columns::STATE);
     let state = state.map(|row| State::decode(&row).ok_or_else(undecodable)).transpose()?;
-    let tables = shape.levels.iter().flat_map(|level| &level.runs).flat_map(|run| &run.tables);
     Ok(PinnedRows {
         tree: store.tree.clone(),
         rows,
         position: state.unwrap_or_default().applied,
-        rows_estimate: tables.map(|table| table.entries).sum(),
+        rows_estimate: store.rows_in_tables(),
         bytes_estimate: shape.disk_bytes() + shape.memtable_bytes,
     })
 }

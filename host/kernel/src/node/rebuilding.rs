@@ -1,0 +1,160 @@
+//! Rebuilds of an open volume: one at a time, and ended with the volume.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::VolumeId;
+use super::disk::DiskGauge;
+use super::home::Home;
+use super::upkeep::VolumeUpkeep;
+use crate::raft::Group;
+use crate::rebuild::{self, Cancel, Generation, Progress, Rebuild, RebuildOptions, Site, Task};
+use crate::seams::Deadline;
+use crate::store::{CurrentStore, Served, Store};
+use crate::{Error, Result};
+
+/// A volume as a rebuild sees it.
+pub(super) struct VolumeSite {
+    pub(super) name: String,
+    pub(super) home: Arc<Home>,
+    pub(super) store: Arc<CurrentStore>,
+    pub(super) group: Arc<Group>,
+    pub(super) upkeep: Arc<VolumeUpkeep>,
+    pub(super) disk: Arc<DiskGauge>,
+}
+
+impl Site for VolumeSite {
+    fn label(&self) -> &str {
+        &self.name
+    }
+
+    fn store(&self) -> &CurrentStore {
+        &self.store
+    }
+
+    fn group(&self) -> &Group {
+        &self.group
+    }
+
+    fn current(&self) -> u64 {
+        self.home.current()
+    }
+
+    fn scrubbed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.upkeep.all_scrubbed())
+    }
+
+    fn check_room(&self, bytes: u64) -> Result<()> {
+        self.disk.expire();
+        self.disk.check_room("the rebuild", bytes)
+    }
+
+    fn begin(&self, format: Option<Vec<u8>>, number: &dyn Fn(u64)) -> Result<Generation> {
+        self.home.begin(format, number)
+    }
+
+    fn open_building(&self, building: &Generation) -> Result<Store> {
+        self.home.open_building(building)
+    }
+
+    fn name(&self, building: &Generation) -> Result<Arc<Served>> {
+        let named = self.home.name(building)?;
+        Ok(Served::new(self.home.open(&named)?, self.home.undertaker()))
+    }
+
+    fn prepare_flip(&self, to: u64) -> Result<()> {
+        self.home.prepare_flip(to)
+    }
+
+    fn flip(&self, to: u64) -> Result<()> {
+        self.home.flip(to)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.home.settle()
+    }
+
+    fn abandon(&self, number: u64) -> Result<()> {
+        self.home.abandon(number)
+    }
+
+    fn retire(&self, number: u64) {
+        self.home.retire(number);
+    }
+
+    fn exchanged(&self) {
+        self.upkeep.exchanged();
+    }
+
+    fn slow_writers(&self, degree: u8) {
+        self.upkeep.slow_writers(degree);
+    }
+}
+
+struct Running {
+    cancel: Cancel,
+    progress: watch::Receiver<Progress>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    running: Option<Running>,
+    closed: bool,
+}
+
+/// The rebuild of a volume that is under way, if one is.
+#[derive(Default)]
+pub(super) struct Rebuilds(Mutex<State>);
+
+impl Rebuilds {
+    /// Begins one.
+    pub(super) fn begin(&self, id: VolumeId, site: VolumeSite, options: RebuildOptions) -> Result<Rebuild> {
+        let mut state = self.0.lock();
+        if state.closed {
+            return Err(Error::ShuttingDown("the volume"));
+        }
+        if state.running.as_ref().is_some_and(|running| !running.task.is_finished()) {
+            return Err(Error::Busy(format!("a rebuild of volume {id} is under way already")));
+        }
+        let (answer, outcome) = oneshot::channel();
+        let (progress, cancel) = (watch::Sender::new(Progress::default()), Cancel::new());
+        let handle = Rebuild { progress: progress.subscribe(), cancel: cancel.clone(), outcome };
+        let task = Task { site: Arc::new(site), options, cancel: cancel.clone(), progress };
+        let task = tokio::spawn(async move {
+            // Nobody may be waiting for the answer.
+            drop(answer.send(rebuild::run(task).await));
+        });
+        state.running = Some(Running { cancel, progress: handle.progress(), task });
+        Ok(handle)
+    }
+
+    /// Progress of the one that is under way.
+    pub(super) fn progress(&self) -> Option<watch::Receiver<Progress>> {
+        let state = self.0.lock();
+        let running = state.running.as_ref().filter(|running| !running.task.is_finished())?;
+        Some(running.progress.clone())
+    }
+
+    /// Begins no more, cancels the one under way, and waits for its end within the deadline.
+    pub(super) async fn close(&self, id: VolumeId, deadline: Deadline) -> Result<()> {
+        let running = {
+            let mut state = self.0.lock();
+            state.closed = true;
+            state.running.take()
+        };
+        let Some(mut running) = running else { return Ok(()) };
+        running.cancel.request();
+        let ended = deadline.bound("the rebuild", &mut running.task).await;
+        if ended.is_err() {
+            // A repetition waits again.
+            self.0.lock().running = Some(running);
+            return Err(Error::Busy(format!("a rebuild of volume {id} is still running")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! The first phase: all rows of the present store, as of one moment, into a new one.
+//!
+//! Rows are read, converted and written a portion at a time, so that memory is bounded by a few portions and
+//! by what the writer of one table needs. Between portions a copy looks whether it is cancelled, keeps to its
+//! rate, and asks for free disk space.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use super::site::Site;
+use super::{Phase, Progress, RebuildOptions};
+use crate::raft::LogHold;
+use crate::seams::fault::{Point, pass};
+use crate::store::{PinnedRows, Row, RowSum, Store, Transform, convert};
+use crate::{Error, Result};
+
+/// Rows that are read, and converted, at a time.
+const PORTION_ROWS: usize = 512;
+/// Bytes of rows from which a portion is complete.
+const PORTION_BYTES: u64 = 256 * 1024;
+/// Bytes copied between two questions for free disk space, and what must be free each time.
+const ROOM_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What the first phase works with.
+pub(super) struct Copy {
+    pub(super) site: Arc<dyn Site>,
+    pub(super) options: RebuildOptions,
+    pub(super) pace: Pace,
+    pub(super) progress: watch::Sender<Progress>,
+}
+
+impl Copy {
+    /// Copies everything into `target`, which is empty, and moves the hold to the position copied.
+    pub(super) fn run(mut self, target: &Store, hold: &LogHold) -> Result<(RowSum, Pace)> {
+        let pinned = self.site.store().keep().pin()?;
+        hold.advance(pinned.position.clone());
+        self.progress.send_modify(|progress| {
+            progress.phase = Phase::Copying;
+            progress.records_estimate = pinned.rows_estimate;
+            progress.bytes_estimate = pinned.bytes_estimate;
+        });
+        let transform = self.options.transform.clone();
+        let in_order = transform.as_ref().is_none_or(|transform| transform.keeps_order());
+        let mut rows = Portions::new(&mut self, pinned, transform.clone());
+        let loaded = target.load(in_order, &mut rows)?;
+        let read = rows.records;
+        if read != loaded.rows {
+            return Err(Error::Internal(format!("{read} rows were read and {} were written", loaded.rows)));
+        }
+        if let Some(transform) = transform {
+            transform.finish()?;
+        }
+        Ok((loaded, self.pace))
+    }
+}
+
+/// The rows of a pinned store, converted, a portion at a time.
+struct Portions<'a> {
+    copy: &'a mut Copy,
+    pinned: PinnedRows,
+    transform: Option<Arc<dyn Transform>>,
+    portion: std::vec::IntoIter<Row>,
+    records: u64,
+    bytes: u64,
+    /// Bytes at which free disk space is asked for again.
+    ask_at: u64,
+    started: Instant,
+}
+
+impl<'a> Portions<'a> {
+    fn new(copy: &'a mut Copy, pinned: PinnedRows, transform: Option<Arc<dyn Transform>>) -> Self {
+        let portion = Vec::new().into_iter();
+        Self { copy, pinned, transform, portion, records: 0, bytes: 0, ask_at: 0, started: Instant::now() }
+    }
+
+    fn next_portion(&mut self) -> Result<Vec<Row>> {
+        let (mut portion, mut bytes) = (Vec::with_capacity(PORTION_ROWS), 0);
+        while portion.len() < PORTION_ROWS
+            && bytes < PORTION_BYTES
+            && let Some(row) = self.pinned.next().transpose()?
+        {
+            bytes += (row.0.len() + row.1.len()) as u64;
+            portion.push(row);
+        }
+        if portion.is_empty() {
+            return Ok(portion);
+        }
+        pass(Point::RebuildCopyMiddle)?;
+        self.copy.pace.spend(bytes)?;
+        self.records += portion.len() as u64;
+        self.bytes += bytes;
+        if self.bytes >= self.ask_at {
+            self.copy.site.check_room(ROOM_BYTES)?;
+            self.ask_at = self.bytes + ROOM_BYTES;
+        }
+        self.report();
+        match &self.transform {
+            Some(transform) => convert(portion, &**transform),
+            None => Ok(portion),
+        }
+    }
+
+    fn report(&self) {
+        let (records, bytes) = (self.records, self.bytes);
+        self.copy.progress.send_modify(|progress| {
+            progress.records = records;
+            progress.bytes = bytes;
+            let left = progress.records_estimate.saturating_sub(records);
+            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+            let share = left as f64 / records as f64;
+            progress.remaining = Some(self.started.elapsed().mul_f64(share));
+        });
+    }
+}
+
+impl Iterator for Portions<'_> {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(row) = self.portion.next() {
+            return Some(Ok(row));
+        }
+        match self.next_portion() {
+            Ok(portion) => {
+                self.portion = portion.into_iter();
+                self.portion.next().map(Ok)
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+/// Reads everything back and compares.
+pub(super) fn verify(copied: &Store, expected: RowSum, pace: &mut Pace) -> Result<()> {
+    let (mut found, mut unpaid) = (RowSum::default(), 0);
+    for row in copied.pin()? {
+        let row = row?;
+        found.add(&row);
+        unpaid += (row.0.len() + row.1.len()) as u64;
+        if unpaid >= PORTION_BYTES {
+            pace.spend(std::mem::take(&mut unpaid))?;
+        }
+    }
+    same(expected, found)
+}
+
+/// Compares the number of rows in tables.
+pub(super) fn verify_count(copied: &Store, expected: RowSum) -> Result<()> {
+    let found = copied.rows_in_tables();
+    if found == expected.rows { Ok(()) } else { Err(differs(expected.rows, found)) }
+}
+
+fn same(expected: RowSum, found: RowSum) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    if expected.rows == found.rows {
+        return Err(Error::Internal("what was copied and what is read back differ in content".into()));
+    }
+    Err(differs(expected.rows, found.rows))
+}
+
+fn differs(expected: u64, found: u64) -> Error {
+    Error::Internal(format!("{expected} rows were written to the new generation, {found} are found there"))
+}
