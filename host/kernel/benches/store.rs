@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mortise_kernel::format::Meter;
 use mortise_kernel::kv::{Command, PutRequest, RangeRequest};
 use mortise_kernel::store::{Applied, Store, StoreConfig};
 
@@ -90,7 +91,7 @@ fn reads(criterion: &mut Criterion) {
     let mut get = |offset: u64, expected: i64| {
         turn += 1;
         let request = RangeRequest { key: key(turn * 7919 % KEYS + offset), ..RangeRequest::default() };
-        assert_eq!(store.range(&request).expect("readable").count, expected);
+        assert_eq!(store.range(&request, Meter::Apply).expect("readable").count, expected);
     };
     group.bench_function("get hit", |bencher| bencher.iter(|| get(0, 1)));
     group.bench_function("get miss", |bencher| bencher.iter(|| get(10 * KEYS, 0)));
@@ -109,7 +110,7 @@ fn reads(criterion: &mut Criterion) {
                 range_end: format!("key {:08}", start + 100).into(),
                 ..RangeRequest::default()
             };
-            assert_eq!(store.range(&request).expect("readable").kvs.len(), 100);
+            assert_eq!(store.range(&request, Meter::Apply).expect("readable").kvs.len(), 100);
         });
     });
     group.finish();

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::format::{CodecFault, FormatId, Refusal};
 use crate::node::VolumeId;
 use crate::store::IllegalStep;
 
@@ -137,6 +138,32 @@ pub enum Error {
         /// Formats that can be read.
         expected: String,
     },
+    /// A volume's format needs a codec that is not there. The volume is left untouched.
+    #[error("{path} needs the codec of format {format}: {reason}; add it and open the volume again", path = .path.display())]
+    CodecMissing {
+        /// Directory or file that asks for it.
+        path: PathBuf,
+        /// The format: name, version and digest of the codec needed.
+        format: Box<FormatId>,
+        /// Why there is none.
+        reason: String,
+    },
+    /// A format cannot hold a record.
+    #[error("format {format} refuses {refusal}")]
+    Refused {
+        /// The format.
+        format: String,
+        /// The record and the reason.
+        refusal: Box<Refusal>,
+    },
+    /// A codec did not answer, or answered what cannot be right.
+    #[error("the codec of format {format} gave no answer: {fault}")]
+    CodecFault {
+        /// The format.
+        format: String,
+        /// What happened.
+        fault: CodecFault,
+    },
     /// Stored bytes are damaged.
     #[error("{path} is damaged: {detail}; keep it as evidence and restore from a copy", path = .path.display())]
     Corrupt {
@@ -185,7 +212,9 @@ impl Error {
             | Self::LeaseProvided
             | Self::DuplicateKey
             | Self::TooManyOperations { .. }
-            | Self::RequestTooLarge { .. } => ErrorKind::InvalidArgument,
+            | Self::RequestTooLarge { .. }
+            | Self::Refused { .. } => ErrorKind::InvalidArgument,
+            Self::CodecFault { fault, .. } => fault.kind(),
             Self::VolumeNotFound(_) | Self::LeaseNotFound(_) | Self::NoDataDirectory(_) => {
                 ErrorKind::NotFound
             }
@@ -193,6 +222,7 @@ impl Error {
             | Self::DirectoryInUse(_)
             | Self::UnknownFormat { .. }
             | Self::Cancelled(_)
+            | Self::CodecMissing { .. }
             | Self::IllegalStep(_) => ErrorKind::FailedPrecondition,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Storage { .. } | Self::Internal(_) => ErrorKind::Internal,

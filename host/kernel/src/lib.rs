@@ -3,6 +3,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`kv`] | requests, answers and their validation |
+//! | [`format`](mod@format) | codecs between what users write and what a volume stores |
 //! | [`store`] | one volume's multi-version tree: apply, read, shape, compaction primitives |
 //! | [`log`] | the raft log of every volume in one database, with group commit |
 //! | [`raft`] | one raft group per volume over the log and the store |
@@ -15,6 +16,7 @@
 //! and checks every step it is asked to make.
 
 pub mod error;
+pub mod format;
 pub mod kv;
 pub mod log;
 pub mod node;

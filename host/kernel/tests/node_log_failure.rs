@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use mortise_kernel::Result;
+use mortise_kernel::format::Meter;
 use mortise_kernel::kv::{CommandResponse, RangeRequest};
 use mortise_kernel::log::{Log, LogConfig, Sink, Write};
 use mortise_kernel::node::VolumeId;
@@ -109,7 +110,8 @@ async fn write_until_failure(path: PathBuf, syncs: u32) -> Acknowledged {
             let mut acknowledged = Acknowledged::new();
             for round in 0.. {
                 let key = format!("w{writer}-{}", round % 20);
-                match group.propose(put_command(&key, "v"), soon()).await {
+                let answer = group.propose(put_command(&key, "v"), None, soon()).await;
+                match answer.and_then(|answer| answer.decode(Meter::Apply)) {
                     Ok(CommandResponse::Put(put)) => acknowledged.insert(key, put.revision),
                     Ok(other) => panic!("{other:?}"),
                     Err(error) => {
@@ -134,7 +136,7 @@ async fn write_until_failure(path: PathBuf, syncs: u32) -> Acknowledged {
 fn check(store: &Store, acknowledged: &Acknowledged) {
     for (key, revision) in acknowledged {
         let request = RangeRequest { key: Bytes::copy_from_slice(key.as_bytes()), ..RangeRequest::default() };
-        let found = store.range(&request).expect("read").kvs;
+        let found = store.range(&request, Meter::Apply).expect("read").kvs;
         let found = found.first().unwrap_or_else(|| panic!("{key} is lost"));
         assert!(found.mod_revision >= *revision, "{key} fell back to {}", found.mod_revision);
     }

@@ -51,17 +51,56 @@ impl Validate for Command {
             Self::Txn(txn) => check_txn_whole(txn, max_txn_ops)?,
             Self::Compact { .. } => {}
         }
-        let found = match self {
-            Self::Put(put) => put_bytes(put),
-            Self::DeleteRange(delete) => delete_bytes(delete),
-            Self::Txn(txn) => txn_bytes(txn),
-            Self::Compact { .. } => 0,
-        };
-        if found > max_request_bytes {
-            return Err(Error::RequestTooLarge { found, limit: max_request_bytes });
-        }
-        Ok(())
+        check_bytes(self, max_request_bytes)
     }
+}
+
+/// Judges a command for a volume whose format is not natural. What a range holds shows only in stored form
+/// there, so that [`check_overlaps`] is left to whoever encodes the command.
+pub(crate) fn validate_to_encode(
+    command: &Command,
+    max_txn_ops: usize,
+    max_request_bytes: usize,
+) -> Result<()> {
+    match command {
+        Command::Txn(txn) => {
+            check_txn(txn, max_txn_ops)?;
+            check_bytes(command, max_request_bytes)
+        }
+        command => command.validate(max_txn_ops, max_request_bytes),
+    }
+}
+
+/// Whether a command holds so little that encoding it takes no time to speak of.
+pub(crate) fn is_small(command: &Command) -> bool {
+    const FEW: usize = 8;
+    const FEW_BYTES: usize = 64 * 1024;
+    let flat = |op: &Op| !matches!(op, Op::Txn(_));
+    let few = match command {
+        Command::Txn(txn) => {
+            let ops = || txn.success.iter().chain(&txn.failure);
+            txn.compare.len() + ops().count() <= FEW && ops().all(flat)
+        }
+        _ => true,
+    };
+    few && command_bytes(command) <= FEW_BYTES
+}
+
+fn command_bytes(command: &Command) -> usize {
+    match command {
+        Command::Put(put) => put_bytes(put),
+        Command::DeleteRange(delete) => delete_bytes(delete),
+        Command::Txn(txn) => txn_bytes(txn),
+        Command::Compact { .. } => 0,
+    }
+}
+
+fn check_bytes(command: &Command, max_request_bytes: usize) -> Result<()> {
+    let found = command_bytes(command);
+    if found > max_request_bytes {
+        return Err(Error::RequestTooLarge { found, limit: max_request_bytes });
+    }
+    Ok(())
 }
 
 impl Validate for RangeRequest {
@@ -108,6 +147,11 @@ fn check_delete(delete: &DeleteRangeRequest) -> Result<()> {
 
 fn check_txn_whole(txn: &TxnRequest, max_txn_ops: usize) -> Result<()> {
     check_txn(txn, max_txn_ops)?;
+    check_overlaps(txn)
+}
+
+/// Refuses a transaction that puts a key twice, or puts and deletes it, in one branch.
+pub(crate) fn check_overlaps(txn: &TxnRequest) -> Result<()> {
     check_intervals(&txn.success)?;
     check_intervals(&txn.failure)?;
     Ok(())

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::VolumeId;
 use super::directory::{Directory, TEMPORARY};
+use crate::format::FormatId;
 use crate::rebuild::Generation;
 use crate::{Error, Result};
 
@@ -24,17 +25,28 @@ pub(super) const BUILDING: &str = ".building";
 pub(super) const REMOVING: &str = ".removing";
 const GENERATION: &str = "gen-";
 
-/// The only format that this version writes and reads.
-const NATURAL: &str = "natural";
-const NATURAL_VERSION: u32 = 1;
+/// The layout of rows, and of the file that says so. A larger one was written by a newer Mortise.
+const LAYOUT: u32 = 1;
 
-/// How a generation's bytes are laid out.
+/// How a generation's bytes are laid out. A natural generation has neither version nor config of a codec.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FormatFile {
-    pub(super) format: String,
-    pub(super) version: u32,
-    /// SHA-256 of the codec that encodes keys; the natural format has none.
-    pub(super) codec_digest: Option<String>,
+#[serde(deny_unknown_fields)]
+struct FormatFile {
+    format: String,
+    version: u32,
+    /// SHA-256 of the codec's component; a native codec has none.
+    codec_digest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    codec_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    config: Option<String>,
+}
+
+/// The part of the file that is read before the rest is believed.
+#[derive(Deserialize)]
+struct FormatHead {
+    format: String,
+    version: u64,
 }
 
 fn name_of(number: u64) -> String {
@@ -68,12 +80,10 @@ pub(super) fn is_complete(volume: &Directory) -> bool {
 }
 
 /// Makes the first generation, without naming it: [`complete`] does that once its store exists.
-pub(super) fn prepare(volume: &Directory) -> Result<Generation> {
+pub(super) fn prepare(volume: &Directory, format: &FormatId) -> Result<Generation> {
     let generation = volume.create_child(&name_of(1))?;
-    let format = FormatFile { format: NATURAL.into(), version: NATURAL_VERSION, codec_digest: None };
-    let text = serde_json::to_string(&format).map_err(|error| Error::Internal(error.to_string()))?;
-    generation.replace(FORMAT, format!("{text}\n").as_bytes())?;
-    Ok(Generation { number: 1, path: generation.path().to_path_buf() })
+    write_format(&generation, format)?;
+    Ok(Generation { number: 1, path: generation.path().to_path_buf(), format: format.clone() })
 }
 
 /// Names the current generation. From here on the volume exists.
@@ -82,24 +92,17 @@ pub(super) fn complete(volume: &Directory, generation: &Generation) -> Result<()
     volume.replace(CURRENT, format!("{}\n", name_of(generation.number)).as_bytes())
 }
 
-/// Makes the directory of a generation in the making. It gets the `FORMAT` given, else that of `like`.
+/// Makes the directory of a generation in the making, of the format given, else of that of `like`.
 pub(super) fn build(
     volume: &Directory,
     number: u64,
     like: u64,
-    format: Option<Vec<u8>>,
+    wanted: Option<FormatId>,
 ) -> Result<Generation> {
-    let format = match format {
-        Some(format) => format,
-        None => {
-            let like = volume.child(&name_of(like))?;
-            let missing = || Error::Corrupt { path: like.path_of(FORMAT), detail: "it is missing".into() };
-            like.read(FORMAT)?.ok_or_else(missing)?
-        }
-    };
+    let wanted = wanted.map_or_else(|| format(&volume.child(&name_of(like))?), Ok)?;
     let building = volume.create_child(&building_name(number))?;
-    building.replace(FORMAT, &format)?;
-    Ok(Generation { number, path: building.path().to_path_buf() })
+    write_format(&building, &wanted)?;
+    Ok(Generation { number, path: building.path().to_path_buf(), format: wanted })
 }
 
 /// Gives a generation in the making its final name. It is complete, but [`flip`] alone makes it current.
@@ -107,7 +110,8 @@ pub(super) fn name(volume: &Directory, number: u64) -> Result<Generation> {
     let building = building_name(number);
     volume.child(&building)?.sync()?;
     volume.rename(&building, &name_of(number))?;
-    Ok(Generation { number, path: volume.path_of(&name_of(number)) })
+    let format = format(&volume.child(&name_of(number))?)?;
+    Ok(Generation { number, path: volume.path_of(&name_of(number)), format })
 }
 
 /// Writes the `CURRENT` that names a generation beside the one that is there.
@@ -155,35 +159,62 @@ pub(super) fn current(volume: &Directory) -> Result<u64> {
     Ok(number)
 }
 
-/// Finds the current generation of a complete volume, then removes leftovers.
-pub(super) fn recover(volume: &Directory) -> Result<Generation> {
+/// Finds the current generation of a complete volume and changes nothing.
+pub(super) fn find(volume: &Directory) -> Result<Generation> {
     let number = current(volume)?;
-    let name = name_of(number);
-    let generation = volume.child(&name)?;
-    format(&generation)?;
-    // What a flip replaced may go only when a power failure cannot bring it back.
-    volume.sync()?;
-    remove_leftovers(volume, &name)?;
-    Ok(Generation { number, path: generation.path().to_path_buf() })
+    let generation = volume.child(&name_of(number))?;
+    let format = format(&generation)?;
+    Ok(Generation { number, path: generation.path().to_path_buf(), format })
 }
 
-/// The format of a generation, which this version knows.
-pub(super) fn format(generation: &Directory) -> Result<FormatFile> {
-    let path = generation.path_of(FORMAT);
-    let expected = format!("{NATURAL} version {NATURAL_VERSION}");
-    let Some(bytes) = generation.read(FORMAT)? else {
-        return Err(Error::UnknownFormat { path, found: "missing".into(), expected });
+/// Removes what interrupted work left beside the current generation.
+pub(super) fn clear(volume: &Directory, current: &Generation) -> Result<()> {
+    // What a flip replaced may go only when a power failure cannot bring it back.
+    volume.sync()?;
+    remove_leftovers(volume, &name_of(current.number))
+}
+
+/// Writes the FORMAT file of a generation.
+fn write_format(generation: &Directory, format: &FormatId) -> Result<()> {
+    let codec = |text: &String| (!format.is_natural()).then(|| text.clone());
+    let file = FormatFile {
+        format: format.name.clone(),
+        version: LAYOUT,
+        codec_digest: format.digest.clone(),
+        codec_version: codec(&format.version),
+        config: codec(&format.config),
     };
-    let format: FormatFile = serde_json::from_slice(&bytes).map_err(|error| Error::Corrupt {
+    let text = serde_json::to_string(&file).map_err(|error| Error::Internal(error.to_string()))?;
+    generation.replace(FORMAT, format!("{text}\n").as_bytes())
+}
+
+/// The format of a generation, in a layout that this version knows.
+pub(super) fn format(generation: &Directory) -> Result<FormatId> {
+    let path = generation.path_of(FORMAT);
+    let expected = || format!("a format in layout {LAYOUT}");
+    let unknown = |found| Error::UnknownFormat { path: path.clone(), found, expected: expected() };
+    let corrupt = |error: serde_json::Error| Error::Corrupt {
         path: path.clone(),
-        detail: format!("expected a JSON object with format and version: {error}"),
-    })?;
-    if format.format != NATURAL || format.version != NATURAL_VERSION || format.codec_digest.is_some() {
-        let codec = format.codec_digest.map(|digest| format!(" with codec {digest}")).unwrap_or_default();
-        let found = format!("{} version {}{codec}", format.format, format.version);
-        return Err(Error::UnknownFormat { path, found, expected });
+        detail: format!("expected a JSON object that names {}: {error}", expected()),
+    };
+    let Some(bytes) = generation.read(FORMAT)? else { return Err(unknown("no FORMAT file".into())) };
+    let head: FormatHead = serde_json::from_slice(&bytes).map_err(corrupt)?;
+    if head.version != u64::from(LAYOUT) {
+        return Err(unknown(format!("{} in layout {}", head.format, head.version)));
     }
-    Ok(format)
+    let file: FormatFile = serde_json::from_slice(&bytes).map_err(corrupt)?;
+    let FormatFile { format: name, codec_digest: digest, codec_version, config, .. } = file;
+    let natural = FormatId::natural();
+    match (codec_version, config) {
+        (None, None) if name == natural.name && digest.is_none() => Ok(natural),
+        (Some(version), Some(config)) if name != natural.name => {
+            Ok(FormatId { name, version, digest, config })
+        }
+        (version, _) => {
+            let (version, digest) = (version.unwrap_or_default(), digest.unwrap_or_default());
+            Err(unknown(format!("{name:?} with the codec version {version:?}, digest {digest:?}")))
+        }
+    }
 }
 
 fn remove_leftovers(volume: &Directory, current: &str) -> Result<()> {

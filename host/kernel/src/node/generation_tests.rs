@@ -5,12 +5,21 @@ use std::path::Path;
 
 use super::directory::Directory;
 use super::generation;
-use crate::Error;
+use crate::format::FormatId;
+use crate::rebuild::Generation;
+use crate::{Error, Result};
 
 const FORMAT: &str = "{\"format\":\"natural\",\"version\":1,\"codec_digest\":null}\n";
 
 fn open(path: &Path) -> Directory {
     Directory::open_root(path).expect("the directory opens")
+}
+
+/// What opening a volume does.
+fn recover(volume: &Directory) -> Result<Generation> {
+    let found = generation::find(volume)?;
+    generation::clear(volume, &found)?;
+    Ok(found)
 }
 
 fn names(path: &Path) -> Vec<String> {
@@ -79,7 +88,7 @@ fn every_combination_of_leftovers_is_cleared_and_nothing_else() {
             }
         }
         expected.sort();
-        let found = generation::recover(&open(dir.path())).expect("recovered");
+        let found = recover(&open(dir.path())).expect("recovered");
         assert_eq!(found.number, 7);
         assert_eq!(names(dir.path()), expected, "combination {chosen:#b}");
         assert!(found.path.join("tables/1").exists());
@@ -95,7 +104,7 @@ fn a_damaged_or_dangling_current_is_reported_and_nothing_is_removed() {
         make_generation(dir.path(), "gen-000007", Some(FORMAT));
         make_generation(dir.path(), "gen-000009.building", Some(FORMAT));
         fs::write(dir.path().join("CURRENT"), content).expect("written");
-        let error = generation::recover(&open(dir.path())).expect_err("refused");
+        let error = recover(&open(dir.path())).expect_err("refused");
         assert!(matches!(&error, Error::Corrupt { path, .. } if path.ends_with("CURRENT")), "{error}");
         assert_eq!(names(dir.path()), ["CURRENT", "gen-000007", "gen-000009.building"]);
     }
@@ -111,25 +120,25 @@ fn a_generation_of_an_unknown_format_is_left_untouched_with_all_beside_it() {
         make_generation(dir.path(), "gen-000001", format);
         make_generation(dir.path(), "gen-000002.building", Some(FORMAT));
         fs::write(dir.path().join("CURRENT"), "gen-000001\n").expect("written");
-        let error = generation::recover(&open(dir.path())).expect_err("refused");
+        let error = recover(&open(dir.path())).expect_err("refused");
         assert!(matches!(error, Error::UnknownFormat { .. }), "{error}");
         assert_eq!(names(dir.path()), ["CURRENT", "gen-000001", "gen-000002.building"]);
     }
     let dir = tempfile::tempdir().expect("a directory");
     make_generation(dir.path(), "gen-000001", Some("{\"format\":"));
     fs::write(dir.path().join("CURRENT"), "gen-000001\n").expect("written");
-    assert!(matches!(generation::recover(&open(dir.path())), Err(Error::Corrupt { .. })));
+    assert!(matches!(recover(&open(dir.path())), Err(Error::Corrupt { .. })));
 }
 
 #[test]
 fn creation_is_incomplete_until_current_exists() {
     let dir = tempfile::tempdir().expect("a directory");
     let volume = open(dir.path());
-    let made = generation::prepare(&volume).expect("prepared");
+    let made = generation::prepare(&volume, &FormatId::natural()).expect("prepared");
     assert!(!generation::is_complete(&volume));
     generation::complete(&volume, &made).expect("completed");
     assert!(generation::is_complete(&volume));
-    assert_eq!(generation::recover(&volume).expect("recovered"), made);
+    assert_eq!(recover(&volume).expect("recovered"), made);
     assert_eq!(names(dir.path()), ["CURRENT", "gen-000001"]);
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::{RwLock, mpsc};
 use super::directory::Directory;
 use super::generation;
 use super::stores::Stores;
+use crate::format::FormatId;
 use crate::rebuild::Generation;
 use crate::seams::fault::{Point, pass};
 use crate::store::{Store, Undertaker};
@@ -95,12 +96,11 @@ impl Home {
     /// Opens the store of a generation.
     pub(super) fn open(&self, generation: &Generation) -> Result<Store> {
         let tenure = Tenure { generation: generation.number, leaving: self.leaving.clone() };
-        self.stores.open(&generation.path, Some(Arc::new(tenure)))
+        self.stores.open(generation, Some(Arc::new(tenure)))
     }
 
-    /// Makes the directory of a new generation. `format` is the content of its `FORMAT` file; without one it
-    /// gets that of the current generation. Its number is reported before there is anything to remove.
-    pub(super) fn begin(&self, format: Option<Vec<u8>>, report: &dyn Fn(u64)) -> Result<Generation> {
+    /// Makes the directory of a new generation. Without a format it gets that of the current generation. Its number is reported before there is anything to remove.
+    pub(super) fn begin(&self, format: Option<FormatId>, report: &dyn Fn(u64)) -> Result<Generation> {
         pass(Point::RebuildBegin)?;
         let current = self.current();
         let number = {
@@ -114,7 +114,7 @@ impl Home {
 
     /// Opens the store of a generation in the making. Nothing learns when it is closed.
     pub(super) fn open_building(&self, building: &Generation) -> Result<Store> {
-        self.stores.open(&building.path, None)
+        self.stores.open(building, None)
     }
 
     /// Gives a generation in the making its final name. Its store is closed.

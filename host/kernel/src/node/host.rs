@@ -22,6 +22,7 @@ use super::home::Home;
 use super::stores::Stores;
 use super::volume::{Opened, Shared};
 use super::{NodeConfig, Volume, VolumeConfig, VolumeId};
+use crate::format::FormatId;
 use crate::log::{Log, LogConfig};
 use crate::raft::NoPeers;
 use crate::seams::{Deadline, Seams, SharedClock};
@@ -108,7 +109,7 @@ impl Node {
             this: Weak::clone(this),
             shared: Shared {
                 node_id: identity.node_id,
-                stores: Stores::new(&config),
+                stores: Stores::new(&config, seams.codecs),
                 config,
                 log,
                 log_path,
@@ -172,15 +173,24 @@ impl Node {
         Ok(self.root.create_child(name)?.path().to_path_buf())
     }
 
-    /// Creates the directory, first generation and one-voter raft group of a volume, then opens it.
+    /// Creates the directory, first generation and one-voter raft group of a volume of the natural format,
+    /// then opens it.
     ///
     /// # Errors
     /// [`Error::VolumeExists`], or a file cannot be written; then the call can be repeated.
     pub async fn create_volume(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
-        self.undisturbed(|node| async move { node.create(volume).await }).await
+        self.create_volume_with(volume, FormatId::natural()).await
     }
 
-    async fn create(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
+    /// Like [`Node::create_volume`], with a format.
+    ///
+    /// # Errors
+    /// As for [`Node::create_volume`]; [`Error::CodecMissing`], and then nothing was created.
+    pub async fn create_volume_with(&self, volume: VolumeConfig, format: FormatId) -> Result<Arc<Volume>> {
+        self.undisturbed(|node| async move { node.create(volume, format).await }).await
+    }
+
+    async fn create(&self, volume: VolumeConfig, format: FormatId) -> Result<Arc<Volume>> {
         let lane = self.lane(volume.id);
         let alone = lane.lock().await;
         self.check_open()?;
@@ -194,9 +204,11 @@ impl Node {
         self.shared.log.forget(volume.id).await?;
         let (volumes, stores) = (Arc::clone(&self.volumes), self.shared.stores.clone());
         let made = blocking(move || {
+            // Nothing is made before the codec is there.
+            stores.coder(&format, &volumes.path_of(&name))?;
             volumes.remove_tree(&name)?;
             let directory = volumes.create_child(&name)?;
-            let generation = generation::prepare(&directory)?;
+            let generation = generation::prepare(&directory, &format)?;
             let (home, departures) = Home::new(directory, generation.number, stores);
             let store = home.open(&generation)?;
             generation::complete(home.directory(), &generation)?;
@@ -211,7 +223,8 @@ impl Node {
     /// everything acknowledged before the last stop is applied. An open volume is returned as it is.
     ///
     /// # Errors
-    /// [`Error::VolumeNotFound`]; its files are damaged, or of an unknown format and then left untouched.
+    /// [`Error::VolumeNotFound`]; its files are damaged, or of an unknown format and then left untouched;
+    /// [`Error::CodecMissing`], which a repetition gets over once the codec is there.
     pub async fn open_volume(&self, volume: VolumeConfig) -> Result<Arc<Volume>> {
         self.undisturbed(|node| async move { node.open_existing(volume).await }).await
     }
@@ -233,7 +246,10 @@ impl Node {
             if !generation::is_complete(&directory) {
                 return Err(Error::VolumeNotFound(volume.id));
             }
-            let generation = generation::recover(&directory)?;
+            let generation = generation::find(&directory)?;
+            // Nothing is touched before the codec is there.
+            stores.coder(&generation.format, &generation.path)?;
+            generation::clear(&directory, &generation)?;
             let (home, departures) = Home::new(directory, generation.number, stores);
             let store = home.open(&generation)?;
             Ok((volume, Opened { home, departures, store }))

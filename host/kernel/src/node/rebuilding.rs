@@ -11,6 +11,7 @@ use super::VolumeId;
 use super::disk::DiskGauge;
 use super::home::Home;
 use super::upkeep::VolumeUpkeep;
+use crate::format::FormatId;
 use crate::raft::Group;
 use crate::rebuild::{self, Cancel, Generation, Progress, Rebuild, RebuildOptions, Site, Task};
 use crate::seams::Deadline;
@@ -53,7 +54,7 @@ impl Site for VolumeSite {
         self.disk.check_room("the rebuild", bytes)
     }
 
-    fn begin(&self, format: Option<Vec<u8>>, number: &dyn Fn(u64)) -> Result<Generation> {
+    fn begin(&self, format: Option<FormatId>, number: &dyn Fn(u64)) -> Result<Generation> {
         self.home.begin(format, number)
     }
 

@@ -8,6 +8,8 @@ use lsm_tree::{Cache, DescriptorTable};
 
 use super::NodeConfig;
 use crate::Result;
+use crate::format::{Codecs, Coder, FormatId};
+use crate::rebuild::Generation;
 use crate::store::{Store, StoreConfig};
 
 /// Table files kept open over all volumes.
@@ -19,22 +21,34 @@ pub(super) struct Stores {
     cache: Arc<Cache>,
     descriptors: Arc<DescriptorTable>,
     memtable_bytes: u64,
+    codecs: Arc<dyn Codecs>,
 }
 
 impl Stores {
-    pub(super) fn new(config: &NodeConfig) -> Self {
+    pub(super) fn new(config: &NodeConfig, codecs: Arc<dyn Codecs>) -> Self {
         Self {
             cache: Arc::new(Cache::with_capacity_bytes(config.cache_bytes)),
             descriptors: Arc::new(DescriptorTable::new(OPEN_TABLES)),
             memtable_bytes: config.memtable_bytes,
+            codecs,
         }
+    }
+
+    /// The coder of a format; `path` is what asks for it.
+    pub(super) fn coder(&self, format: &FormatId, path: &Path) -> Result<Coder> {
+        Coder::find(&*self.codecs, format, path)
     }
 
     /// Opens or creates the store in a generation's directory. `tenure` is dropped when nothing reads its
     /// files any more.
-    pub(super) fn open(&self, path: &Path, tenure: Option<Arc<dyn Any + Send + Sync>>) -> Result<Store> {
+    pub(super) fn open(
+        &self,
+        generation: &Generation,
+        tenure: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Store> {
         Store::open(StoreConfig {
-            path: path.to_path_buf(),
+            path: generation.path.clone(),
+            coder: self.coder(&generation.format, &generation.path)?,
             cache: Arc::clone(&self.cache),
             descriptors: Some(Arc::clone(&self.descriptors)),
             tenure,

@@ -86,7 +86,7 @@ pub enum Consistency {
 /// Fingerprint of all that can be read at one revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentHash {
-    /// XXH3-64 over the readable keys with all their fields, in key order.
+    /// Sum of the XXH3-64 of every readable key with all its fields; equal for equal content in any format.
     pub hash: u64,
     /// Revision hashed.
     pub revision: i64,

@@ -19,6 +19,7 @@ use super::rebuilding::{Rebuilds, VolumeSite};
 use super::stores::Stores;
 use super::upkeep::VolumeUpkeep;
 use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
+use crate::format::{FormatId, Meter};
 use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::log::Log;
 use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
@@ -141,9 +142,35 @@ impl Volume {
     pub async fn propose(&self, command: Command, deadline: Deadline) -> Result<CommandResponse> {
         self.check_open()?;
         let config = &self.shared.config;
-        kv::validate(&command, config.max_txn_ops, config.max_request_bytes)?;
+        if self.store.load().coder().is_natural() {
+            kv::validate(&command, config.max_txn_ops, config.max_request_bytes)?;
+            self.shared.disk.check()?;
+            return self.group.propose(command, None, deadline).await?.decode(Meter::Request(deadline));
+        }
+        kv::validate_to_encode(&command, config.max_txn_ops, config.max_request_bytes)?;
         self.shared.disk.check()?;
-        self.group.propose(command, deadline).await
+        self.propose_coded(command, deadline).await
+    }
+
+    /// Runs the codec before the proposal and on the answer, where it is called while there is little to do,
+    /// else where blocking is allowed.
+    async fn propose_coded(&self, command: Command, deadline: Deadline) -> Result<CommandResponse> {
+        let meter = Meter::Request(deadline);
+        let (command, prepared) = if kv::is_small(&command) {
+            let prepared = self.store.load().prepare(&command, meter)?;
+            (command, prepared)
+        } else {
+            let prepare = move |store: &Store| {
+                let prepared = store.prepare(&command, meter)?;
+                Ok((command, prepared))
+            };
+            deadline.bound("encoding the request", self.read(prepare)).await??
+        };
+        let answer = self.group.propose(command, prepared, deadline).await?;
+        if answer.is_small() {
+            return answer.decode(meter);
+        }
+        deadline.bound("decoding the answer", self.read(move |_| answer.decode(meter))).await?
     }
 
     /// Reads a key or a range.
@@ -160,9 +187,10 @@ impl Volume {
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
         if request.range_end.is_empty() {
-            return self.store.load().range(&request);
+            return self.store.load().range(&request, Meter::Request(deadline));
         }
-        deadline.bound("the range read", self.read(move |store| store.range(&request))).await?
+        let meter = Meter::Request(deadline);
+        deadline.bound("the range read", self.read(move |store| store.range(&request, meter))).await?
     }
 
     /// Runs a transaction without writes (see [`kv::is_read_only`]), without a log entry.
@@ -178,7 +206,8 @@ impl Volume {
         let config = &self.shared.config;
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
-        deadline.bound("the read transaction", self.read(move |store| store.read_txn(&request))).await?
+        let read = move |store: &Store| store.read_txn(&request, Meter::Request(deadline));
+        deadline.bound("the read transaction", self.read(read)).await?
     }
 
     async fn ready(&self, consistency: Consistency, deadline: Deadline) -> Result<()> {
@@ -239,6 +268,12 @@ impl Volume {
     /// This node does not lead, or the deadline passed.
     pub async fn confirm_leadership(&self, deadline: Deadline) -> Result<()> {
         self.ready(Consistency::Linearizable, deadline).await
+    }
+
+    /// The format of its keys and values.
+    #[must_use]
+    pub fn format(&self) -> FormatId {
+        self.store.load().coder().format()
     }
 
     /// The volume's state in numbers.

@@ -7,7 +7,7 @@ use openraft::EntryPayload;
 
 use super::codec;
 use super::types::{Entry, LogId, StoredMembership};
-use crate::kv::CommandResponse;
+use crate::format::Answer;
 use crate::store::{Applied, Store};
 use crate::{Error, Result};
 
@@ -37,7 +37,7 @@ impl Applier {
     }
 
     /// Applies an entry and returns the answers to its commands; an error leaves nothing of it in the store.
-    pub(super) fn apply(&mut self, store: &Store, entry: &Entry) -> Result<Vec<Result<CommandResponse>>> {
+    pub(super) fn apply(&mut self, store: &Store, entry: &Entry) -> Result<Vec<Result<Answer>>> {
         let Entry { log_id, payload } = entry;
         if let EntryPayload::Membership(membership) = payload {
             self.membership = StoredMembership::new(Some(*log_id), membership.clone());
@@ -45,7 +45,7 @@ impl Applier {
         let opaque = codec::encode(&(log_id, &self.membership))?;
         let position = Applied { index: log_id.index, opaque };
         match payload {
-            EntryPayload::Normal(batch) => store.apply(position, batch.commands()),
+            EntryPayload::Normal(batch) => store.apply_prepared(position, batch.commands(), batch.prepared()),
             EntryPayload::Blank | EntryPayload::Membership(_) => {
                 store.set_position(position).map(|()| Vec::new())
             }

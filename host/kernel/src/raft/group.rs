@@ -30,7 +30,8 @@ use super::proposer::{Proposer, ProposerConfig, Throttle, stopped};
 use super::replay::Replay;
 use super::storage::{LogStorage, Sole};
 use super::types::{Batch, TypeConfig};
-use crate::kv::{Command, CommandResponse};
+use crate::format::{Answer, Prepared};
+use crate::kv::Command;
 use crate::log::Log;
 use crate::node::VolumeId;
 use crate::seams::Deadline;
@@ -100,6 +101,7 @@ impl Group {
         let GroupConfig { volume, node_id, log, log_path, store, .. } = config;
         let sole = Arc::new(Sole::default());
         let storage = LogStorage::open(log, log_path, volume, node_id, Arc::clone(&sole))?;
+        let following = Arc::clone(&store);
         let machine = Machine::new(store, config.upkeep)?;
         let network = Network { volume, transport: config.transport };
         let state_machine = StateMachine(Arc::clone(&machine));
@@ -107,7 +109,7 @@ impl Group {
             .await
             .map_err(|error| fatal(&error))?;
         let group = Self {
-            proposer: Proposer::start(raft.clone(), config.throttle, config.proposer),
+            proposer: Proposer::start(raft.clone(), following, config.throttle, config.proposer),
             barrier: Barrier::new(Leadership(raft.clone()), config.round_limit),
             raft,
             storage,
@@ -154,12 +156,18 @@ impl Group {
         Ok(())
     }
 
-    /// Queues a command; returns when it is durable and applied.
+    /// Queues a command, with what the store made of it beforehand ([`Store::prepare`]); returns when it is
+    /// durable and applied.
     ///
     /// # Errors
     /// The command's own refusal, or a full queue, a passed deadline, a group that has stopped.
-    pub async fn propose(&self, command: Command, deadline: Deadline) -> Result<CommandResponse> {
-        self.proposer.propose(command, deadline).await
+    pub async fn propose(
+        &self,
+        command: Command,
+        prepared: Option<Prepared>,
+        deadline: Deadline,
+    ) -> Result<Answer> {
+        self.proposer.propose(command, prepared, deadline).await
     }
 
     /// Returns when the store holds every write that was acknowledged before this call.
@@ -182,6 +190,15 @@ impl Group {
         if self.raft.trigger().snapshot().await.is_err() {
             tracing::debug!("the raft group has stopped; its log is purged after the next opening");
         }
+    }
+
+    /// Waits until every entry that was proposed is applied, and keeps new ones back for as long as the answer
+    /// is held; writes wait meanwhile.
+    ///
+    /// # Errors
+    /// The group is stopping.
+    pub async fn quiet(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
+        self.proposer.quiet().await
     }
 
     /// Keeps the log behind what is flushed at this moment from being purged.

@@ -19,7 +19,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use super::applier::{Applier, position, stored_bytes};
 use super::hold::{Holds, LogHold};
 use super::types::{Entry, LogId, StorageError, StoredMembership, TypeConfig};
-use crate::kv::{Command, CommandResponse};
+use crate::format::Answer;
+use crate::kv::Command;
 use crate::store::{Applied, CurrentStore, Served};
 use crate::{Error, Result};
 
@@ -98,12 +99,13 @@ impl Machine {
         self.applied.subscribe()
     }
 
-    /// Applies an entry; tries again for a while when files cannot be read, since nothing of it was applied.
+    /// Applies an entry; tries again for a while when files cannot be read or the format's codec does not
+    /// answer, since nothing of it was applied. An entry is never skipped.
     async fn apply_patiently(&self, entry: &Entry) -> Result<()> {
         let mut tries = 1;
         loop {
             match self.apply_entry(entry).await {
-                Err(error @ (Error::Io { .. } | Error::NoSpace(_))) if tries < MOST_TRIES => {
+                Err(error) if may_heal(&error) && tries < MOST_TRIES => {
                     tracing::warn!(%error, index = entry.log_id.index, "applying failed; it is tried again");
                     tokio::time::sleep(RETRY_AFTER).await;
                     tries += 1;
@@ -134,7 +136,12 @@ impl Machine {
     }
 }
 
-fn compacts(commands: &[Command], answers: &[Result<CommandResponse>]) -> bool {
+/// Whether an entry may be applied later. A codec may be repaired; what it refuses here was accepted before.
+fn may_heal(error: &Error) -> bool {
+    matches!(error, Error::Io { .. } | Error::NoSpace(_) | Error::CodecFault { .. } | Error::Refused { .. })
+}
+
+fn compacts(commands: &[Command], answers: &[Result<Answer>]) -> bool {
     commands
         .iter()
         .zip(answers)

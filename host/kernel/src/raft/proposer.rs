@@ -19,13 +19,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::future::BoxFuture;
 use openraft::Raft;
 use openraft::error::ClientWriteError;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::types::{Batch, Replies, Reply, TypeConfig};
-use crate::kv::{Command, CommandResponse};
+use crate::format::{Answer, Coder, Meter, Prepared};
+use crate::kv::Command;
 use crate::log::DISK_FULL;
 use crate::seams::Deadline;
+use crate::store::CurrentStore;
 use crate::{Error, Result};
 
 /// Bounds of the queue and of an entry.
@@ -77,6 +79,7 @@ fn size_of(command: &Command) -> usize {
 
 struct Pending {
     command: Command,
+    prepared: Option<Prepared>,
     bytes: usize,
     reply: Reply,
 }
@@ -86,39 +89,60 @@ pub(super) struct Proposer {
     queue: mpsc::Sender<Pending>,
     queued_bytes: Arc<AtomicUsize>,
     config: ProposerConfig,
+    places: Arc<Semaphore>,
     closing: Arc<Notify>,
     task: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Proposer {
-    pub(super) fn start(raft: Raft<TypeConfig>, throttle: Arc<dyn Throttle>, config: ProposerConfig) -> Self {
+    pub(super) fn start(
+        raft: Raft<TypeConfig>,
+        store: Arc<CurrentStore>,
+        throttle: Arc<dyn Throttle>,
+        config: ProposerConfig,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(config.queued_commands);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let closing = Arc::new(Notify::new());
+        let places = Arc::new(Semaphore::new(config.entries_in_flight));
         let gatherer = Gatherer {
             raft,
+            store,
             throttle,
             config,
             queue: waiting,
             queued_bytes: Arc::clone(&queued_bytes),
             waiting: VecDeque::new(),
             arrivals: Vec::new(),
-            places: Arc::new(Semaphore::new(config.entries_in_flight)),
+            places: Arc::clone(&places),
             flights: JoinSet::new(),
         };
         let task = tokio::spawn(gatherer.run(Arc::clone(&closing)));
-        Self { queue, queued_bytes, config, closing, task: parking_lot::Mutex::new(Some(task)) }
+        let task = parking_lot::Mutex::new(Some(task));
+        Self { queue, queued_bytes, config, places, closing, task }
+    }
+
+    /// Waits until no entry is in flight, and keeps new ones back for as long as the answer is held.
+    pub(super) async fn quiet(&self) -> Result<OwnedSemaphorePermit> {
+        let all = u32::try_from(self.config.entries_in_flight).unwrap_or(u32::MAX);
+        let places = Arc::clone(&self.places).acquire_many_owned(all).await;
+        places.map_err(|_| Error::ShuttingDown("the volume"))
     }
 
     /// Queues a command and waits for its answer.
-    pub(super) async fn propose(&self, command: Command, deadline: Deadline) -> Result<CommandResponse> {
-        let bytes = size_of(&command);
+    pub(super) async fn propose(
+        &self,
+        command: Command,
+        prepared: Option<Prepared>,
+        deadline: Deadline,
+    ) -> Result<Answer> {
+        let bytes = size_of(&command) + prepared.as_ref().map_or(0, Prepared::bytes);
         let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
         let refusal = if queued > 0 && queued + bytes > self.config.queued_bytes {
             Some(Error::Busy(format!("{queued} bytes of writes wait already")))
         } else {
-            match self.queue.try_send(Pending { command, bytes, reply }) {
+            match self.queue.try_send(Pending { command, prepared, bytes, reply }) {
                 Ok(()) => None,
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     Some(Error::Busy(format!("{} writes wait already", self.config.queued_commands)))
@@ -152,8 +176,36 @@ impl Drop for Proposer {
     }
 }
 
+/// A command with what this coder makes of it. The volume's format may have changed while it waited; then the
+/// codec runs here, and a refusal is answered.
+fn ready(mut pending: Pending, coder: &Coder) -> Option<Pending> {
+    if Prepared::suits(pending.prepared.as_ref(), coder) {
+        return Some(pending);
+    }
+    match Prepared::new(coder, &pending.command, Meter::Apply) {
+        Ok(prepared) => {
+            pending.prepared = prepared;
+            Some(pending)
+        }
+        Err(refusal) => {
+            // A caller that gave up is not there any more.
+            drop(pending.reply.send(Err(refusal)));
+            None
+        }
+    }
+}
+
+/// What goes into one entry of the log.
+struct NextEntry {
+    commands: Vec<Command>,
+    /// Empty, or for each command what a codec made of it.
+    prepared: Vec<Option<Prepared>>,
+    replies: Vec<Reply>,
+}
+
 struct Gatherer {
     raft: Raft<TypeConfig>,
+    store: Arc<CurrentStore>,
     throttle: Arc<dyn Throttle>,
     config: ProposerConfig,
     queue: mpsc::Receiver<Pending>,
@@ -186,14 +238,14 @@ impl Gatherer {
             // The semaphore is never closed; without a place nothing may be proposed.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { break };
             self.top_up();
-            let (commands, replies) = self.next_entry();
-            if commands.is_empty() {
+            let entry = self.next_entry();
+            if entry.commands.is_empty() {
                 continue;
             }
             if slowed {
-                self.throttle.slowed(commands.len());
+                self.throttle.slowed(entry.commands.len());
             }
-            self.submit(commands, Replies::new(replies, place)).await;
+            self.submit(entry, place).await;
             while self.flights.try_join_next().is_some() {}
         }
         while self.flights.join_next().await.is_some() {}
@@ -215,28 +267,41 @@ impl Gatherer {
         self.take_arrivals();
     }
 
-    /// The commands of the next entry; those that nobody waits for are left out.
-    fn next_entry(&mut self) -> (Vec<Command>, Vec<Reply>) {
+    /// The commands of the next entry; those that nobody waits for are left out. Each is ready for the format
+    /// of the store that serves: with a place taken, the store is not exchanged for one of another format.
+    fn next_entry(&mut self) -> NextEntry {
         let most = self.waiting.len().min(self.config.entry_commands);
-        let (mut commands, mut replies) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let mut entry = NextEntry {
+            commands: Vec::with_capacity(most),
+            replies: Vec::with_capacity(most),
+            prepared: Vec::new(),
+        };
+        let coder = self.store.load().coder().clone();
         let mut bytes = 0;
-        while commands.len() < self.config.entry_commands
+        while entry.commands.len() < self.config.entry_commands
             && let Some(next) = self.waiting.front()
-            && (commands.is_empty() || bytes + next.bytes <= self.config.entry_bytes)
+            && (entry.commands.is_empty() || bytes + next.bytes <= self.config.entry_bytes)
             && let Some(pending) = self.waiting.pop_front()
         {
-            if !pending.reply.is_closed() {
-                bytes += pending.bytes;
-                commands.push(pending.command);
-                replies.push(pending.reply);
+            if pending.reply.is_closed() {
+                continue;
             }
+            let Some(pending) = ready(pending, &coder) else { continue };
+            bytes += pending.bytes;
+            if pending.prepared.is_some() {
+                // On a natural volume this list stays empty.
+                entry.prepared.resize(entry.commands.len(), None);
+                entry.prepared.push(pending.prepared);
+            }
+            entry.commands.push(pending.command);
+            entry.replies.push(pending.reply);
         }
-        (commands, replies)
+        entry
     }
 
-    async fn submit(&mut self, commands: Vec<Command>, replies: Replies) {
-        let replies = Arc::new(replies);
-        let batch = match Batch::with_replies(commands, Arc::clone(&replies)) {
+    async fn submit(&mut self, entry: NextEntry, place: OwnedSemaphorePermit) {
+        let replies = Arc::new(Replies::new(entry.replies, place));
+        let batch = match Batch::with_replies(entry.commands, entry.prepared, Arc::clone(&replies)) {
             Ok(batch) => batch,
             Err(error) => {
                 let text = error.to_string();

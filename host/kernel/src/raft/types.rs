@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::codec;
-use crate::kv::{Command, CommandResponse};
+use crate::format::{Answer, Prepared};
+use crate::kv::Command;
 use crate::{Error, Result};
 
 openraft::declare_raft_types!(
@@ -34,15 +35,19 @@ pub(super) type StoredMembership = openraft::StoredMembership<u64, openraft::Bas
 pub(super) type StorageError = openraft::StorageError<u64>;
 
 /// Where the answer to a command goes.
-pub(super) type Reply = oneshot::Sender<Result<CommandResponse>>;
+pub(super) type Reply = oneshot::Sender<Result<Answer>>;
 
-/// The commands of one log entry, encoded once, with the way back to those who wait for them.
+/// The commands of one log entry, encoded once, with the way back to those who wait for them, and with what a
+/// codec made of the commands before they were proposed.
 ///
-/// Only the commands are stored and sent; a batch that was read back has nobody waiting.
+/// Only the commands are stored and sent; a batch that was read back has nobody waiting, and the codec runs
+/// again when it is applied.
 #[derive(Clone)]
 pub struct Batch {
     commands: Arc<[Command]>,
     encoded: Bytes,
+    /// Empty, or one for each command.
+    prepared: Arc<[Option<Prepared>]>,
     replies: Option<Arc<Replies>>,
 }
 
@@ -53,17 +58,21 @@ impl Batch {
     /// A defect of the encoder.
     pub fn new(commands: Vec<Command>) -> Result<Self> {
         let encoded = codec::encode(&commands)?;
-        Ok(Self { commands: commands.into(), encoded, replies: None })
+        Ok(Self { commands: commands.into(), encoded, prepared: Arc::default(), replies: None })
     }
 
-    pub(super) fn with_replies(commands: Vec<Command>, replies: Arc<Replies>) -> Result<Self> {
-        Ok(Self { replies: Some(replies), ..Self::new(commands)? })
+    pub(super) fn with_replies(
+        commands: Vec<Command>,
+        prepared: Vec<Option<Prepared>>,
+        replies: Arc<Replies>,
+    ) -> Result<Self> {
+        Ok(Self { prepared: prepared.into(), replies: Some(replies), ..Self::new(commands)? })
     }
 
     /// Reads a batch from its stored form.
     pub(super) fn decode(encoded: Bytes) -> Result<Self, String> {
         let commands: Vec<Command> = codec::decode(&encoded)?;
-        Ok(Self { commands: commands.into(), encoded, replies: None })
+        Ok(Self { commands: commands.into(), encoded, prepared: Arc::default(), replies: None })
     }
 
     /// The commands.
@@ -76,6 +85,11 @@ impl Batch {
     #[must_use]
     pub fn encoded(&self) -> &Bytes {
         &self.encoded
+    }
+
+    /// What a codec made of the commands, each in its command's place; empty when there was none.
+    pub(super) fn prepared(&self) -> &[Option<Prepared>] {
+        &self.prepared
     }
 
     pub(super) fn replies(&self) -> Option<&Replies> {
@@ -117,7 +131,7 @@ impl Replies {
     }
 
     /// Hands out the answers, which come in the order of the commands.
-    pub(super) fn answer(&self, answers: Vec<Result<CommandResponse>>) {
+    pub(super) fn answer(&self, answers: Vec<Result<Answer>>) {
         let Some((replies, place)) = self.0.lock().take() else { return };
         drop(place);
         for (reply, answer) in replies.into_iter().zip(answers) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::Result;
+use crate::format::FormatId;
 use crate::raft::Group;
 use crate::store::{CurrentStore, Served, Store};
 
@@ -14,6 +15,7 @@ use crate::store::{CurrentStore, Served, Store};
 pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
+    pub(crate) format: FormatId,
 }
 
 /// The volume around a rebuild. What touches files blocks.
@@ -36,9 +38,9 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Passes while this many bytes can be written without touching the reserve of free space.
     fn check_room(&self, bytes: u64) -> Result<()>;
 
-    /// Makes the directory of a generation, with this `FORMAT` or that of the current one. Its number is
+    /// Makes the directory of a generation, of this format or that of the current one. Its number is
     /// reported before there is anything to remove.
-    fn begin(&self, format: Option<Vec<u8>>, number: &dyn Fn(u64)) -> Result<Generation>;
+    fn begin(&self, format: Option<FormatId>, number: &dyn Fn(u64)) -> Result<Generation>;
 
     /// Opens the store of a generation in the making.
     fn open_building(&self, building: &Generation) -> Result<Store>;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::catch_up::{CatchUp, Slowdown};
@@ -97,6 +97,7 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
     let switched = task.catch_up_and_switch(replay, Arc::clone(&hold), generation).await?;
     drop(switched.previous);
     task.settle(hold).await;
+    drop(switched.quiet);
     task.site.retire(previous);
     let progress = task.progress.borrow().clone();
     let outcome = RebuildOutcome {
@@ -128,6 +129,9 @@ struct Switched {
     exchange: Exchange,
     previous: Arc<Served>,
     slowed_writers: bool,
+    /// Where the format changed, nothing was proposed since before the switch: until the flip is durable, the
+    /// log must hold nothing that only the new format can store.
+    quiet: Option<OwnedSemaphorePermit>,
 }
 
 impl Task {
@@ -211,6 +215,7 @@ impl Task {
                 Ok((replay, catch_up))
             })
             .await?;
+            let quiet = self.quiet().await?;
             let (site, cancel) = (Arc::clone(&self.site), self.cancel.clone());
             let limits = Limits { entries: SWITCH_ENTRIES, bytes: SWITCH_BYTES };
             let flip = move || {
@@ -222,11 +227,22 @@ impl Task {
                 Ok((exchange, previous)) => {
                     self.site.exchanged();
                     let slowed_writers = catch_up.slowdown.was_used();
-                    return Ok(Switched { exchange, previous, slowed_writers });
+                    return Ok(Switched { exchange, previous, slowed_writers, quiet });
                 }
                 Err(replay) => replay,
             };
             catch_up.switch_refused(replay.lag());
+        }
+    }
+
+    /// Keeps entries from being in flight while the format changes: each was prepared for the present one.
+    async fn quiet(&self) -> Result<Option<OwnedSemaphorePermit>> {
+        if self.options.transform.is_none() {
+            return Ok(None);
+        }
+        tokio::select! {
+            quiet = self.site.group().quiet() => quiet.map(Some),
+            () = self.cancel.requested() => Err(Error::Cancelled("the rebuild")),
         }
     }
 

@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::format::{Codecs, NaturalOnly};
+
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since the Unix epoch.
@@ -65,13 +67,15 @@ pub struct Seams {
     pub clock: SharedClock,
     /// Free disk space.
     pub disk: SharedDisk,
+    /// Codecs of the formats that are not natural.
+    pub codecs: Arc<dyn Codecs>,
 }
 
 impl Seams {
-    /// The machine's own, with this clock.
+    /// The machine's own, with this clock and without codecs.
     #[must_use]
     pub fn with_clock(clock: SharedClock) -> Self {
-        Self { clock, disk: Arc::new(SystemDisk) }
+        Self { clock, disk: Arc::new(SystemDisk), codecs: Arc::new(NaturalOnly) }
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lsm_tree::{Cache, DescriptorTable};
 
+use crate::format::Coder;
+
 /// What a store is opened with.
 pub struct StoreConfig {
     /// Directory of the tree; created when missing.
@@ -17,6 +19,8 @@ pub struct StoreConfig {
     pub descriptors: Option<Arc<DescriptorTable>>,
     /// Dropped when nothing reads the tree's files any more: neither the store nor an iterator of it.
     pub tenure: Option<Arc<dyn Any + Send + Sync>>,
+    /// The format of keys and values.
+    pub coder: Coder,
     /// Size in bytes from which [`super::Store::memtable_full`] says that the memtable should be sealed.
     pub memtable_bytes: u64,
 }
@@ -29,6 +33,7 @@ impl StoreConfig {
             cache: Arc::new(Cache::with_capacity_bytes(16 * 1024 * 1024)),
             descriptors: None,
             tenure: None,
+            coder: Coder::natural(),
             memtable_bytes: 16 * 1024 * 1024,
         }
     }

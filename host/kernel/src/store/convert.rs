@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::columns::{self, Column};
 use super::records::{self, Stored, Touch, Version};
+use crate::format::FormatId;
 use crate::kv::MAX_KEY_BYTES;
 use crate::{Error, Result};
 
@@ -22,8 +23,8 @@ pub type Row = (Bytes, Bytes);
 /// Every answer must be a pure function of the bytes: the same key occurs in several rows and must become
 /// the same in all of them.
 pub trait Transform: Send + Sync + 'static {
-    /// Content of the `FORMAT` file of the generation that holds what this makes.
-    fn format(&self) -> Vec<u8>;
+    /// The format that this makes.
+    fn format(&self) -> FormatId;
 
     /// Whether any two stored keys are in the same order before and after.
     fn keeps_order(&self) -> bool;

@@ -1,4 +1,5 @@
-//! One entry of the log while it is applied.
+//! One entry of the log while it is applied. Commands come and answers go in stored form (see
+//! [`crate::format`]).
 //!
 //! A draft collects what the commands of an entry change; the tree is untouched until the whole entry went
 //! well. A failing disk therefore leaves nothing behind, and an entry becomes visible as a whole. Each
@@ -11,13 +12,14 @@
 use bytes::Bytes;
 
 use super::columns::{self, Span};
-use super::read::{self, Readable};
+use super::read::{self, Decoding, Readable};
 use super::records::{self, State, Touch, Version};
 use super::scan::{self, Scan};
 use super::source::{Source, Staged};
 use super::tree::{Change, Tree};
 use super::txn;
 use crate::error::ErrorKind;
+use crate::format::{Coder, Meter};
 use crate::kv::{
     Command, CommandResponse, DeleteRangeRequest, DeleteRangeResponse, MAX_KEY_BYTES, PutRequest,
     PutResponse, RangeRequest, RangeResponse,
@@ -27,6 +29,7 @@ use crate::{Error, Result};
 /// The changes of one entry so far.
 pub(super) struct Draft<'a> {
     tree: &'a Tree,
+    coder: &'a Coder,
     staged: Staged,
     state: State,
     /// Keys that the command under way has touched.
@@ -35,8 +38,8 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// An entry on top of `state`.
-    pub(super) fn new(tree: &'a Tree, state: State) -> Self {
-        Self { tree, staged: Staged::new(), state, touched: Vec::new() }
+    pub(super) fn new(tree: &'a Tree, coder: &'a Coder, state: State) -> Self {
+        Self { tree, coder, staged: Staged::new(), state, touched: Vec::new() }
     }
 
     /// What is to be written, and the state after it.
@@ -97,7 +100,13 @@ impl<'a> Draft<'a> {
 
     pub(super) fn range(&self, request: &RangeRequest) -> Result<RangeResponse> {
         let readable = self.readable();
-        read::answer(request, read::open(self.source(), request, readable)?, readable.current)
+        let scan = read::open(self.source(), request, readable)?;
+        read::answer(request, scan, readable.current, self.decoding())
+    }
+
+    /// How values are decoded while an entry is applied.
+    pub(super) fn decoding(&self) -> Decoding<'a> {
+        Decoding { coder: self.coder, meter: Meter::Apply }
     }
 
     /// The store cannot hold keys above a certain length; validation has refused them before the log.

@@ -13,6 +13,7 @@ use super::scan::Scan;
 use super::source::Source;
 use super::view::hooks::Stage;
 use super::{Applied, Step, Store, StoreConfig, TABLE_BYTES};
+use crate::format::Meter;
 use crate::kv::{Command, KeyValue, PutRequest, RangeRequest};
 
 /// How long the absence of an event is watched. Only a defect makes a test depend on it.
@@ -36,7 +37,7 @@ fn put(store: &Store, key: &str, value: &str) {
 
 fn get(store: &Store, key: &str) -> Option<KeyValue> {
     let request = RangeRequest { key: Bytes::copy_from_slice(key.as_bytes()), ..RangeRequest::default() };
-    store.range(&request).expect("a readable revision").kvs.pop()
+    store.range(&request, Meter::Apply).expect("a readable revision").kvs.pop()
 }
 
 fn seal_and_flush(store: &Store) {

@@ -8,6 +8,9 @@
 //! Reads take no lock that a writer holds: they load a published view (see [`super::view`]) and are right for
 //! as long as they run. Maintenance (flush, compaction steps) is in [`super::maintenance`].
 //!
+//! Everything below this face is in stored form, keys and values as the volume's format encodes them (see
+//! [`crate::format`]); requests are brought into it and answers out of it here.
+//!
 //! The store must not know raft, volumes or plugins.
 
 use std::collections::VecDeque;
@@ -20,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use super::draft::Draft;
 use super::leftovers;
 use super::maintenance::{self, Sealed};
-use super::read::{self, Readable};
+use super::read::{self, Decoding, Readable};
 use super::records::State;
 use super::source::{Source, Staged};
 use super::tree::{Change, Tree};
@@ -28,13 +31,15 @@ use super::txn::Opened;
 use super::view::{Gate, ReadView};
 use super::{Applied, Step, StepOutcome, StoreConfig, StoreCounters, TreeShape, columns, hash, scrub};
 use super::{Flushed, PinnedRows, Row, RowSum, ScrubProgress, transfer};
-use crate::kv::{Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use crate::format::{self, Answer, Coder, Meter, Prepared};
+use crate::kv::{Command, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::node::ContentHash;
 use crate::{Error, Result};
 
 /// One volume's multi-version store. All calls block; share it as `Arc<Store>`.
 pub struct Store {
     pub(super) tree: Tree,
+    pub(super) coder: Coder,
     pub(super) gate: Gate,
     pub(super) writer: Mutex<Writer>,
     /// One flush at a time.
@@ -102,6 +107,7 @@ impl Store {
         let applied = state.applied.clone();
         Ok(Self {
             tree,
+            coder: config.coder,
             gate: Gate::new(view),
             writer: Mutex::new(Writer { state, sealed: VecDeque::new(), scrubbed: 0 }),
             flush_turn: Mutex::new(()),
@@ -131,16 +137,48 @@ impl Store {
     /// changes nothing.
     ///
     /// # Errors
-    /// The storage failed; then nothing of the entry was applied and it may be tried again.
-    pub fn apply(&self, position: Applied, commands: &[Command]) -> Result<Vec<Result<CommandResponse>>> {
+    /// The storage or the codec failed, or the codec refuses a key or value; then nothing of the entry was
+    /// applied and it may be tried again.
+    pub fn apply(&self, position: Applied, commands: &[Command]) -> Result<Vec<Result<Answer>>> {
+        self.apply_prepared(position, commands, &[])
+    }
+
+    /// As [`Self::apply`], with what the codec made of the commands before, each in its command's place. The
+    /// codec runs only on those that it lacks.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`].
+    pub fn apply_prepared(
+        &self,
+        position: Applied,
+        commands: &[Command],
+        prepared: &[Option<Prepared>],
+    ) -> Result<Vec<Result<Answer>>> {
+        let stored = format::stored_commands(&self.coder, commands, prepared)?;
         let mut writer = self.writer.lock();
-        let mut draft = Draft::new(&self.tree, writer.state.clone());
-        let answers = commands.iter().map(|command| draft.run(command)).collect::<Result<Vec<_>>>()?;
+        let mut draft = Draft::new(&self.tree, &self.coder, writer.state.clone());
+        let answers = stored.iter().map(|command| draft.run(command)).collect::<Result<Vec<_>>>()?;
         let (staged, mut state) = draft.finish();
         state.applied = position;
         self.commit(&mut writer, staged, state);
         self.tallies.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
-        Ok(answers)
+        drop(writer);
+        let of_this_store = |response| Answer::new(response, &self.coder);
+        Ok(answers.into_iter().map(|answer| answer.map(of_this_store)).collect())
+    }
+
+    /// Runs the codec on a command that is to be proposed; `None` on a natural store.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::CodecFault`], [`Error::DuplicateKey`].
+    pub fn prepare(&self, command: &Command, meter: Meter) -> Result<Option<Prepared>> {
+        Prepared::new(&self.coder, command, meter)
+    }
+
+    /// The format of keys and values.
+    #[must_use]
+    pub fn coder(&self) -> &Coder {
+        &self.coder
     }
 
     /// Notes the position of an entry that holds no command.
@@ -174,28 +212,56 @@ impl Store {
     /// Answers a range request.
     ///
     /// # Errors
-    /// [`Error::Compacted`], [`Error::FutureRevision`], or the storage failed.
-    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse> {
+    /// [`Error::Compacted`], [`Error::FutureRevision`], or the storage failed; [`Error::Refused`] and
+    /// [`Error::CodecFault`] where the format is not natural.
+    pub fn range(&self, request: &RangeRequest, meter: Meter) -> Result<RangeResponse> {
+        if self.coder.is_natural() {
+            return self.range_stored(request, meter);
+        }
+        let stored = format::stored_range(&self.coder, request, meter)?;
+        let mut response = self.range_stored(&stored, meter)?;
+        if request.range_end.is_empty() {
+            response.kvs.iter_mut().for_each(|kv| kv.key = request.key.clone());
+            self.coder.decode_values_of(&mut response.kvs, meter)?;
+        } else {
+            self.coder.decode_kvs(&mut response.kvs, meter)?;
+        }
+        Ok(response)
+    }
+
+    fn range_stored(&self, request: &RangeRequest, meter: Meter) -> Result<RangeResponse> {
         let passage = self.gate.enter();
         let view = passage.view;
         let scan = read::open(Source::at(&self.tree, view.seqno), request, Readable::from(view))?;
         drop(passage);
-        read::answer(request, scan, view.revision)
+        read::answer(request, scan, view.revision, self.decoding(meter))
+    }
+
+    fn decoding(&self, meter: Meter) -> Decoding<'_> {
+        Decoding { coder: &self.coder, meter }
     }
 
     /// Answers a transaction that holds no write (see [`crate::kv::is_read_only`]).
     ///
     /// # Errors
     /// As [`Self::range`]; [`Error::Internal`] when the transaction does hold a write.
-    pub fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse> {
+    pub fn read_txn(&self, request: &TxnRequest, meter: Meter) -> Result<TxnResponse> {
+        if self.coder.is_natural() {
+            return self.read_txn_stored(request, meter);
+        }
+        let stored = format::stored_txn(&self.coder, request, meter)?;
+        format::decode_txn(&self.coder, self.read_txn_stored(&stored, meter)?, meter)
+    }
+
+    fn read_txn_stored(&self, request: &TxnRequest, meter: Meter) -> Result<TxnResponse> {
         let passage = self.gate.enter();
         let view = passage.view;
         let opened = Opened::open(Source::at(&self.tree, view.seqno), request, Readable::from(view))?;
         drop(passage);
-        opened.answer(view.revision)
+        opened.answer(view.revision, self.decoding(meter))
     }
 
-    /// Hash of all that can be read at `revision` (0: the newest), independent of the tree's shape.
+    /// Hash of all that can be read at `revision` (0: the newest), independent of the tree's shape and format.
     ///
     /// # Errors
     /// As [`Self::range`].
@@ -204,7 +270,7 @@ impl Store {
         let view = passage.view;
         let opened = hash::open(Source::at(&self.tree, view.seqno), Readable::from(view), revision)?;
         drop(passage);
-        opened.hash()
+        opened.hash(&self.coder)
     }
 
     /// Current revision; 1 for an empty store.

@@ -1,9 +1,10 @@
 //! Fingerprint of what can be read at one revision.
 //!
-//! Every field of every key is hashed, in key order, each of variable length behind its length, so that two
-//! contents with one hash are equal but for an accident of one in 2^64. Only answers are hashed, never rows:
-//! the fingerprint depends on neither the tree's shape nor its encodings, and whoever knows what should be
-//! readable can compute it with [`ContentHasher`].
+//! Every key is hashed with all its fields, each of variable length behind its length, and the hashes are
+//! added up, so that two contents with one fingerprint are equal but for an accident of one in 2^64. Only
+//! answers are hashed, in user form, never rows, and a sum has no order: the fingerprint depends on neither the
+//! tree's shape nor its format, and whoever knows what should be readable can compute it with
+//! [`ContentHasher`].
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -12,39 +13,37 @@ use super::read::Readable;
 use super::scan::Scan;
 use super::source::Source;
 use crate::Result;
+use crate::format::{Coder, Meter};
 use crate::kv::KeyValue;
 use crate::node::ContentHash;
 
 /// Computes the fingerprint of a content from its keys.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ContentHasher {
-    hasher: Xxh3,
+    /// The sum, modulo 2^64, of each key's XXH3-64.
+    sum: u64,
     keys: u64,
 }
 
-impl std::fmt::Debug for ContentHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ContentHasher").field("keys", &self.keys).finish_non_exhaustive()
-    }
-}
-
 impl ContentHasher {
-    /// Takes the next key, in key order, into account.
+    /// Takes a key into account; the order of keys is of no consequence.
     pub fn push(&mut self, kv: &KeyValue) {
+        let mut hasher = Xxh3::new();
         for bytes in [&kv.key, &kv.value] {
-            self.hasher.update(&(bytes.len() as u64).to_le_bytes());
-            self.hasher.update(bytes);
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
         }
         for number in [kv.create_revision, kv.mod_revision, kv.version, kv.lease] {
-            self.hasher.update(&number.to_le_bytes());
+            hasher.update(&number.to_le_bytes());
         }
+        self.sum = self.sum.wrapping_add(hasher.digest());
         self.keys += 1;
     }
 
     /// The fingerprint of the keys taken so far.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        self.hasher.digest()
+        self.sum
     }
 }
 
@@ -61,12 +60,26 @@ pub(super) fn open(source: Source<'_>, readable: Readable, revision: i64) -> Res
     Ok(Opened { scan: Scan::open(source, Span::ALL, at, readable.current)?, at, readable })
 }
 
+/// Keys that are decoded together.
+const BATCH: usize = 512;
+
 impl Opened {
     /// Walks and hashes.
-    pub(super) fn hash(self) -> Result<ContentHash> {
+    pub(super) fn hash(mut self, coder: &Coder) -> Result<ContentHash> {
         let mut hasher = ContentHasher::default();
-        for kv in self.scan {
-            hasher.push(&kv?);
+        if coder.is_natural() {
+            for kv in self.scan {
+                hasher.push(&kv?);
+            }
+        } else {
+            loop {
+                let mut batch = self.scan.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+                if batch.is_empty() {
+                    break;
+                }
+                coder.decode_kvs(&mut batch, Meter::of_long_work())?;
+                batch.iter().for_each(|kv| hasher.push(kv));
+            }
         }
         Ok(ContentHash {
             hash: hasher.hash(),

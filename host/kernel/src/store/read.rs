@@ -1,15 +1,47 @@
 //! Answers to range requests and comparisons, with etcd 3.4's rules.
+//!
+//! Requests come and answers go in stored form (see [`crate::format`]); the order of keys is that of their
+//! stored forms. Only what depends on the order of values is decoded here, through a [`Decoding`].
 
 use std::cmp::Ordering;
+
+use bytes::Bytes;
 
 use super::columns::Span;
 use super::scan::Scan;
 use super::source::Source;
 use super::view::ReadView;
+use crate::format::{Coder, Meter};
 use crate::kv::{
     Compare, CompareResult, CompareTarget, KeyValue, RangeRequest, RangeResponse, SortOrder, SortTarget,
 };
 use crate::{Error, Result};
+
+/// How values are decoded where their order counts.
+#[derive(Clone, Copy)]
+pub(super) struct Decoding<'a> {
+    pub(super) coder: &'a Coder,
+    pub(super) meter: Meter,
+}
+
+impl Decoding<'_> {
+    /// Values compared at a time.
+    const BATCH: usize = 256;
+
+    /// Orders by value, stably.
+    fn sort(self, kvs: &mut Vec<KeyValue>, order: impl Fn(&Bytes, &Bytes) -> Ordering) -> Result<()> {
+        if self.coder.is_natural() {
+            kvs.sort_by(|a, b| order(&a.value, &b.value));
+            return Ok(());
+        }
+        let stored: Vec<_> = kvs.iter().map(|kv| kv.value.clone()).collect();
+        let values = self.coder.decode_values(&stored, self.meter)?;
+        let mut valued: Vec<_> = values.into_iter().zip(kvs.drain(..)).collect();
+        valued.sort_by(|(a, _), (b, _)| order(a, b));
+        kvs.extend(valued.into_iter().map(|(_, kv)| kv));
+        Ok(())
+    }
+}
 
 /// The revisions that a reader can ask for.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +94,12 @@ pub(super) fn open(source: Source<'_>, request: &RangeRequest, readable: Readabl
 }
 
 /// Walks the scan of a range request and answers; `revision` is the current one.
-pub(super) fn answer(request: &RangeRequest, mut scan: Scan, revision: i64) -> Result<RangeResponse> {
+pub(super) fn answer(
+    request: &RangeRequest,
+    mut scan: Scan,
+    revision: i64,
+    decoding: Decoding<'_>,
+) -> Result<RangeResponse> {
     let mut response = RangeResponse { revision, ..RangeResponse::default() };
     if request.count_only {
         response.count = scan.count_rest()?;
@@ -90,7 +127,7 @@ pub(super) fn answer(request: &RangeRequest, mut scan: Scan, revision: i64) -> R
         }
     }
     response.count = scan.count_rest()? + i64::try_from(fetched).unwrap_or(i64::MAX);
-    sort(request, &mut response.kvs);
+    sort(request, &mut response.kvs, decoding)?;
     if let Some(limit) = limit
         && response.kvs.len() > limit
     {
@@ -117,21 +154,20 @@ fn passes_filters(request: &RangeRequest, kv: &KeyValue) -> bool {
 }
 
 /// Sorts stably, so that keys which are equal by the target stay in key order.
-fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) {
-    let by = |a: &KeyValue, b: &KeyValue| match request.sort_target {
-        SortTarget::Key => a.key.cmp(&b.key),
-        SortTarget::Version => a.version.cmp(&b.version),
-        SortTarget::Create => a.create_revision.cmp(&b.create_revision),
-        SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
-        SortTarget::Value => a.value.cmp(&b.value),
-    };
-    match request.sort_order {
+fn sort(request: &RangeRequest, kvs: &mut Vec<KeyValue>, decoding: Decoding<'_>) -> Result<()> {
+    // A target without an order means ascending.
+    let descends = request.sort_order == SortOrder::Descend;
+    let directed = |order: Ordering| if descends { order.reverse() } else { order };
+    match request.sort_target {
         // The scan is in key order already.
-        SortOrder::None | SortOrder::Ascend if request.sort_target == SortTarget::Key => {}
-        // A target without an order means ascending.
-        SortOrder::None | SortOrder::Ascend => kvs.sort_by(by),
-        SortOrder::Descend => kvs.sort_by(|a, b| by(b, a)),
+        SortTarget::Key if !descends => {}
+        SortTarget::Key => kvs.sort_by(|a, b| b.key.cmp(&a.key)),
+        SortTarget::Version => kvs.sort_by(|a, b| directed(a.version.cmp(&b.version))),
+        SortTarget::Create => kvs.sort_by(|a, b| directed(a.create_revision.cmp(&b.create_revision))),
+        SortTarget::Mod => kvs.sort_by(|a, b| directed(a.mod_revision.cmp(&b.mod_revision))),
+        SortTarget::Value => return decoding.sort(kvs, |a, b| directed(a.cmp(b))),
     }
+    Ok(())
 }
 
 /// Opens what a comparison looks at: always the newest revision.
@@ -140,7 +176,10 @@ pub(super) fn open_compare(source: Source<'_>, compare: &Compare, readable: Read
 }
 
 /// Whether a comparison holds: for every key in its range, or, where there is none, for a missing key.
-pub(super) fn holds(compare: &Compare, scan: Scan) -> Result<bool> {
+pub(super) fn holds(compare: &Compare, scan: Scan, decoding: Decoding<'_>) -> Result<bool> {
+    if needs_order_of_values(compare) && !decoding.coder.is_natural() {
+        return holds_decoded(compare, scan, decoding);
+    }
     let mut found = false;
     for kv in scan {
         found = true;
@@ -151,6 +190,27 @@ pub(super) fn holds(compare: &Compare, scan: Scan) -> Result<bool> {
     // A missing key has no value, which is neither equal nor unequal to any.
     Ok(found
         || (!matches!(compare.target, CompareTarget::Value(_)) && holds_for(compare, &KeyValue::default())))
+}
+
+fn needs_order_of_values(compare: &Compare) -> bool {
+    matches!(compare.target, CompareTarget::Value(_))
+        && matches!(compare.result, CompareResult::Greater | CompareResult::Less)
+}
+
+/// As [`holds`], for values that have to be decoded. No value is greater or less than that of a missing key.
+fn holds_decoded(compare: &Compare, mut scan: Scan, decoding: Decoding<'_>) -> Result<bool> {
+    let mut found = false;
+    loop {
+        let mut batch = scan.by_ref().take(Decoding::BATCH).collect::<Result<Vec<_>>>()?;
+        if batch.is_empty() {
+            return Ok(found);
+        }
+        found = true;
+        decoding.coder.decode_values_of(&mut batch, decoding.meter)?;
+        if !batch.iter().all(|kv| holds_for(compare, kv)) {
+            return Ok(false);
+        }
+    }
 }
 
 fn holds_for(compare: &Compare, kv: &KeyValue) -> bool {

@@ -5,7 +5,7 @@
 //! each seeing the writes of those before it. A nested answer carries no revision of its own (0), as in etcd.
 
 use super::draft::Draft;
-use super::read::{self, Readable};
+use super::read::{self, Decoding, Readable};
 use super::scan::{self, Scan};
 use super::source::Source;
 use crate::kv::{
@@ -49,9 +49,10 @@ fn choose<'a>(txn: &'a TxnRequest, holds: &impl Fn(&Compare) -> Result<bool>) ->
 /// Runs a transaction as part of an entry that is being applied.
 pub(super) fn apply(draft: &mut Draft<'_>, txn: &TxnRequest) -> Result<TxnResponse> {
     let readable = draft.readable();
-    let source = draft.source();
-    let chosen =
-        choose(txn, &|compare| read::holds(compare, read::open_compare(source, compare, readable)?))?;
+    let (source, decoding) = (draft.source(), draft.decoding());
+    let chosen = choose(txn, &|compare| {
+        read::holds(compare, read::open_compare(source, compare, readable)?, decoding)
+    })?;
     check_puts(source, &chosen)?;
     check_ranges(readable, &chosen)?;
     let mut response = run(draft, chosen)?;
@@ -132,14 +133,14 @@ impl<'a> Opened<'a> {
     }
 
     /// Answers it; `revision` is the current one.
-    pub(super) fn answer(self, revision: i64) -> Result<TxnResponse> {
-        Ok(TxnResponse { revision, ..self.answer_nested(revision)? })
+    pub(super) fn answer(self, revision: i64, decoding: Decoding<'_>) -> Result<TxnResponse> {
+        Ok(TxnResponse { revision, ..self.answer_nested(revision, decoding)? })
     }
 
-    fn answer_nested(self, revision: i64) -> Result<TxnResponse> {
+    fn answer_nested(self, revision: i64, decoding: Decoding<'_>) -> Result<TxnResponse> {
         let mut succeeded = true;
         for (compare, scan) in self.compares {
-            if !read::holds(compare, scan)? {
+            if !read::holds(compare, scan, decoding)? {
                 succeeded = false;
                 break;
             }
@@ -147,8 +148,10 @@ impl<'a> Opened<'a> {
         let ops = if succeeded { self.success } else { self.failure };
         let responses = ops.into_iter().map(|op| {
             Ok(match op {
-                OpenedOp::Range(range, scan) => OpResponse::Range(read::answer(range, scan?, revision)?),
-                OpenedOp::Txn(nested) => OpResponse::Txn(nested.answer_nested(revision)?),
+                OpenedOp::Range(range, scan) => {
+                    OpResponse::Range(read::answer(range, scan?, revision, decoding)?)
+                }
+                OpenedOp::Txn(nested) => OpResponse::Txn(nested.answer_nested(revision, decoding)?),
             })
         });
         Ok(TxnResponse { revision: 0, succeeded, responses: responses.collect::<Result<_>>()? })

@@ -12,10 +12,15 @@ mod shapes;
 mod workload;
 
 use bytes::Bytes;
+use mortise_kernel::Result;
+use mortise_kernel::format::Meter;
 use mortise_kernel::kv::{Command, CommandResponse, PutRequest, RangeRequest};
 use mortise_kernel::store::{Applied, Store, StoreConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+
+/// No test of the store is about time.
+const METER: Meter = Meter::Apply;
 
 /// Runs `test` with `rounds` seeds, or as often as `MORTISE_ROUNDS` says, or once with `MORTISE_SEED`.
 fn with_seeds(rounds: u64, test: impl Fn(&mut StdRng)) {
@@ -42,9 +47,14 @@ fn position(index: u64) -> Applied {
 }
 
 /// Applies one command as the next entry.
-fn apply(store: &Store, command: Command) -> mortise_kernel::Result<CommandResponse> {
-    let next = position(store.applied().index + 1);
-    store.apply(next, &[command]).expect("the storage works").pop().expect("one answer")
+fn apply(store: &Store, command: Command) -> Result<CommandResponse> {
+    apply_all(store, position(store.applied().index + 1), &[command]).pop().expect("one answer")
+}
+
+/// Applies one entry; its answers in user form.
+fn apply_all(store: &Store, position: Applied, commands: &[Command]) -> Vec<Result<CommandResponse>> {
+    let answers = store.apply(position, commands).expect("the storage works");
+    answers.into_iter().map(|answer| answer?.decode(METER)).collect()
 }
 
 fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Command {

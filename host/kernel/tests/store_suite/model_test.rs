@@ -13,7 +13,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::model::{Content, Model, hash};
-use crate::{everything, open, position, with_seeds, workload};
+use crate::{METER, apply_all, everything, open, position, with_seeds, workload};
 
 /// Operations of one history; a check of everything follows each tenth of it.
 const OPERATIONS: usize = 1200;
@@ -55,7 +55,7 @@ impl Pair {
             .write()
             .extend(self.model.revisions.range(self.store.revision()..).map(|(r, c)| (*r, c.clone())));
         let position = self.next_position();
-        let found = self.store.apply(position.clone(), &commands).expect("the storage works");
+        let found = apply_all(&self.store, position.clone(), &commands);
         assert_eq!(format!("{found:#?}"), format!("{answers:#?}"), "answers to {commands:#?}");
         self.log.push((position, commands));
     }
@@ -64,11 +64,11 @@ impl Pair {
         let revision = self.model.revision();
         if rng.random_bool(0.6) {
             let request = workload::range(rng, revision);
-            let (found, expected) = (self.store.range(&request), self.model.range(&request));
+            let (found, expected) = (self.store.range(&request, METER), self.model.range(&request));
             assert_eq!(format!("{found:#?}"), format!("{expected:#?}"), "answer to {request:#?}");
         } else {
             let request = workload::txn(rng, revision, false);
-            let (found, expected) = (self.store.read_txn(&request), self.model.read_txn(&request));
+            let (found, expected) = (self.store.read_txn(&request, METER), self.model.read_txn(&request));
             assert_eq!(format!("{found:#?}"), format!("{expected:#?}"), "answer to {request:#?}");
         }
     }
@@ -110,7 +110,7 @@ impl Pair {
         assert_eq!(self.store.applied(), position_of(self.index));
         for (&revision, content) in &self.model.revisions {
             let request = RangeRequest { revision, ..everything() };
-            let found = self.store.range(&request).expect("a readable revision");
+            let found = self.store.range(&request, METER).expect("a readable revision");
             assert_eq!(found.kvs, content.values().cloned().collect::<Vec<_>>(), "revision {revision}");
             let found = self.store.content_hash(revision).expect("a readable revision");
             assert_eq!(
@@ -147,7 +147,7 @@ fn read_on(store: &Store, expected: &Expected, stop: &AtomicBool) {
                 known.keys().rev().nth(nth.min(60)).copied().unwrap_or(0).min(store.revision())
             }
         };
-        match store.range(&RangeRequest { revision, ..everything() }) {
+        match store.range(&RangeRequest { revision, ..everything() }, METER) {
             Ok(found) => {
                 let at = if revision == 0 { found.revision } else { revision };
                 let known = expected.read();

@@ -8,7 +8,7 @@ use mortise_kernel::kv::{
 use mortise_kernel::store::Store;
 use mortise_kernel::{Error, Result};
 
-use crate::{apply, everything, open, position, put};
+use crate::{METER, apply, apply_all, everything, open, position, put};
 
 fn delete(key: &'static str) -> Command {
     Command::DeleteRange(DeleteRangeRequest { key: key.into(), ..DeleteRangeRequest::default() })
@@ -19,7 +19,7 @@ fn read(key: &'static str, revision: i64) -> RangeRequest {
 }
 
 fn value(store: &Store, key: &'static str, revision: i64) -> Option<Bytes> {
-    let found = store.range(&read(key, revision)).expect("a readable revision");
+    let found = store.range(&read(key, revision), METER).expect("a readable revision");
     found.kvs.into_iter().next().map(|kv| kv.value)
 }
 
@@ -46,12 +46,15 @@ fn revisions_start_at_one_and_count_changes() {
     apply(&store, put("a", "2")).expect("a put");
     apply(&store, delete("a")).expect("a delete");
     apply(&store, put("a", "3")).expect("a put");
-    let kv = store.range(&read("a", 0)).expect("readable").kvs.remove(0);
+    let kv = store.range(&read("a", 0), METER).expect("readable").kvs.remove(0);
     assert_eq!((kv.create_revision, kv.mod_revision, kv.version), (5, 5, 1), "a new incarnation");
     let at = |revision| value(&store, "a", revision);
     assert_eq!([at(1), at(4)], [None, None]);
     assert_eq!([at(2), at(3), at(5), at(-1)].map(Option::unwrap), ["1", "2", "3", "3"]);
-    assert!(matches!(store.range(&read("a", 6)), Err(Error::FutureRevision { requested: 6, current: 5 })));
+    assert!(matches!(
+        store.range(&read("a", 6), METER),
+        Err(Error::FutureRevision { requested: 6, current: 5 })
+    ));
 }
 
 #[test]
@@ -70,7 +73,10 @@ fn compaction_has_bounds_and_keeps_its_own_revision() {
     assert_eq!(store.compact_revision(), 4);
     for round in 0..2 {
         assert_eq!(value(&store, "a", 4).expect("readable"), "2", "round {round}");
-        assert!(matches!(store.range(&read("a", 3)), Err(Error::Compacted { requested: 3, compacted: 4 })));
+        assert!(matches!(
+            store.range(&read("a", 3), METER),
+            Err(Error::Compacted { requested: 3, compacted: 4 })
+        ));
         assert!(matches!(store.content_hash(3), Err(Error::Compacted { .. })));
         while !store.scrub(1).expect("a scrub").done {}
     }
@@ -115,7 +121,7 @@ fn an_entry_sees_itself_and_is_refused_in_parts() {
             ..TxnRequest::default()
         }),
     ];
-    let answers = store.apply(position(1), &commands).expect("the storage works");
+    let answers = apply_all(&store, position(1), &commands);
     assert!(matches!(answers[2], Err(Error::FutureRevision { requested: 99, current: 3 })));
     let Ok(CommandResponse::Txn(last)) = &answers[5] else { panic!("{:?}", answers[5]) };
     let values: Vec<_> = last
@@ -187,7 +193,7 @@ fn a_key_deleted_and_put_in_one_revision_is_there() {
         Op::DeleteRange(DeleteRangeRequest { key: "a".into(), range_end: "\0".into(), prev_kv: false });
     let both = TxnRequest { success: vec![from_here.clone(), op_put("b", "new")], ..TxnRequest::default() };
     txn(&store, both).expect("it passes");
-    let kv = store.range(&read("b", 0)).expect("readable").kvs.remove(0);
+    let kv = store.range(&read("b", 0), METER).expect("readable").kvs.remove(0);
     assert_eq!((kv.create_revision, kv.mod_revision, kv.version, &kv.value[..]), (3, 3, 1, &b"new"[..]));
     let nested = |op| Op::Txn(TxnRequest { success: vec![op], ..TxnRequest::default() });
     let reverse = TxnRequest {
@@ -195,11 +201,14 @@ fn a_key_deleted_and_put_in_one_revision_is_there() {
         ..TxnRequest::default()
     };
     txn(&store, reverse).expect("it passes");
-    assert_eq!(store.range(&everything()).expect("readable").count, 0);
+    assert_eq!(store.range(&everything(), METER).expect("readable").count, 0);
     apply(&store, put("c", "again")).expect("a put");
     apply(&store, Command::Compact { revision: 4 }).expect("a compaction");
     for _round in 0..2 {
-        assert_eq!(store.range(&RangeRequest { revision: 4, ..everything() }).expect("readable").count, 0);
+        assert_eq!(
+            store.range(&RangeRequest { revision: 4, ..everything() }, METER).expect("readable").count,
+            0
+        );
         assert_eq!(value(&store, "c", 5).expect("there"), "again");
         while !store.scrub(1).expect("a scrub").done {}
     }
@@ -213,7 +222,7 @@ fn ranges_limit_count_sort_and_filter() {
         apply(&store, put(key, value)).expect("a put");
     }
     let keys = |request: RangeRequest| {
-        let found = store.range(&request).expect("readable");
+        let found = store.range(&request, METER).expect("readable");
         assert_eq!(found.count, 3);
         let keys: Vec<u8> = found.kvs.iter().map(|kv| kv.key[0]).collect();
         (String::from_utf8(keys).expect("text"), found.more)
@@ -229,9 +238,9 @@ fn ranges_limit_count_sort_and_filter() {
     assert_eq!(keys(RangeRequest { min_mod_revision: 4, ..everything() }), ("ac".to_owned(), false));
     assert_eq!(keys(RangeRequest { max_create_revision: 3, ..everything() }), ("ab".to_owned(), false));
     let counted =
-        store.range(&RangeRequest { count_only: true, limit: 1, ..everything() }).expect("readable");
+        store.range(&RangeRequest { count_only: true, limit: 1, ..everything() }, METER).expect("readable");
     assert_eq!((counted.count, counted.kvs.len(), counted.more), (3, 0, false));
-    let bare = store.range(&RangeRequest { keys_only: true, ..everything() }).expect("readable");
+    let bare = store.range(&RangeRequest { keys_only: true, ..everything() }, METER).expect("readable");
     assert!(bare.kvs.iter().all(|kv| kv.value.is_empty() && kv.version > 0));
 }
 
@@ -245,7 +254,8 @@ fn keys_have_a_greatest_length_and_longer_ones_are_nowhere() {
     }
     store.close().expect("closed");
     let key = Bytes::from(longest);
-    let old = store.range(&RangeRequest { key, revision: 2, ..RangeRequest::default() }).expect("readable");
+    let old =
+        store.range(&RangeRequest { key, revision: 2, ..RangeRequest::default() }, METER).expect("readable");
     assert_eq!(old.kvs[0].value, "1");
     for length in [MAX_KEY_BYTES + 1, 1 << 20] {
         let key = Bytes::from(vec![0_u8; length]);
@@ -254,7 +264,7 @@ fn keys_have_a_greatest_length_and_longer_ones_are_nowhere() {
             for revision in [0, 2] {
                 let request =
                     RangeRequest { key: key.clone(), range_end: range_end.clone(), revision, ..everything() };
-                assert_eq!(store.range(&request).expect("readable").count, 0);
+                assert_eq!(store.range(&request, METER).expect("readable").count, 0);
             }
         }
     }

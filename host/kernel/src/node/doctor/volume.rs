@@ -3,6 +3,7 @@
 use super::examine::{examine_tree, note};
 use super::report::{FormatReport, GenerationReport, Report, Role, Severity, VolumeReport};
 use crate::Result;
+use crate::format::FormatId;
 use crate::node::VolumeId;
 use crate::node::directory::{Directory, TEMPORARY};
 use crate::node::generation::{self, BUILDING, CURRENT};
@@ -93,6 +94,6 @@ fn current_generation(
     Ok(GenerationReport { name: name.to_owned(), role: Role::Current, format, tree })
 }
 
-fn reported(format: generation::FormatFile) -> FormatReport {
-    FormatReport { format: format.format, version: format.version.to_string(), digest: format.codec_digest }
+fn reported(format: FormatId) -> FormatReport {
+    FormatReport { format: format.name, version: format.version, digest: format.digest }
 }

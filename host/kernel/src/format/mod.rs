@@ -1,0 +1,35 @@
+//! Formats: bijective codecs between what users write and what a volume stores.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `id` | [`FormatId`]: names a format, exactly |
+//! | `codec` | the seam: [`Codec`], [`Codecs`], [`Meter`], [`CodecFault`] |
+//! | `coder` | [`Coder`]: a codec whose every answer is checked |
+//! | `request` | requests and commands brought into stored form |
+//! | `answer` | [`Answer`]: answers brought back |
+//!
+//! *User form* is what clients send and receive, and what the raft log holds. *Stored form* is what a store
+//! keeps: encoded keys and values. A store orders, compares and searches stored keys only, so that a range is
+//! what lies between its encoded bounds. The `natural` format is the identity; it is native, costs nothing and
+//! calls nothing.
+//!
+//! Two rules spare calls and ambiguity. The empty value is stored as the empty value, and no other value may
+//! be encoded to it. A codec is never believed: whatever is to be stored must come back from it unchanged
+//! before it is accepted, so that a wrong codec can refuse writes but never lose one.
+//!
+//! This module must not know the store, raft, Wasm or where codecs come from.
+
+mod answer;
+mod codec;
+mod coder;
+mod id;
+mod request;
+
+pub use answer::Answer;
+pub use codec::{Codec, CodecFault, Codecs, Meter, NaturalOnly, Recoded};
+pub use coder::{Coder, MAX_STORED_VALUE_BYTES, Refusal, RefusedPart};
+pub use id::FormatId;
+pub use request::Prepared;
+
+pub(crate) use answer::decode_txn;
+pub(crate) use request::{stored_commands, stored_range, stored_txn};
