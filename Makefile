@@ -14,12 +14,14 @@ build: wasm-target   ## Build the daemon and command line, optimised: target/rel
 	$(CARGO) build --release --bin mortise
 
 # Two programs: one with fault points, kept aside under a name of its own for the suites that crash it, and the
-# shipped one, built together with the suites, with the same features, so that nothing is compiled twice.
+# shipped one, built together with the suites, with the same features, so that nothing is compiled twice. Then
+# the suite that makes the kernel fail within its own process.
 test: wasm-target    ## Run the whole test suite.
 	$(CARGO) build --workspace --bins --features mortise/fault-points
 	cp $(TARGET)/debug/mortise $(TARGET)/debug/mortise-fault-points
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
+	$(CARGO) test -p mortise-kernel --features fault-points --test rebuild_faults
 
 demo: build          ## Start a node, load it, swap its compaction strategy twice under load.
 	MORTISE=target/release/mortise sh examples/demo.sh

@@ -1,6 +1,7 @@
 //! Rebuilds of an open volume: one at a time, and ended with the volume.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -100,12 +101,28 @@ struct Running {
     cancel: Cancel,
     progress: watch::Receiver<Progress>,
     task: JoinHandle<()>,
+    /// Set before the answer is given, so that whoever has it may begin the next one.
+    ended: Arc<AtomicBool>,
+}
+
+impl Running {
+    fn is_under_way(&self) -> bool {
+        !self.ended.load(Ordering::Acquire) && !self.task.is_finished()
+    }
 }
 
 #[derive(Default)]
 struct State {
     running: Option<Running>,
     closed: bool,
+}
+
+impl Drop for Rebuilds {
+    fn drop(&mut self) {
+        if let Some(running) = &self.0.get_mut().running {
+            running.cancel.request();
+        }
+    }
 }
 
 /// The rebuild of a volume that is under way, if one is.
@@ -119,25 +136,29 @@ impl Rebuilds {
         if state.closed {
             return Err(Error::ShuttingDown("the volume"));
         }
-        if state.running.as_ref().is_some_and(|running| !running.task.is_finished()) {
+        if state.running.as_ref().is_some_and(Running::is_under_way) {
             return Err(Error::Busy(format!("a rebuild of volume {id} is under way already")));
         }
         let (answer, outcome) = oneshot::channel();
         let (progress, cancel) = (watch::Sender::new(Progress::default()), Cancel::new());
         let handle = Rebuild { progress: progress.subscribe(), cancel: cancel.clone(), outcome };
         let task = Task { site: Arc::new(site), options, cancel: cancel.clone(), progress };
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
         let task = tokio::spawn(async move {
+            let result = rebuild::run(task).await;
+            end.store(true, Ordering::Release);
             // Nobody may be waiting for the answer.
-            drop(answer.send(rebuild::run(task).await));
+            drop(answer.send(result));
         });
-        state.running = Some(Running { cancel, progress: handle.progress(), task });
+        state.running = Some(Running { cancel, progress: handle.progress(), task, ended });
         Ok(handle)
     }
 
     /// Progress of the one that is under way.
     pub(super) fn progress(&self) -> Option<watch::Receiver<Progress>> {
         let state = self.0.lock();
-        let running = state.running.as_ref().filter(|running| !running.task.is_finished())?;
+        let running = state.running.as_ref().filter(|running| running.is_under_way())?;
         Some(running.progress.clone())
     }
 

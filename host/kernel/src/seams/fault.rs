@@ -70,6 +70,8 @@ points! {
     FlushMiddle = "flush-middle",
     /// A flush is done; the log is not purged behind it.
     FlushAfter = "flush-after",
+    /// A read has opened its iterators and walked none.
+    ReadOpened = "read-opened",
     /// A generation is about to be built: its directory is not made yet.
     RebuildBegin = "rebuild-begin",
     /// The directory of the generation in the making exists, with its store.

@@ -34,6 +34,7 @@ use super::{Flushed, PinnedRows, Row, RowSum, ScrubProgress, transfer};
 use crate::format::{self, Answer, Coder, Meter, Prepared};
 use crate::kv::{Command, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::node::ContentHash;
+use crate::seams::fault::{Point, pass};
 use crate::{Error, Result};
 
 /// One volume's multi-version store. All calls block; share it as `Arc<Store>`.
@@ -234,6 +235,7 @@ impl Store {
         let view = passage.view;
         let scan = read::open(Source::at(&self.tree, view.seqno), request, Readable::from(view))?;
         drop(passage);
+        pass(Point::ReadOpened)?;
         read::answer(request, scan, view.revision, self.decoding(meter))
     }
 

@@ -1,0 +1,54 @@
+//! Writers that are faster than the catching up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fail::FailScenario;
+use mortise_kernel::rebuild::SWITCH_ENTRIES;
+use mortise_kernel::seams::fault::Point;
+use tokio::runtime::Handle;
+
+use crate::Bench;
+use crate::node_support::put;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_outrun_the_rebuild_are_slowed_until_it_has_caught_up() {
+    let scenario = FailScenario::setup();
+    let bench = Bench::new().await;
+    let (rebuild, mut gate) = bench.rebuild_halfway().await;
+    // Every entry that is caught up with makes two new ones, until writers are slowed.
+    let (runtime, progress) = (Handle::current(), rebuild.progress());
+    let (volume, written) = (Arc::clone(&bench.volume), Arc::new(AtomicU64::new(0)));
+    let outrun = {
+        let (volume, written) = (Arc::clone(&volume), Arc::clone(&written));
+        move || {
+            if !progress.borrow().slows_writers {
+                for _ in 0..2 {
+                    let number = written.fetch_add(1, Ordering::SeqCst);
+                    let done = runtime.block_on(put(&volume, &format!("fast-{number}"), "z"));
+                    done.expect("written");
+                }
+            }
+        }
+    };
+    fail::cfg_callback(Point::RebuildCatchUpMiddle.name(), outrun).expect("a callback");
+    let slowed_before = volume.counters().slowed_writes;
+    let mut progress = rebuild.progress();
+    gate.open();
+    progress.wait_for(|progress| progress.slows_writers).await.expect("writers are slowed");
+    put(&volume, "slowed", "z").await.expect("written, if slowly");
+    let outcome = rebuild.wait().await.expect("it finishes");
+    assert!(outcome.slowed_writers);
+    assert!(outcome.switch_entries <= SWITCH_ENTRIES);
+    let expected = 20 + written.load(Ordering::SeqCst);
+    assert!(outcome.entries + outcome.switch_entries >= expected, "{outcome:?}, {expected} written");
+    assert!(volume.counters().slowed_writes >= slowed_before);
+    // Nobody is slowed afterwards.
+    let slowed = volume.counters().slowed_writes;
+    put(&volume, "free", "z").await.expect("written");
+    assert_eq!(volume.counters().slowed_writes, slowed);
+    fail::remove(Point::RebuildCatchUpMiddle.name());
+    drop(volume);
+    bench.check_usable("outrun").await;
+    scenario.teardown();
+}
