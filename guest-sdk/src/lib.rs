@@ -7,14 +7,17 @@
 //! | world | trait | macro |
 //! |---|---|---|
 //! | `compaction-strategy` | [`compaction::CompactionStrategy`] | [`export_compaction_strategy!`] |
+//! | `format` | [`format::Format`] | [`export_format!`] |
 //!
 //! # What a plugin can count on, and what not
-//! Every call gets a fresh instance: nothing that a call leaves in memory is there at the next one. There is
-//! no clock, randomness, file, socket or environment; time and a seed come with the call, and the same call
-//! must get the same answer. A call has a deadline and a memory limit (100 ms and 16 MiB unless the operator
-//! says otherwise). A panic ends the call as a fault, with its message in the host's log.
+//! Nothing that a call leaves in memory may matter to a later one: the host makes and drops instances as it
+//! likes, for a strategy at every call. There is no clock, randomness, file, socket or environment; time and a
+//! seed come with a strategy's call, and the same call must get the same answer. A call has a deadline and a
+//! memory limit (100 ms and 16 MiB for a strategy, 1 s and 64 MiB for a format, unless the operator says
+//! otherwise). A panic ends the call as a fault, with its message in the host's log.
 //!
 //! # A complete plugin
+//! A strategy; [`format`] has a complete format.
 //! ```toml
 //! [package]
 //! name = "compact-at-night"
@@ -36,7 +39,7 @@
 //! strip = true
 //! ```
 //! ```
-//! use mortise_guest::compaction::{CompactionStrategy, Step, View};
+//! use mortise_guest::compaction::{CompactionStrategy, Decision, Step, View};
 //! use mortise_guest::Call;
 //!
 //! /// What an operator can set with `mortise plugin use --config '{"max_runs": 8}'`.
@@ -57,14 +60,15 @@
 //! impl CompactionStrategy for CompactWhenFull {
 //!     type Config = Config;
 //!
-//!     fn decide(config: &Config, _call: &Call, view: &View) -> Result<Step, String> {
+//!     fn decide(config: &Config, _call: &Call, view: &View) -> Result<Decision, String> {
 //!         if config.max_runs == 0 {
 //!             return Err("max_runs is 0; expected at least 1".to_owned());
 //!         }
-//!         if view.level0_runs() < config.max_runs {
-//!             return Ok(Step::WAIT);
+//!         let runs = view.level0_runs();
+//!         if runs < config.max_runs {
+//!             return Ok(Step::WAIT.into());
 //!         }
-//!         Ok(Step::Major { table_bytes: 64 << 20 })
+//!         Ok(Step::Major { table_bytes: 64 << 20 }.because(format!("level 0 has {runs} runs")))
 //!     }
 //! }
 //!
@@ -74,9 +78,9 @@
 //! use mortise_guest::testkit::view;
 //! let full = view().run(0, 1 << 20).run(0, 1 << 20).build();
 //! let config = Config { max_runs: 2 };
-//! let step = CompactWhenFull::decide(&config, &Call::default(), &full).unwrap();
-//! assert_eq!(step, Step::Major { table_bytes: 64 << 20 });
-//! assert!(full.check(&step).is_ok());
+//! let decision = CompactWhenFull::decide(&config, &Call::default(), &full).unwrap();
+//! assert_eq!(decision, Step::Major { table_bytes: 64 << 20 }.because("level 0 has 2 runs"));
+//! assert!(full.check(&decision.step).is_ok());
 //! ```
 
 #[cfg(target_arch = "wasm32")]
@@ -87,7 +91,10 @@ mod call;
 pub mod compaction;
 #[doc(hidden)]
 pub mod export;
+pub mod format;
 pub mod log;
 pub mod testkit;
 
 pub use call::{Call, Random};
+#[doc(hidden)]
+pub use wit_bindgen;

@@ -4,23 +4,27 @@
 //! one is added there, to the workspace of the guests, and to the list below.
 
 macro_rules! shipped {
-    ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal of $world:literal;)*) => {
         $(
             $(#[$doc])*
             pub const $constant: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm"));
         )*
 
-        const SHIPPED: &[Shipped] = &[$(Shipped { name: $name, bytes: $constant }),*];
+        const SHIPPED: &[Shipped] = &[$(Shipped { name: $name, world: $world, bytes: $constant }),*];
     };
 }
 
 shipped! {
     /// Levelled compaction; the default.
-    COMPACTION_LEVELED = "compaction-leveled";
+    COMPACTION_LEVELED = "compaction-leveled" of "compaction-strategy";
     /// Size-tiered compaction.
-    COMPACTION_TIERED = "compaction-tiered";
+    COMPACTION_TIERED = "compaction-tiered" of "compaction-strategy";
     /// Levelled compaction that yields to writers.
-    COMPACTION_QUIET = "compaction-quiet";
+    COMPACTION_QUIET = "compaction-quiet" of "compaction-strategy";
+    /// Keys ordered by depth first, so that the direct children of a directory are one range.
+    FORMAT_HIERARCHICAL = "format-hierarchical" of "format";
+    /// Values compressed against a dictionary.
+    FORMAT_DICTIONARY = "format-dictionary" of "format";
 }
 
 /// A plugin that ships with Mortise.
@@ -28,6 +32,8 @@ shipped! {
 pub struct Shipped {
     /// Name under which it is catalogued.
     pub name: &'static str,
+    /// World that it is of.
+    pub world: &'static str,
     /// The component.
     pub bytes: &'static [u8],
 }

@@ -29,6 +29,8 @@ fn sdk_view(view: &View) -> sdk::View {
         memtable_bytes: 0,
         write_rate: 0,
         free_disk: 0,
+        guard_l0_runs: 0,
+        previous: None,
     }
 }
 

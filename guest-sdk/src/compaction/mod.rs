@@ -9,10 +9,12 @@ mod rules;
 mod step;
 mod view;
 
-pub use crate::bindings::exports::mortise::plugin::compaction::{Level, Run, Table, View};
+pub use crate::bindings::exports::mortise::plugin::compaction::{
+    Level, Origin, Outcome, PreviousStep, Run, Table, View, Work as StepWork,
+};
 pub use leveled::{Knobs, Work};
 pub use rules::Illegal;
-pub use step::Step;
+pub use step::{Decision, Step};
 
 use crate::Call;
 
@@ -32,10 +34,11 @@ pub trait CompactionStrategy {
     /// `deny_unknown_fields` catches what is misspelt.
     type Config: serde::de::DeserializeOwned;
 
-    /// The next step for the tree.
+    /// The next step for the tree, and why: `Ok(Step::WAIT.into())`, or
+    /// `Ok(step.because("level 0 has 8 runs"))`, which the operator sees in the log.
     ///
     /// # Errors
     /// A sentence for the operator when the strategy can't decide, as with a value in the configuration that
     /// is out of bounds: what was expected, what was found, what to do.
-    fn decide(config: &Self::Config, call: &Call, view: &View) -> Result<Step, String>;
+    fn decide(config: &Self::Config, call: &Call, view: &View) -> Result<Decision, String>;
 }

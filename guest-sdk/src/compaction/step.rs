@@ -39,6 +39,12 @@ pub enum Step {
 impl Step {
     /// Nothing to do until the shape changes.
     pub const WAIT: Self = Self::Wait { ask_again_ms: None };
+
+    /// The step with a reason for the operator.
+    #[must_use]
+    pub fn because(self, reason: impl Into<String>) -> Decision {
+        Decision { step: self, reason: reason.into() }
+    }
 }
 
 impl From<Step> for wire::Step {
@@ -52,5 +58,49 @@ impl From<Step> for wire::Step {
             Step::Move { from, to } => Self::Move(wire::Span { from, to }),
             Step::Major { table_bytes } => Self::Major(table_bytes),
         }
+    }
+}
+
+impl From<&wire::Step> for Step {
+    fn from(step: &wire::Step) -> Self {
+        match *step {
+            wire::Step::Wait(ask_again_ms) => Self::Wait { ask_again_ms },
+            wire::Step::Partial(wire::Knobs { l0_threshold, level_ratio, table_bytes }) => {
+                Self::Partial(Knobs { l0_threshold, level_ratio, table_bytes })
+            }
+            wire::Step::Merge(wire::Span { from, to }) => Self::Merge { from, to },
+            wire::Step::Move(wire::Span { from, to }) => Self::Move { from, to },
+            wire::Step::Major(table_bytes) => Self::Major { table_bytes },
+        }
+    }
+}
+
+/// What a strategy answers: a step, and why.
+///
+/// ```
+/// use mortise_guest::compaction::{Decision, Step};
+///
+/// let merge = Step::Merge { from: 0, to: 6 }.because("level 0 has 8 runs");
+/// assert_eq!(merge.reason, "level 0 has 8 runs");
+/// assert_eq!(Decision::from(Step::WAIT), Step::WAIT.because(""));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What to do.
+    pub step: Step,
+    /// One short sentence for the operator, who sees it beside the step; the host keeps the first 200 bytes.
+    /// May be empty.
+    pub reason: String,
+}
+
+impl From<Step> for Decision {
+    fn from(step: Step) -> Self {
+        Self { step, reason: String::new() }
+    }
+}
+
+impl From<Decision> for wire::Decision {
+    fn from(Decision { step, reason }: Decision) -> Self {
+        Self { step: step.into(), reason }
     }
 }

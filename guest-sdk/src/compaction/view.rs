@@ -1,6 +1,6 @@
 //! Questions that policies ask of a view.
 
-use super::{LEVELS, Level, Run, View};
+use super::{LEVELS, Level, Outcome, PreviousStep, Run, Step, View};
 
 impl Run {
     /// Bytes on disk.
@@ -55,6 +55,13 @@ impl View {
         self.runs(0)
     }
 
+    /// Runs that level 0 may have before the host compacts on its own: whoever puts work off should do it
+    /// while this many are left.
+    #[must_use]
+    pub fn runs_to_guard(&self) -> usize {
+        (self.guard_l0_runs as usize).saturating_sub(self.level0_runs())
+    }
+
     /// Runs of a level; none when it doesn't exist.
     #[must_use]
     pub fn runs(&self, level: u8) -> usize {
@@ -100,6 +107,23 @@ impl View {
         let bottom = self.level_bytes(last).max(1);
         let above = sum((0..last).map(|level| self.level_bytes(level)));
         u64::try_from((u128::from(above) * 100).div_ceil(u128::from(bottom))).unwrap_or(u64::MAX)
+    }
+}
+
+impl PreviousStep {
+    /// The step that was run.
+    #[must_use]
+    pub fn what(&self) -> Step {
+        Step::from(&self.step)
+    }
+
+    /// Why storage failed, when it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Failed(why) => Some(why),
+            Outcome::Done(_) | Outcome::Nothing | Outcome::Stale => None,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Views made by hand.
 
-use crate::compaction::{LEVELS, Level, Run, Table, View};
+use crate::compaction::{LEVELS, Level, PreviousStep, Run, Table, View};
 
-/// Begins a view of an empty tree, with 100 GiB of free disk and no writes.
+/// Begins a view of an empty tree, with 100 GiB of free disk, no writes, and a guard rail at 20 runs.
 #[must_use]
 pub fn view() -> ViewBuilder {
     ViewBuilder {
@@ -11,6 +11,8 @@ pub fn view() -> ViewBuilder {
             memtable_bytes: 0,
             write_rate: 0,
             free_disk: 100 << 30,
+            guard_l0_runs: 20,
+            previous: None,
         },
         tables: 0,
     }
@@ -81,6 +83,20 @@ impl ViewBuilder {
     #[must_use]
     pub fn free_disk(mut self, bytes: u64) -> Self {
         self.view.free_disk = bytes;
+        self
+    }
+
+    /// Sets the runs of level 0 above which the host acts on its own.
+    #[must_use]
+    pub fn guard_l0_runs(mut self, runs: u32) -> Self {
+        self.view.guard_l0_runs = runs;
+        self
+    }
+
+    /// Sets what became of the last step.
+    #[must_use]
+    pub fn previous(mut self, previous: PreviousStep) -> Self {
+        self.view.previous = Some(previous);
         self
     }
 

@@ -1,6 +1,8 @@
-//! For native tests of policies: views made by hand, and a model of a tree that carries steps out.
+//! For native tests of plugins: views made by hand, a model of a tree that carries steps out, and the laws of
+//! a format.
 
 mod builder;
+pub mod format;
 mod model;
 
 pub use builder::{ViewBuilder, view};

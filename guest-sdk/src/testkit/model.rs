@@ -73,7 +73,14 @@ impl Model {
             });
             Level { runs: runs.collect() }
         });
-        View { levels: levels.collect(), memtable_bytes: 0, write_rate: 0, free_disk: u64::MAX }
+        View {
+            levels: levels.collect(),
+            memtable_bytes: 0,
+            write_rate: 0,
+            free_disk: u64::MAX,
+            guard_l0_runs: 20,
+            previous: None,
+        }
     }
 
     /// Carries a step out. Returns whether it changed the tree.

@@ -4,17 +4,16 @@
 use std::sync::{Arc, OnceLock};
 
 use mortise_guest::bindings::exports::mortise::plugin::compaction as guest;
-use mortise_guest::bindings::exports::mortise::plugin::plugin;
 use mortise_guest::compaction::{CompactionStrategy, Step, View};
 use mortise_guest::export;
 use mortise_guest::testkit::{Model, Report, simulate};
 use mortise_guest::{Call, Random};
-use mortise_plugin_runtime::compaction::{self, Answer};
+use mortise_plugin_runtime::compaction::{self, Answer, Decision};
 use mortise_plugin_runtime::{self as host, FaultKind, Limits, Runtime, RuntimeConfig};
 
 /// A policy in both its forms.
 pub(crate) struct Both {
-    native: fn(&plugin::Call, &View) -> Result<guest::Step, String>,
+    native: fn(&guest::Call, &View) -> Result<guest::Decision, String>,
     component: compaction::CompactionStrategy,
 }
 
@@ -29,12 +28,12 @@ impl Both {
     pub(crate) fn decide(&self, config: &str, view: &View) -> Result<Answer, String> {
         let (config, call) = (config.to_owned(), Call { now: 1_700_000_000_000, seed: 7 });
         let native =
-            (self.native)(&plugin::Call { config: config.clone(), now: call.now, seed: call.seed }, view)
-                .map(answer);
+            (self.native)(&guest::Call { config: config.clone(), now: call.now, seed: call.seed }, view)
+                .map(|decision| Decision { step: answer(decision.step), reason: decision.reason });
         let call = host::Call { config, now: call.now, seed: call.seed };
         match (&native, self.component.decide(&call, &host_view(view))) {
             (Ok(native), Ok(wasm)) => {
-                assert_eq!(*native, wasm.step, "the component answers otherwise: {view:?}")
+                assert_eq!(*native, wasm, "the component answers otherwise: {view:?}")
             }
             (Err(native), Err(fault)) => {
                 assert_eq!(fault.kind, FaultKind::Refused, "{fault}");
@@ -42,13 +41,17 @@ impl Both {
             }
             (native, wasm) => panic!("natively {native:?}, as a component {wasm:?}"),
         }
-        native
+        if let Ok(Decision { step, reason }) = &native {
+            let waits = *step == Answer::Wait { ask_again_ms: None };
+            assert_eq!(reason.is_empty(), waits, "a step has a reason, and rest needs none: {step:?}");
+        }
+        native.map(|decision| decision.step)
     }
 
     /// Decides natively, for simulations of many steps.
     pub(crate) fn step(&self, config: &str, view: &View) -> Result<Step, String> {
-        let call = plugin::Call { config: config.to_owned(), now: 0, seed: 0 };
-        (self.native)(&call, view).map(step)
+        let call = guest::Call { config: config.to_owned(), now: 0, seed: 0 };
+        (self.native)(&call, view).map(|decision| step(decision.step))
     }
 
     /// Every canned view gets the same legal answer in both forms.
@@ -106,7 +109,7 @@ fn step(step: guest::Step) -> Step {
 
 /// The same view in the types of the host, through a form that both can be written in.
 macro_rules! convert_view {
-    ($name:ident: $from:ident to $to:ident $(, $field:ident: $value:expr)*) => {
+    ($name:ident: $from:ident to $to:ident) => {
         fn $name(view: &$from::View) -> $to::View {
             let table = |t: &$from::Table| $to::Table {
                 id: t.id,
@@ -119,16 +122,46 @@ macro_rules! convert_view {
             };
             let run = |r: &$from::Run| $to::Run { tables: r.tables.iter().map(table).collect() };
             let level = |l: &$from::Level| $to::Level { runs: l.runs.iter().map(run).collect() };
+            let span = |s: $from::Span| $to::Span { from: s.from, to: s.to };
+            let step = |step: &$from::Step| match *step {
+                $from::Step::Wait(ms) => $to::Step::Wait(ms),
+                $from::Step::Partial(k) => $to::Step::Partial($to::Knobs {
+                    l0_threshold: k.l0_threshold,
+                    level_ratio: k.level_ratio,
+                    table_bytes: k.table_bytes,
+                }),
+                $from::Step::Merge(s) => $to::Step::Merge(span(s)),
+                $from::Step::Move(s) => $to::Step::Move(span(s)),
+                $from::Step::Major(bytes) => $to::Step::Major(bytes),
+            };
+            let outcome = |outcome: &$from::Outcome| match outcome {
+                $from::Outcome::Done(w) => {
+                    $to::Outcome::Done($to::Work { bytes_in: w.bytes_in, bytes_out: w.bytes_out })
+                }
+                $from::Outcome::Nothing => $to::Outcome::Nothing,
+                $from::Outcome::Stale => $to::Outcome::Stale,
+                $from::Outcome::Failed(why) => $to::Outcome::Failed(why.clone()),
+            };
+            let previous = |p: &$from::PreviousStep| $to::PreviousStep {
+                step: step(&p.step),
+                wanted_by: match p.wanted_by {
+                    $from::Origin::Plugin => $to::Origin::Plugin,
+                    $from::Origin::Host => $to::Origin::Host,
+                },
+                outcome: outcome(&p.outcome),
+                took_ms: p.took_ms,
+            };
             $to::View {
                 levels: view.levels.iter().map(level).collect(),
                 memtable_bytes: view.memtable_bytes,
                 write_rate: view.write_rate,
                 free_disk: view.free_disk,
-                $($field: $value,)*
+                guard_l0_runs: view.guard_l0_runs,
+                previous: view.previous.as_ref().map(previous),
             }
         }
     };
 }
 
-convert_view!(host_view: guest to compaction, guard_l0_runs: 20, previous: None);
+convert_view!(host_view: guest to compaction);
 convert_view!(guest_view: compaction to guest);

@@ -47,11 +47,15 @@ impl Lifecycle {
         origin: Origin,
     ) -> Result<Chosen> {
         let model = self.catalog.model();
-        let limits = name.map_or_else(Limits::default, |name| decide::inherited_limits(&model, name));
         let (host, given) = (Arc::clone(&self.host), Arc::clone(bytes));
         let alone = self.compile_alone().await?;
+        let named = name.map(str::to_owned);
         let verified = blocking(move || {
             let _alone = alone;
+            let limits = |world: World| match &named {
+                Some(name) => decide::inherited_limits(&model, name, world),
+                None => world.default_limits(),
+            };
             verify(host.as_ref(), &given, limits)
         });
         let Verified { description, identity, component } = verified.await?;
@@ -185,14 +189,19 @@ impl Lifecycle {
     }
 }
 
-fn verify(host: &dyn Host, bytes: &[u8], limits: Limits) -> Result<Verified> {
+fn verify(host: &dyn Host, bytes: &[u8], limits: impl FnOnce(World) -> Limits) -> Result<Verified> {
     let description = host.inspect(bytes)?;
-    if description.world != World::CompactionStrategy {
-        let found = description.world;
-        return Err(Error::ComponentRefused(format!("no volume can be bound to a plugin of world {found}")));
-    }
+    let limits = limits(description.world);
     let component = host.load(bytes)?;
-    component.strategy(limits)?;
+    match description.world {
+        World::CompactionStrategy => drop(component.strategy(limits)?),
+        // What it makes of a configuration is asked when a volume is to have it.
+        World::Format => drop(component.format(limits, "{}")?),
+        other => {
+            let detail = format!("no volume can have a plugin of world {other}");
+            return Err(Error::ComponentRefused(detail));
+        }
+    }
     let identity = component.identity(&limits).map_err(Error::DescribeFailed)?;
     let again = component.identity(&limits).map_err(Error::DescribeFailed)?;
     if identity != again {

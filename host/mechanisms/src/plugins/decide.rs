@@ -4,7 +4,7 @@
 //! [`Catalog::commit`](crate::catalog::Catalog::commit) makes; each is decided anew when the catalog changed
 //! meanwhile.
 
-use mortise_plugin_runtime::{Description, Identity, Limits};
+use mortise_plugin_runtime::{Description, Identity, Limits, World};
 use semver::Version;
 
 use super::choose::{Chosen, pick, resolve};
@@ -34,9 +34,12 @@ pub(crate) fn config_text(config: Option<String>) -> Result<String> {
 }
 
 /// The limits that a further version of a plugin begins with: those of the newest, for whoever set them meant
-/// the plugin.
-pub(crate) fn inherited_limits(model: &Model, name: &str) -> Limits {
-    pick(model, name, None).map_or_else(|_| Limits::default(), |newest| newest.row.limits)
+/// the plugin. Another world has other needs, and its own default.
+pub(crate) fn inherited_limits(model: &Model, name: &str, world: World) -> Limits {
+    match pick(model, name, None) {
+        Ok(newest) if newest.row.world == world.as_str() => newest.row.limits,
+        _ => world.default_limits(),
+    }
 }
 
 /// Whether a component may come in under this name, and with which row.
@@ -71,7 +74,7 @@ pub(crate) fn admit(
         added_unix_ms: unix_ms,
         state: origin,
         summary: identity.summary.clone(),
-        limits: inherited_limits(model, name),
+        limits: inherited_limits(model, name, description.world),
     };
     let mut reason = "added";
     if let Some(existing) = existing {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use mortise_plugin_runtime::compaction::{Answer, View};
+use mortise_plugin_runtime::format::Format;
 use mortise_plugin_runtime::{Call, Description, Digest, Fault, FaultKind, Identity, Limits, World};
 use parking_lot::Mutex;
 
@@ -117,6 +118,10 @@ impl Loaded for FakeComponent {
         }
         let summary = format!("does {}", self.behaviour);
         Ok(Identity { name: self.name.clone(), version: self.version.clone(), summary })
+    }
+
+    fn format(&self, _limits: Limits, _config: &str) -> Result<Format> {
+        Err(Error::ComponentRefused("a fake component is no format".into()))
     }
 
     fn strategy(&self, _limits: Limits) -> Result<Arc<dyn Strategy>> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use mortise_plugin_runtime::format::Format;
 use mortise_plugin_runtime::{Component, Description, Fault, Identity, Limits, Runtime};
 
 use crate::compaction::Strategy;
@@ -29,6 +30,8 @@ pub(crate) trait Loaded: Send + Sync + 'static {
     fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>>;
     /// Says by which name and version the catalog knows it, for the metrics.
     fn name_for_metrics(&self, _plugin: &str, _version: &str) {}
+    /// The component as a format with the given configuration, which it has not seen yet.
+    fn format(&self, limits: Limits, config: &str) -> Result<Format>;
 }
 
 impl Host for Runtime {
@@ -60,6 +63,10 @@ impl Loaded for Component {
 
     fn name_for_metrics(&self, plugin: &str, version: &str) {
         Self::name_for_metrics(self, plugin, version);
+    }
+
+    fn format(&self, limits: Limits, config: &str) -> Result<Format> {
+        Self::format(self, limits, config).map_err(runtime_error)
     }
 }
 

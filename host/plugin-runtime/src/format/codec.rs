@@ -20,7 +20,7 @@ const PART_BYTES: usize = 256 * 1024;
 /// Records that one call of the plugin carries.
 const PART_RECORDS: usize = 1024;
 
-/// Fuel of a call that nothing else bounds: seconds of work, where a batch takes milliseconds.
+/// Most fuel of a call that the clock doesn't bound: seconds of work, where a batch takes milliseconds.
 const APPLY_FUEL: u64 = 2_000_000_000;
 
 /// Longest wait for an instance in [`Mode::Apply`]. Whoever has one is bounded, so it comes to an end.
@@ -211,7 +211,7 @@ impl Format {
                 }
                 (Bound::Deadline(left), left)
             }
-            Mode::Apply => (Bound::Fuel(APPLY_FUEL), APPLY_PATIENCE),
+            Mode::Apply => (Bound::Fuel(limits.tank().min(APPLY_FUEL)), APPLY_PATIENCE),
         };
         let answers = self.with_instance(bound, patience, |warm| {
             let answers = warm.batch(&self.0.component, limits, bound, function, &self.0.config, part)?;

@@ -6,7 +6,7 @@
 //! entry is rewritten about `level_ratio` times for each level that it sinks through.
 
 use mortise_guest::Call;
-use mortise_guest::compaction::{CompactionStrategy, Knobs, Step, View};
+use mortise_guest::compaction::{CompactionStrategy, Decision, Knobs, Step, View, Work};
 
 /// The knobs of this strategy.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -33,7 +33,7 @@ pub struct Leveled;
 impl CompactionStrategy for Leveled {
     type Config = Config;
 
-    fn decide(config: &Config, _call: &Call, view: &View) -> Result<Step, String> {
+    fn decide(config: &Config, _call: &Call, view: &View) -> Result<Decision, String> {
         let Config { l0_threshold, level_ratio, table_bytes } = *config;
         let knobs = Knobs { l0_threshold, level_ratio, table_bytes };
         knobs.check().map_err(|illegal| {
@@ -43,9 +43,21 @@ impl CompactionStrategy for Leveled {
             )
         })?;
         if let Some(level) = view.crowded_level() {
-            return Ok(Step::Merge { from: level, to: level });
+            let runs = view.runs(level);
+            return Ok(
+                Step::Merge { from: level, to: level }.because(format!("level {level} has {runs} runs"))
+            );
         }
-        Ok(knobs.work(view).map_or(Step::WAIT, |_| Step::Partial(knobs)))
+        Ok(match knobs.work(view) {
+            None => Step::WAIT.into(),
+            Some(Work::Level0 { runs }) => {
+                Step::Partial(knobs).because(format!("level 0 has {runs} runs, threshold {l0_threshold}"))
+            }
+            Some(Work::TooLarge { level, bytes, target }) => {
+                let why = format!("level {level} has {} MiB, target {} MiB", bytes >> 20, target >> 20);
+                Step::Partial(knobs).because(why)
+            }
+        })
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! While clients write fast, a compaction competes with them for the disk. This strategy does what
 //! `compaction-leveled` would do, but puts it off while the write rate is high, until waiting costs too much:
-//! level 0 has so many runs that reads suffer, a level has outgrown its target so far that merging into it is
+//! level 0 has so many runs that reads suffer or that the host would step in, a level has outgrown its target so far that merging into it is
 //! dear, too much space is taken by superseded data, or the disk is filling up, where compaction gives space
 //! back.
 
 use mortise_guest::Call;
-use mortise_guest::compaction::{CompactionStrategy, Knobs, Step, View};
+use mortise_guest::compaction::{CompactionStrategy, Decision, Knobs, Step, View};
 
 /// The knobs of this strategy.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -72,12 +72,17 @@ impl Config {
         Ok(knobs)
     }
 
-    /// Whether waiting would cost more than disturbing the writers.
-    fn is_urgent(&self, knobs: &Knobs, view: &View) -> bool {
-        view.level0_runs() >= usize::from(self.max_l0_runs)
-            || view.space_percent() > self.max_space_percent
-            || view.free_disk < self.min_free_disk
-            || knobs.overfull_percent(view) > self.max_level_percent
+    /// Why waiting would cost more than disturbing the writers, if it would.
+    fn urgency(&self, knobs: &Knobs, view: &View) -> Option<&'static str> {
+        let reasons = [
+            (view.level0_runs() >= usize::from(self.max_l0_runs), "level 0 has max_l0_runs"),
+            // The host would take a step of its own at the next flush, with its own knobs.
+            (view.level0_runs() > 0 && view.runs_to_guard() == 0, "level 0 is at the guard rail"),
+            (view.space_percent() > self.max_space_percent, "superseded data exceeds max_space_percent"),
+            (view.free_disk < self.min_free_disk, "the disk has less than min_free_disk"),
+            (knobs.overfull_percent(view) > self.max_level_percent, "a level exceeds max_level_percent"),
+        ];
+        reasons.into_iter().find_map(|(holds, reason)| holds.then_some(reason))
     }
 }
 
@@ -88,17 +93,21 @@ pub struct Quiet;
 impl CompactionStrategy for Quiet {
     type Config = Config;
 
-    fn decide(config: &Config, _call: &Call, view: &View) -> Result<Step, String> {
+    fn decide(config: &Config, _call: &Call, view: &View) -> Result<Decision, String> {
         let knobs = config.knobs()?;
         let step = match view.crowded_level() {
             Some(level) => Step::Merge { from: level, to: level },
             None if knobs.work(view).is_some() => Step::Partial(knobs),
-            None => return Ok(Step::WAIT),
+            None => return Ok(Step::WAIT.into()),
         };
-        if view.write_rate <= config.busy_write_rate || config.is_urgent(&knobs, view) {
-            return Ok(step);
+        if view.write_rate <= config.busy_write_rate {
+            return Ok(step.because("writes are calm"));
         }
-        Ok(Step::Wait { ask_again_ms: Some(config.ask_again_ms) })
+        if let Some(reason) = config.urgency(&knobs, view) {
+            return Ok(step.because(reason));
+        }
+        let later = Step::Wait { ask_again_ms: Some(config.ask_again_ms) };
+        Ok(later.because(format!("a step is due; {} MiB/s are written", view.write_rate >> 20)))
     }
 }
 

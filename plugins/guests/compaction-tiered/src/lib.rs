@@ -11,7 +11,7 @@
 //! are fewer, or moves one down, so the tree always comes to rest.
 
 use mortise_guest::Call;
-use mortise_guest::compaction::{CompactionStrategy, LEVELS, Step, TABLE_BYTES, View};
+use mortise_guest::compaction::{CompactionStrategy, Decision, LEVELS, Step, TABLE_BYTES, View};
 
 const LAST: u8 = LEVELS - 1;
 
@@ -74,26 +74,29 @@ pub struct Tiered;
 impl CompactionStrategy for Tiered {
     type Config = Config;
 
-    fn decide(config: &Config, _call: &Call, view: &View) -> Result<Step, String> {
+    fn decide(config: &Config, _call: &Call, view: &View) -> Result<Decision, String> {
         config.check()?;
         // A merge needs room for its result before its inputs go.
-        let fits = |step: &Step| bytes_read(view, step) <= view.free_disk;
+        let fits = |(step, _): &(Step, _)| bytes_read(view, step) <= view.free_disk;
         let mut wanted = steps(config, view).peekable();
         if wanted.peek().is_none() {
-            return Ok(Step::WAIT);
+            return Ok(Step::WAIT.into());
         }
-        Ok(wanted.find(fits).unwrap_or(Step::Wait { ask_again_ms: Some(config.ask_again_ms) }))
+        let later = (Step::Wait { ask_again_ms: Some(config.ask_again_ms) }, "no step fits the free disk");
+        let (step, reason) = wanted.find(fits).unwrap_or(later);
+        Ok(step.because(reason))
     }
 }
 
-/// The steps that would improve the tree, the most wanted first.
-fn steps<'a>(config: &'a Config, view: &'a View) -> impl Iterator<Item = Step> + 'a {
-    crowded(view)
+/// The steps that would improve the tree and why, the most wanted first.
+fn steps<'a>(config: &'a Config, view: &'a View) -> impl Iterator<Item = (Step, &'static str)> + 'a {
+    let because = |step: Option<Step>, reason| step.map(|step| (step, reason));
+    because(crowded(view), "a level below 0 has several runs")
         .into_iter()
-        .chain(settle(view))
-        .chain(bound_space(config, view))
-        .chain(empty_level0(config, view))
-        .chain(similar_neighbours(config, view))
+        .chain(because(settle(view), "the level below is free"))
+        .chain(because(bound_space(config, view), "superseded data exceeds max_space_percent"))
+        .chain(because(empty_level0(config, view), "level 0 has l0_runs"))
+        .chain(because(similar_neighbours(config, view), "neighbouring runs are of similar size"))
 }
 
 /// A level below 0 has one run; another strategy may have left several.

@@ -1,8 +1,10 @@
 //! What the export macros expand to; not for direct use.
 
-use crate::Call;
-use crate::bindings::exports::mortise::plugin::{compaction as wire, plugin};
-use crate::compaction::{CompactionStrategy, View};
+mod compaction;
+mod format;
+
+pub use compaction::decide;
+pub use format::{Batch, Prepared, Translate};
 
 /// Reads the configuration; an empty text is the same as `{}`.
 ///
@@ -28,52 +30,10 @@ pub fn config<C: serde::de::DeserializeOwned>(text: &str) -> Result<C, String> {
     Ok(config)
 }
 
-/// Turns a call of the host into one of the trait.
-///
-/// # Errors
-/// Those of the configuration and of the strategy.
-pub fn decide<S: CompactionStrategy>(call: &plugin::Call, view: &View) -> Result<wire::Step, String> {
-    report_panics();
-    let config: S::Config = config(&call.config)?;
-    S::decide(&config, &Call { now: call.now, seed: call.seed }, view).map(Into::into)
-}
-
 /// Sends the message of a panic to the host's log; without this it would be lost.
 pub fn report_panics() {
     #[cfg(target_arch = "wasm32")]
     std::panic::set_hook(Box::new(|info| crate::log::error(&info.to_string())));
-}
-
-/// Makes a type that implements [`CompactionStrategy`](crate::compaction::CompactionStrategy) the plugin of
-/// this crate. Name, version and summary are those of the crate's `Cargo.toml`.
-#[macro_export]
-macro_rules! export_compaction_strategy {
-    ($strategy:ty) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            use $crate::bindings::exports::mortise::plugin::{compaction, plugin};
-
-            struct Exported;
-
-            impl plugin::Guest for Exported {
-                fn describe() -> plugin::Identity {
-                    plugin::Identity {
-                        name: env!("CARGO_PKG_NAME").into(),
-                        version: env!("CARGO_PKG_VERSION").into(),
-                        summary: env!("CARGO_PKG_DESCRIPTION").into(),
-                    }
-                }
-            }
-
-            impl compaction::Guest for Exported {
-                fn decide(call: plugin::Call, view: compaction::View) -> Result<compaction::Step, String> {
-                    $crate::export::decide::<$strategy>(&call, &view)
-                }
-            }
-
-    $crate::bindings::export_world!(Exported with_types_in $crate::bindings);
-        };
-    };
 }
 
 #[cfg(test)]

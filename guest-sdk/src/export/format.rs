@@ -1,0 +1,228 @@
+//! From the host's batches to [`Format`].
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{config, report_panics};
+use crate::format::Format;
+
+/// Records of a batch.
+pub type Batch = Vec<Vec<u8>>;
+
+/// A function of [`Format`] that translates one record.
+pub type Translate<F> = fn(&F, &[u8]) -> Result<Vec<u8>, String>;
+
+/// A format and the configuration that it was prepared from. An instance is called with the same one again
+/// and again.
+pub struct Prepared<F>(RefCell<Option<(String, Rc<F>)>>);
+
+impl<F> Default for Prepared<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F> Prepared<F> {
+    /// Nothing prepared yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+}
+
+impl<F: Format> Prepared<F> {
+    /// The format under a configuration.
+    fn format(&self, text: &str) -> Result<Rc<F>, String> {
+        if let Some((known, format)) = &*self.0.borrow()
+            && known == text
+        {
+            return Ok(Rc::clone(format));
+        }
+        report_panics();
+        let format = Rc::new(F::new(config(text)?)?);
+        *self.0.borrow_mut() = Some((text.to_owned(), Rc::clone(&format)));
+        #[cfg(target_arch = "wasm32")]
+        crate::allocator::keep();
+        Ok(format)
+    }
+
+    /// Whether the format promises to keep the order of keys.
+    ///
+    /// # Errors
+    /// Why the configuration cannot be used.
+    pub fn keeps_order(&self, text: &str) -> Result<bool, String> {
+        Ok(self.format(text)?.keeps_order())
+    }
+
+    /// Translates a batch. Under a configuration that cannot be used, every record is refused.
+    pub fn batch(
+        &self,
+        text: &str,
+        records: &Batch,
+        translate: Translate<F>,
+    ) -> Vec<Result<Vec<u8>, String>> {
+        match self.format(text) {
+            Ok(format) => records.iter().map(|record| translate(&format, record)).collect(),
+            Err(why) => records.iter().map(|_| Err(why.clone())).collect(),
+        }
+    }
+}
+
+/// Makes a type that implements [`Format`](crate::format::Format) the plugin of this crate. Name, version and
+/// summary are those of the crate's `Cargo.toml`. What the type keeps in memory must not change an answer.
+///
+/// ```
+/// use mortise_guest::format::Format;
+///
+/// /// Stores everything as it is.
+/// struct Plain;
+///
+/// impl Format for Plain {
+///     type Config = serde_json::Value;
+///
+///     fn new(_: Self::Config) -> Result<Self, String> {
+///         Ok(Self)
+///     }
+///
+///     fn keeps_order(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// mortise_guest::export_format!(Plain);
+/// ```
+#[macro_export]
+macro_rules! export_format {
+    ($format:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            mod glue {
+                // `wit/v0.2.0` without its comments; the generator takes a literal or a path in this crate.
+                $crate::wit_bindgen::generate!({
+                    inline: "
+                        package mortise:plugin@0.2.0;
+                        interface plugin {
+                            record identity { name: string, version: string, summary: string }
+                            describe: func() -> identity;
+                        }
+                        interface log {
+                            enum level { debug, info, warn, error }
+                            write: func(level: level, message: string);
+                        }
+                        interface codec {
+                            record properties { keeps-order: bool }
+                            get-properties: func(config: string) -> result<properties, string>;
+                            encode-keys: func(config: string, records: list<list<u8>>)
+                                -> list<result<list<u8>, string>>;
+                            decode-keys: func(config: string, records: list<list<u8>>)
+                                -> list<result<list<u8>, string>>;
+                            encode-values: func(config: string, records: list<list<u8>>)
+                                -> list<result<list<u8>, string>>;
+                            decode-values: func(config: string, records: list<list<u8>>)
+                                -> list<result<list<u8>, string>>;
+                        }
+                        world format {
+                            import log;
+                            export plugin;
+                            export codec;
+                        }
+                    ",
+                    world: "format",
+                    runtime_path: "mortise_guest::wit_bindgen::rt",
+                });
+            }
+
+            use glue::exports::mortise::plugin::{codec, plugin};
+            use $crate::export::{Batch, Prepared, Translate};
+            use $crate::format::Format;
+
+            struct Exported;
+
+            impl plugin::Guest for Exported {
+                fn describe() -> plugin::Identity {
+                    plugin::Identity {
+                        name: env!("CARGO_PKG_NAME").into(),
+                        version: env!("CARGO_PKG_VERSION").into(),
+                        summary: env!("CARGO_PKG_DESCRIPTION").into(),
+                    }
+                }
+            }
+
+            std::thread_local! {
+                static PREPARED: Prepared<$format> = const { Prepared::new() };
+            }
+
+            fn batch(
+                config: String,
+                records: Batch,
+                translate: Translate<$format>,
+            ) -> Vec<Result<Vec<u8>, String>> {
+                PREPARED.with(|prepared| prepared.batch(&config, &records, translate))
+            }
+
+            impl codec::Guest for Exported {
+                fn get_properties(config: String) -> Result<codec::Properties, String> {
+                    let keeps_order = PREPARED.with(|prepared| prepared.keeps_order(&config))?;
+                    Ok(codec::Properties { keeps_order })
+                }
+
+                fn encode_keys(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
+                    batch(config, records, <$format as Format>::encode_key)
+                }
+
+                fn decode_keys(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
+                    batch(config, records, <$format as Format>::decode_key)
+                }
+
+                fn encode_values(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
+                    batch(config, records, <$format as Format>::encode_value)
+                }
+
+                fn decode_values(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
+                    batch(config, records, <$format as Format>::decode_value)
+                }
+            }
+
+    glue::export!(Exported with_types_in glue);
+        };
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Shift(u8);
+
+    #[derive(serde::Deserialize)]
+    struct Config {
+        by: u8,
+    }
+
+    impl Format for Shift {
+        type Config = Config;
+
+        fn new(config: Config) -> Result<Self, String> {
+            if config.by == 0 { Err("by is 0".to_owned()) } else { Ok(Self(config.by)) }
+        }
+
+        fn keeps_order(&self) -> bool {
+            false
+        }
+
+        fn encode_value(&self, value: &[u8]) -> Result<Vec<u8>, String> {
+            Ok(value.iter().map(|byte| byte.wrapping_add(self.0)).collect())
+        }
+    }
+
+    #[test]
+    fn a_batch_follows_its_own_configuration_and_not_the_last_one() {
+        let prepared = Prepared::<Shift>::new();
+        let batch = |config: &str| prepared.batch(config, &vec![vec![1], vec![2]], Shift::encode_value);
+        assert_eq!(batch(r#"{"by": 1}"#), [Ok(vec![2]), Ok(vec![3])]);
+        assert_eq!(batch(r#"{"by": 9}"#), [Ok(vec![10]), Ok(vec![11])]);
+        assert_eq!(batch(r#"{"by": 0}"#), [Err("by is 0".to_owned()), Err("by is 0".to_owned())]);
+        assert_eq!(batch(r#"{"by": 1}"#), [Ok(vec![2]), Ok(vec![3])]);
+        assert!(prepared.keeps_order("{}").unwrap_err().contains("missing field `by`"));
+    }
+}
