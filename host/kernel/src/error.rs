@@ -139,7 +139,7 @@ pub enum Error {
         expected: String,
     },
     /// A volume's format needs a codec that is not there. The volume is left untouched.
-    #[error("{path} needs the codec of format {format}: {reason}; add it and open the volume again", path = .path.display())]
+    #[error("{path} needs the codec of format {format}: {reason}; add it and try again", path = .path.display())]
     CodecMissing {
         /// Directory or file that asks for it.
         path: PathBuf,
@@ -155,6 +155,16 @@ pub enum Error {
         format: String,
         /// The record and the reason.
         refusal: Box<Refusal>,
+    },
+    /// A conversion found records that the new format cannot hold. The volume is as it was.
+    #[error("format {format} refuses {refused} records, first of all {first}; nothing was changed")]
+    ConversionRefused {
+        /// The new format.
+        format: String,
+        /// Records refused; each version of a key is one.
+        refused: u64,
+        /// The first of them.
+        first: Box<Refusal>,
     },
     /// A codec did not answer, or answered what cannot be right.
     #[error("the codec of format {format} gave no answer: {fault}")]
@@ -223,6 +233,7 @@ impl Error {
             | Self::UnknownFormat { .. }
             | Self::Cancelled(_)
             | Self::CodecMissing { .. }
+            | Self::ConversionRefused { .. }
             | Self::IllegalStep(_) => ErrorKind::FailedPrecondition,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Storage { .. } | Self::Internal(_) => ErrorKind::Internal,

@@ -32,4 +32,5 @@ pub use id::FormatId;
 pub use request::Prepared;
 
 pub(crate) use answer::decode_txn;
+pub(crate) use coder::check_stored_key;
 pub(crate) use request::{stored_commands, stored_range, stored_txn};

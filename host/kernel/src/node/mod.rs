@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `host` | [`Node`]: opening, creating, removing volumes, stopping |
 //! | `directory` | the lock, the `NODE` file, durable changes of files |
+//! | `formats` | what a format asks of requests, and a conversion of a volume |
 //! | `generation` | one volume's directory: `CURRENT`, generations, leftovers |
 //! | `home` | an open volume's directory: generations in the making and on their way out |
 //! | `rebuilding` | rebuilds of one volume: one at a time, ended with it |
@@ -17,6 +18,7 @@
 mod directory;
 mod disk;
 pub mod doctor;
+mod formats;
 mod generation;
 mod home;
 mod host;

@@ -19,7 +19,7 @@ use super::rebuilding::{Rebuilds, VolumeSite};
 use super::stores::Stores;
 use super::upkeep::VolumeUpkeep;
 use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
-use crate::format::{FormatId, Meter};
+use crate::format::Meter;
 use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::log::Log;
 use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
@@ -52,11 +52,11 @@ pub(super) struct Opened {
 /// One volume that is open on this node.
 pub struct Volume {
     volume: VolumeConfig,
-    home: Arc<Home>,
-    shared: Shared,
-    store: Arc<CurrentStore>,
-    group: Arc<Group>,
-    upkeep: Arc<VolumeUpkeep>,
+    pub(super) home: Arc<Home>,
+    pub(super) shared: Shared,
+    pub(super) store: Arc<CurrentStore>,
+    pub(super) group: Arc<Group>,
+    pub(super) upkeep: Arc<VolumeUpkeep>,
     brake: Arc<Brake>,
     rebuilds: Rebuilds,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -130,7 +130,7 @@ impl Volume {
         &self.volume.name
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(Error::ShuttingDown("the volume")) } else { Ok(()) }
     }
 
@@ -150,27 +150,6 @@ impl Volume {
         kv::validate_to_encode(&command, config.max_txn_ops, config.max_request_bytes)?;
         self.shared.disk.check()?;
         self.propose_coded(command, deadline).await
-    }
-
-    /// Runs the codec before the proposal and on the answer, where it is called while there is little to do,
-    /// else where blocking is allowed.
-    async fn propose_coded(&self, command: Command, deadline: Deadline) -> Result<CommandResponse> {
-        let meter = Meter::Request(deadline);
-        let (command, prepared) = if kv::is_small(&command) {
-            let prepared = self.store.load().prepare(&command, meter)?;
-            (command, prepared)
-        } else {
-            let prepare = move |store: &Store| {
-                let prepared = store.prepare(&command, meter)?;
-                Ok((command, prepared))
-            };
-            deadline.bound("encoding the request", self.read(prepare)).await??
-        };
-        let answer = self.group.propose(command, prepared, deadline).await?;
-        if answer.is_small() {
-            return answer.decode(meter);
-        }
-        deadline.bound("decoding the answer", self.read(move |_| answer.decode(meter))).await?
     }
 
     /// Reads a key or a range.
@@ -220,7 +199,7 @@ impl Volume {
 
     /// Runs a read on the blocking pool. Its slot is given back when it ends, even when nobody waits any
     /// more.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -268,12 +247,6 @@ impl Volume {
     /// This node does not lead, or the deadline passed.
     pub async fn confirm_leadership(&self, deadline: Deadline) -> Result<()> {
         self.ready(Consistency::Linearizable, deadline).await
-    }
-
-    /// The format of its keys and values.
-    #[must_use]
-    pub fn format(&self) -> FormatId {
-        self.store.load().coder().format()
     }
 
     /// The volume's state in numbers.

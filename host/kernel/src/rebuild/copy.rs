@@ -14,7 +14,7 @@ use super::site::Site;
 use super::{Phase, Progress, RebuildOptions};
 use crate::raft::LogHold;
 use crate::seams::fault::{Point, pass};
-use crate::store::{PinnedRows, Row, RowSum, Store, Transform, convert};
+use crate::store::{PinnedContent, PinnedRows, Row, RowSum, Store, Transform, convert};
 use crate::{Error, Result};
 
 /// Rows that are read, and converted, at a time.
@@ -34,8 +34,9 @@ pub(super) struct Copy {
 
 impl Copy {
     /// Copies everything into `target`, which is empty, and moves the hold to the position copied.
-    pub(super) fn run(mut self, target: &Store, hold: &LogHold) -> Result<(RowSum, Pace)> {
-        let pinned = self.site.store().keep().pin()?;
+    pub(super) fn run(mut self, target: &Store, hold: &LogHold) -> Result<Filled> {
+        let source = self.site.store().keep();
+        let mut pinned = source.pin()?;
         hold.advance(pinned.position.clone());
         self.progress.send_modify(|progress| {
             progress.phase = Phase::Copying;
@@ -43,6 +44,10 @@ impl Copy {
             progress.bytes_estimate = pinned.bytes_estimate;
         });
         let transform = self.options.transform.clone();
+        if let Some(transform) = &transform {
+            transform.applies_to(source.coder())?;
+        }
+        let content = pinned.take_content();
         let in_order = transform.as_ref().is_none_or(|transform| transform.keeps_order());
         let mut rows = Portions::new(&mut self, pinned, transform.clone());
         let loaded = target.load(in_order, &mut rows)?;
@@ -53,7 +58,8 @@ impl Copy {
         if let Some(transform) = transform {
             transform.finish()?;
         }
-        Ok((loaded, self.pace))
+        let keeps_content = self.options.transform.as_ref().is_some_and(|it| it.keeps_content());
+        Ok(Filled { sum: loaded, content: content.filter(|_| keeps_content), pace: self.pace })
     }
 }
 
@@ -98,9 +104,23 @@ impl<'a> Portions<'a> {
         }
         self.report();
         match &self.transform {
-            Some(transform) => convert(portion, &**transform),
+            Some(transform) => match convert(portion.clone(), &**transform) {
+                Err(refused @ Error::Refused { .. }) => {
+                    let transform = Arc::clone(transform);
+                    Err(self.survey(&*transform, portion).err().unwrap_or(refused))
+                }
+                converted => converted,
+            },
             None => Ok(portion),
         }
+    }
+
+    /// Counts what is refused from this portion on.
+    fn survey(&mut self, transform: &dyn Transform, portion: Vec<Row>) -> Result<()> {
+        let Self { copy, pinned, .. } = self;
+        let mut rows = portion.into_iter().map(Ok).chain(pinned);
+        let survey = transform.survey(&mut rows, &mut |bytes| copy.pace.spend(bytes))?;
+        survey.check(&transform.format())
     }
 
     fn report(&self) {
@@ -131,6 +151,25 @@ impl Iterator for Portions<'_> {
             Err(error) => Some(Err(error)),
         }
     }
+}
+
+/// What was copied.
+pub(super) struct Filled {
+    pub(super) sum: RowSum,
+    /// What users see in the store that was copied, where a conversion is to keep it.
+    pub(super) content: Option<PinnedContent>,
+    pub(super) pace: Pace,
+}
+
+/// Compares what users see, whatever the format.
+pub(super) fn verify_content(source: PinnedContent, copied: &Store, pace: &mut Pace) -> Result<()> {
+    let Some(content) = copied.pin()?.take_content() else { return Ok(()) };
+    let expected = source.hash(&mut |bytes| pace.spend(bytes))?;
+    let found = content.hash(&mut |bytes| pace.spend(bytes))?;
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Internal(format!("the content of the conversion was to be {expected:?}, it is {found:?}")))
 }
 
 /// Reads everything back and compares.

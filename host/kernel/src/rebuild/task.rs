@@ -173,7 +173,7 @@ impl Task {
         pass(Point::RebuildPrepared)?;
         let (site, options) = (Arc::clone(&self.site), self.options.clone());
         let copy = Copy { site, options, pace, progress: self.progress.clone() };
-        let (sum, mut pace) = copy.run(&target, hold)?;
+        let copy::Filled { sum, content, mut pace } = copy.run(&target, hold)?;
         self.progress.send_modify(|progress| {
             progress.phase = Phase::Verifying;
             progress.remaining = None;
@@ -183,6 +183,9 @@ impl Task {
         match self.options.verify {
             Verify::Full => copy::verify(&target, sum, &mut pace)?,
             Verify::Count => copy::verify_count(&target, sum)?,
+        }
+        if let (Verify::Full, Some(content)) = (self.options.verify, content) {
+            copy::verify_content(content, &target, &mut pace)?;
         }
         Ok(sum)
     }

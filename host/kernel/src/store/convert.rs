@@ -9,9 +9,10 @@
 
 use bytes::Bytes;
 
+use super::Survey;
 use super::columns::{self, Column};
 use super::records::{self, Stored, Touch, Version};
-use crate::format::FormatId;
+use crate::format::{Coder, FormatId};
 use crate::kv::MAX_KEY_BYTES;
 use crate::{Error, Result};
 
@@ -25,6 +26,20 @@ pub type Row = (Bytes, Bytes);
 pub trait Transform: Send + Sync + 'static {
     /// The format that this makes.
     fn format(&self) -> FormatId;
+
+    /// Judges whether this can be applied to a store with this coder.
+    ///
+    /// # Errors
+    /// It was made for another one.
+    fn applies_to(&self, coder: &Coder) -> Result<()> {
+        let _ = coder;
+        Ok(())
+    }
+
+    /// Whether users see the same content before and after, so that its fingerprints are compared.
+    fn keeps_content(&self) -> bool {
+        false
+    }
 
     /// Whether any two stored keys are in the same order before and after.
     fn keeps_order(&self) -> bool;
@@ -40,6 +55,20 @@ pub trait Transform: Send + Sync + 'static {
     /// # Errors
     /// As for [`Transform::keys`].
     fn values(&self, stored: &[Bytes]) -> Result<Vec<Bytes>>;
+
+    /// Called when a record was refused, with the rows from the one on that held it: how many are refused in
+    /// all. `each` is told the bytes of rows looked at, and may end this.
+    ///
+    /// # Errors
+    /// What the iterator or `each` answers, or the codec failed.
+    fn survey(
+        &self,
+        rows: &mut dyn Iterator<Item = Result<Row>>,
+        each: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<Survey> {
+        let _ = (rows, each);
+        Ok(Survey::default())
+    }
 
     /// Called once after the last row was converted and before anything is switched, so that what was refused
     /// on the way can be reported as a whole.

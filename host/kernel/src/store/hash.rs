@@ -64,22 +64,21 @@ pub(super) fn open(source: Source<'_>, readable: Readable, revision: i64) -> Res
 const BATCH: usize = 512;
 
 impl Opened {
-    /// Walks and hashes.
-    pub(super) fn hash(mut self, coder: &Coder) -> Result<ContentHash> {
+    /// Walks and hashes. `each` is told the bytes of every few keys, and may end this.
+    pub(super) fn hash(
+        mut self,
+        coder: &Coder,
+        each: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<ContentHash> {
         let mut hasher = ContentHasher::default();
-        if coder.is_natural() {
-            for kv in self.scan {
-                hasher.push(&kv?);
+        loop {
+            let mut batch = self.scan.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+            if batch.is_empty() {
+                break;
             }
-        } else {
-            loop {
-                let mut batch = self.scan.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
-                if batch.is_empty() {
-                    break;
-                }
-                coder.decode_kvs(&mut batch, Meter::of_long_work())?;
-                batch.iter().for_each(|kv| hasher.push(kv));
-            }
+            coder.decode_kvs(&mut batch, Meter::of_long_work())?;
+            batch.iter().for_each(|kv| hasher.push(kv));
+            each(batch.iter().map(|kv| (kv.key.len() + kv.value.len()) as u64).sum())?;
         }
         Ok(ContentHash {
             hash: hasher.hash(),

@@ -8,6 +8,7 @@
 
 mod columns;
 mod config;
+mod conversion;
 mod convert;
 mod current;
 mod damage;
@@ -34,6 +35,7 @@ mod gate_tests;
 mod shape_tests;
 
 pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
+pub use conversion::{Conversion, Survey};
 pub(crate) use convert::convert;
 pub use convert::{Row, Transform};
 pub use current::{CurrentStore, Served, Undertaker};
@@ -44,4 +46,4 @@ pub use shape::{
     IllegalStep, LEVELS, LevelShape, RunShape, Step, StepOutcome, TABLE_BYTES, TableShape, TreeShape,
     check_step,
 };
-pub use transfer::{PinnedRows, RowSum};
+pub use transfer::{PinnedContent, PinnedRows, RowSum};

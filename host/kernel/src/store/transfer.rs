@@ -13,9 +13,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::Row;
 use super::handle::Store;
+use super::read::Readable;
 use super::records::State;
+use super::source::Source;
 use super::tree::{Tree, TreeRows};
-use super::{Applied, Step, columns};
+use super::{Applied, Step, columns, hash};
+use crate::format::Coder;
+use crate::node::ContentHash;
 use crate::{Error, Result};
 
 /// Bytes of rows that are sorted at a time.
@@ -55,6 +59,7 @@ impl RowSum {
 pub struct PinnedRows {
     tree: Tree,
     rows: TreeRows,
+    content: Option<PinnedContent>,
     /// The position.
     pub position: Applied,
     /// Rows to come, about.
@@ -69,6 +74,35 @@ impl std::fmt::Debug for PinnedRows {
     }
 }
 
+/// What users see at the position of [`PinnedRows`], to be hashed.
+pub struct PinnedContent {
+    opened: hash::Opened,
+    coder: Coder,
+}
+
+impl std::fmt::Debug for PinnedContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PinnedContent").field("coder", &self.coder).finish_non_exhaustive()
+    }
+}
+
+impl PinnedContent {
+    /// Its fingerprint. `each` is told the bytes of every few keys, and may end this.
+    ///
+    /// # Errors
+    /// The storage or the codec failed, or what `each` answers.
+    pub fn hash(self, each: &mut dyn FnMut(u64) -> Result<()>) -> Result<ContentHash> {
+        self.opened.hash(&self.coder, each)
+    }
+}
+
+impl PinnedRows {
+    /// What users see at this position; once.
+    pub fn take_content(&mut self) -> Option<PinnedContent> {
+        self.content.take()
+    }
+}
+
 /// Opens an iterator over everything.
 pub(super) fn pin(store: &Store) -> Result<PinnedRows> {
     let shape = store.shape();
@@ -76,12 +110,15 @@ pub(super) fn pin(store: &Store) -> Result<PinnedRows> {
     let seqno = passage.view.seqno;
     let state = store.tree.get(columns::STATE, seqno)?;
     let rows = store.tree.rows(&columns::FIRST, &columns::END, seqno);
+    let opened = hash::open(Source::at(&store.tree, seqno), Readable::from(passage.view), 0)?;
+    let content = Some(PinnedContent { opened, coder: store.coder.clone() });
     drop(passage);
     let undecodable = || store.tree.undecodable(columns::STATE);
     let state = state.map(|row| State::decode(&row).ok_or_else(undecodable)).transpose()?;
     Ok(PinnedRows {
         tree: store.tree.clone(),
         rows,
+        content,
         position: state.unwrap_or_default().applied,
         rows_estimate: store.rows_in_tables(),
         bytes_estimate: shape.disk_bytes() + shape.memtable_bytes,

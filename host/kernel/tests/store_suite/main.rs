@@ -9,11 +9,13 @@ mod model_test;
 mod replay;
 mod semantics;
 mod shapes;
+#[path = "../test_codecs/mod.rs"]
+mod test_codecs;
 mod workload;
 
 use bytes::Bytes;
 use mortise_kernel::Result;
-use mortise_kernel::format::Meter;
+use mortise_kernel::format::{Coder, Meter};
 use mortise_kernel::kv::{Command, CommandResponse, PutRequest, RangeRequest};
 use mortise_kernel::store::{Applied, Store, StoreConfig};
 use rand::SeedableRng;
@@ -37,8 +39,13 @@ fn with_seeds(rounds: u64, test: impl Fn(&mut StdRng)) {
 }
 
 fn open(directory: &tempfile::TempDir) -> Store {
+    open_coded(directory, Coder::natural())
+}
+
+fn open_coded(directory: &tempfile::TempDir, coder: Coder) -> Store {
     let mut config = StoreConfig::new(directory.path().join("tree"));
     config.memtable_bytes = 64 * 1024;
+    config.coder = coder;
     Store::open(config).expect("the store opens")
 }
 

@@ -11,18 +11,28 @@ use mortise_kernel::kv::{
 use mortise_kernel::{Error, Result};
 use xxhash_rust::xxh3::Xxh3;
 
+/// Keys with their versions, by their place in the order of keys.
 pub(crate) type Content = BTreeMap<Bytes, KeyValue>;
 
+/// A key's place in the order of keys: in a store, its stored form.
+pub(crate) type Order = fn(&[u8]) -> Bytes;
+
+/// The order of a natural store.
+pub(crate) fn bytewise(key: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(key)
+}
+
 /// All readable revisions with their content.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) revisions: BTreeMap<i64, Content>,
     pub(crate) compacted: i64,
+    order: Order,
 }
 
-impl Default for Model {
-    fn default() -> Self {
-        Self { revisions: BTreeMap::from([(1, Content::new())]), compacted: -1 }
+impl Model {
+    pub(crate) fn new(order: Order) -> Self {
+        Self { revisions: BTreeMap::from([(1, Content::new())]), compacted: -1, order }
     }
 }
 
@@ -32,16 +42,17 @@ struct Work {
     changed: bool,
 }
 
-fn within(key: &[u8], start: &[u8], end: &[u8]) -> bool {
+fn within(order: Order, key: &[u8], start: &[u8], end: &[u8]) -> bool {
+    let is_behind = start == [0] || order(key) >= order(start);
     match end {
         [] => key == start,
-        [0] => key >= start,
-        end => key >= start && key < end,
+        [0] => is_behind,
+        end => is_behind && order(key) < order(end),
     }
 }
 
-fn select(content: &Content, start: &[u8], end: &[u8]) -> Vec<KeyValue> {
-    content.values().filter(|kv| within(&kv.key, start, end)).cloned().collect()
+fn select(order: Order, content: &Content, start: &[u8], end: &[u8]) -> Vec<KeyValue> {
+    content.values().filter(|kv| within(order, &kv.key, start, end)).cloned().collect()
 }
 
 impl Model {
@@ -57,7 +68,7 @@ impl Model {
         let mut work = Work { content: self.newest().clone(), changed: false };
         let response = match command {
             Command::Put(put) if put.lease != 0 => Err(Error::LeaseNotFound(put.lease)),
-            Command::Put(put) if keeps(put) && !work.content.contains_key(&put.key) => {
+            Command::Put(put) if keeps(put) && !work.content.contains_key(&(self.order)(&put.key)) => {
                 Err(Error::KeyNotFound)
             }
             Command::Put(put) => Ok(CommandResponse::Put(self.put(&mut work, put))),
@@ -89,7 +100,7 @@ impl Model {
 
     fn put(&self, work: &mut Work, put: &PutRequest) -> PutResponse {
         let revision = self.revision() + 1;
-        let old = work.content.get(&put.key).cloned();
+        let old = work.content.get(&(self.order)(&put.key)).cloned();
         let mut kv = old.clone().unwrap_or_else(|| KeyValue {
             key: put.key.clone(),
             create_revision: revision,
@@ -100,14 +111,14 @@ impl Model {
         if !put.ignore_value {
             kv.value = put.value.clone();
         }
-        work.content.insert(put.key.clone(), kv);
+        work.content.insert((self.order)(&put.key), kv);
         work.changed = true;
         PutResponse { revision, prev_kv: old.filter(|_| put.prev_kv) }
     }
 
     fn delete(&self, work: &mut Work, delete: &DeleteRangeRequest) -> DeleteRangeResponse {
-        let doomed = select(&work.content, &delete.key, &delete.range_end);
-        doomed.iter().for_each(|kv| drop(work.content.remove(&kv.key)));
+        let doomed = select(self.order, &work.content, &delete.key, &delete.range_end);
+        doomed.iter().for_each(|kv| drop(work.content.remove(&(self.order)(&kv.key))));
         work.changed |= !doomed.is_empty();
         DeleteRangeResponse {
             revision: self.seen(work),
@@ -132,7 +143,12 @@ impl Model {
                 .get(&at)
                 .ok_or(Error::Compacted { requested: at, compacted: self.compacted.max(0) })?,
         };
-        Ok(answer(request, select(content, &request.key, &request.range_end), current))
+        Ok(answer(
+            self.order,
+            request,
+            select(self.order, content, &request.key, &request.range_end),
+            current,
+        ))
     }
 
     pub(crate) fn read_txn(&self, txn: &TxnRequest) -> Result<TxnResponse> {
@@ -140,10 +156,10 @@ impl Model {
     }
 
     fn txn(&self, work: &mut Work, txn: &TxnRequest) -> Result<TxnResponse> {
-        let chosen = flatten(self.newest(), txn);
+        let chosen = flatten(self.order, self.newest(), txn);
         for op in &chosen {
             if let Op::Put(put) = op {
-                if keeps(put) && !self.newest().contains_key(&put.key) {
+                if keeps(put) && !self.newest().contains_key(&(self.order)(&put.key)) {
                     return Err(Error::KeyNotFound);
                 }
                 if put.lease != 0 {
@@ -169,7 +185,7 @@ impl Model {
     }
 
     fn run(&self, work: &mut Work, before: &Content, txn: &TxnRequest) -> Result<TxnResponse> {
-        let succeeded = txn.compare.iter().all(|compare| holds(before, compare));
+        let succeeded = txn.compare.iter().all(|compare| holds(self.order, before, compare));
         let ops = if succeeded { &txn.success } else { &txn.failure };
         let mut responses = Vec::new();
         for op in ops {
@@ -189,21 +205,21 @@ fn keeps(put: &PutRequest) -> bool {
 }
 
 /// The operations that run, nested ones in place.
-fn flatten<'a>(before: &Content, txn: &'a TxnRequest) -> Vec<&'a Op> {
-    let succeeded = txn.compare.iter().all(|compare| holds(before, compare));
+fn flatten<'a>(order: Order, before: &Content, txn: &'a TxnRequest) -> Vec<&'a Op> {
+    let succeeded = txn.compare.iter().all(|compare| holds(order, before, compare));
     let ops = if succeeded { &txn.success } else { &txn.failure };
     let mut flat = Vec::new();
     for op in ops {
         match op {
-            Op::Txn(nested) => flat.extend(flatten(before, nested)),
+            Op::Txn(nested) => flat.extend(flatten(order, before, nested)),
             op => flat.push(op),
         }
     }
     flat
 }
 
-fn holds(content: &Content, compare: &Compare) -> bool {
-    let mut kvs = select(content, &compare.key, &compare.range_end);
+fn holds(order: Order, content: &Content, compare: &Compare) -> bool {
+    let mut kvs = select(order, content, &compare.key, &compare.range_end);
     if kvs.is_empty() {
         if matches!(compare.target, CompareTarget::Value(_)) {
             return false;
@@ -227,7 +243,7 @@ fn holds(content: &Content, compare: &Compare) -> bool {
     })
 }
 
-fn answer(request: &RangeRequest, mut kvs: Vec<KeyValue>, revision: i64) -> RangeResponse {
+fn answer(order: Order, request: &RangeRequest, mut kvs: Vec<KeyValue>, revision: i64) -> RangeResponse {
     let count = kvs.len() as i64;
     if request.count_only {
         return RangeResponse { revision, kvs: Vec::new(), more: false, count };
@@ -248,7 +264,7 @@ fn answer(request: &RangeRequest, mut kvs: Vec<KeyValue>, revision: i64) -> Rang
     kvs.retain(|kv| max_create == 0 || kv.create_revision <= max_create);
     kvs.retain(|kv| min_create == 0 || kv.create_revision >= min_create);
     let sort_key = |kv: &KeyValue| match request.sort_target {
-        SortTarget::Key => (0, kv.key.clone()),
+        SortTarget::Key => (0, order(&kv.key)),
         SortTarget::Version => (kv.version, Bytes::new()),
         SortTarget::Create => (kv.create_revision, Bytes::new()),
         SortTarget::Mod => (kv.mod_revision, Bytes::new()),

@@ -1,0 +1,76 @@
+//! What a volume's format asks of its requests, and what a conversion asks of a volume.
+//!
+//! Codecs run on the side of the request, before its proposal and on its answer: where they are called when
+//! there is little to do (fuel bounds them), else where blocking is allowed. Nothing here happens on a natural
+//! volume.
+
+use std::sync::Arc;
+
+use super::Volume;
+use crate::Result;
+use crate::format::{FormatId, Meter};
+use crate::kv::{self, Command, CommandResponse};
+use crate::seams::Deadline;
+use crate::store::{Conversion, Store, Survey, Transform};
+
+impl Volume {
+    /// The format of its keys and values.
+    #[must_use]
+    pub fn format(&self) -> FormatId {
+        self.store.load().coder().format()
+    }
+
+    /// The transform from the present format to another, for [`Volume::rebuild`].
+    ///
+    /// # Errors
+    /// [`crate::Error::CodecMissing`].
+    pub async fn conversion(&self, to: &FormatId) -> Result<Conversion> {
+        self.check_open()?;
+        let (to, stores) = (to.clone(), self.shared.stores.clone());
+        let path = self.home.directory().path().to_path_buf();
+        self.read(move |store| Ok(Conversion::new(store.coder().clone(), stores.coder(&to, &path)?))).await
+    }
+
+    /// Counts the records that a conversion would refuse, and changes nothing. Takes as long as reading
+    /// everything; `each` is told the bytes of rows looked at, and may end this.
+    ///
+    /// # Errors
+    /// The storage or a codec failed, or what `each` answers.
+    pub async fn survey(
+        &self,
+        conversion: Arc<Conversion>,
+        mut each: impl FnMut(u64) -> Result<()> + Send + 'static,
+    ) -> Result<Survey> {
+        self.check_open()?;
+        let survey = move |store: &Store| {
+            conversion.applies_to(store.coder())?;
+            conversion.survey(&mut store.pin()?, &mut each)
+        };
+        self.upkeep.blocking(survey).await
+    }
+
+    /// Runs the codec before the proposal and on the answer, where it is called while there is little to do,
+    /// else where blocking is allowed.
+    pub(super) async fn propose_coded(
+        &self,
+        command: Command,
+        deadline: Deadline,
+    ) -> Result<CommandResponse> {
+        let meter = Meter::Request(deadline);
+        let (command, prepared) = if kv::is_small(&command) {
+            let prepared = self.store.load().prepare(&command, meter)?;
+            (command, prepared)
+        } else {
+            let prepare = move |store: &Store| {
+                let prepared = store.prepare(&command, meter)?;
+                Ok((command, prepared))
+            };
+            deadline.bound("encoding the request", self.read(prepare)).await??
+        };
+        let answer = self.group.propose(command, prepared, deadline).await?;
+        if answer.is_small() {
+            return answer.decode(meter);
+        }
+        deadline.bound("decoding the answer", self.read(move |_| answer.decode(meter))).await?
+    }
+}

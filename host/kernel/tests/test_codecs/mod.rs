@@ -1,0 +1,175 @@
+//! Codecs for tests: native, and made to refuse, to fault and to lie.
+//!
+//! | name | keys | values |
+//! |---|---|---|
+//! | `reversed` | their bytes backwards: keeps no order | `v` before their bytes backwards |
+//! | `prefixed` | `k` before them: keeps the order, and is longer | every byte twice |
+//! | `lossy` | as they are | without the last byte: does not come back |
+//!
+//! All refuse keys that hold `!` and values that hold `?`.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use mortise_kernel::format::{Codec, CodecFault, Codecs, FormatId, Meter, Recoded};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// Makes calls fail: told the meter and the number of records, it may answer with a fault.
+type Saboteur = dyn Fn(Meter, usize) -> Option<CodecFault> + Send + Sync;
+
+/// What a test sees and decides of one codec.
+#[derive(Default)]
+pub(crate) struct Controls {
+    saboteur: Mutex<Option<Box<Saboteur>>>,
+    apply_calls: AtomicU64,
+    request_calls: AtomicU64,
+    faults: watch::Sender<u64>,
+}
+
+impl Controls {
+    /// Lets calls fail from now on.
+    pub(crate) fn sabotage(
+        &self,
+        fault: impl Fn(Meter, usize) -> Option<CodecFault> + Send + Sync + 'static,
+    ) {
+        *self.saboteur.lock() = Some(Box::new(fault));
+    }
+
+    /// Lets calls pass again.
+    pub(crate) fn heal(&self) {
+        *self.saboteur.lock() = None;
+    }
+
+    /// Calls so far: on behalf of requests, and within apply.
+    pub(crate) fn calls(&self) -> (u64, u64) {
+        (self.request_calls.load(Ordering::SeqCst), self.apply_calls.load(Ordering::SeqCst))
+    }
+
+    /// Waits for a fault after the `known` ones; how many there were.
+    pub(crate) async fn fault_after(&self, known: u64) -> u64 {
+        let mut faults = self.faults.subscribe();
+        *faults.wait_for(|faults| *faults > known).await.expect("the codec lives")
+    }
+
+    fn enter(&self, meter: Meter, records: usize) -> Result<(), CodecFault> {
+        match meter {
+            Meter::Request(_) => &self.request_calls,
+            Meter::Apply => &self.apply_calls,
+        }
+        .fetch_add(1, Ordering::SeqCst);
+        let fault = self.saboteur.lock().as_ref().and_then(|saboteur| saboteur(meter, records));
+        fault.map_or(Ok(()), |fault| {
+            self.faults.send_modify(|faults| *faults += 1);
+            Err(fault)
+        })
+    }
+}
+
+pub(crate) struct TestCodec {
+    id: FormatId,
+    pub(crate) controls: Controls,
+}
+
+/// The id of a test format.
+pub(crate) fn format(name: &str) -> FormatId {
+    FormatId { name: name.into(), version: "1.0.0".into(), digest: None, config: "{}".into() }
+}
+
+pub(crate) fn codec(name: &str) -> Arc<TestCodec> {
+    Arc::new(TestCodec { id: format(name), controls: Controls::default() })
+}
+
+fn backwards(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().rev().copied().collect()
+}
+
+impl TestCodec {
+    fn each(
+        &self,
+        records: &[Bytes],
+        meter: Meter,
+        recode: impl Fn(&str, &[u8]) -> Result<Vec<u8>, String>,
+    ) -> Result<Vec<Recoded>, CodecFault> {
+        self.controls.enter(meter, records.len())?;
+        Ok(records.iter().map(|record| recode(&self.id.name, record).map(Bytes::from)).collect())
+    }
+}
+
+impl Codec for TestCodec {
+    fn id(&self) -> &FormatId {
+        &self.id
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.id.name != "reversed"
+    }
+
+    fn encode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
+        self.each(keys, meter, |name, key| match name {
+            _ if key.contains(&b'!') => Err("no exclamation, please".into()),
+            "reversed" => Ok(backwards(key)),
+            "prefixed" => Ok([b"k", key].concat()),
+            _ => Ok(key.to_vec()),
+        })
+    }
+
+    fn decode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
+        self.each(keys, meter, |name, key| match name {
+            "reversed" => Ok(backwards(key)),
+            "prefixed" => key.strip_prefix(b"k").map(<[u8]>::to_vec).ok_or_else(|| "no `k`".into()),
+            _ => Ok(key.to_vec()),
+        })
+    }
+
+    fn encode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
+        self.each(values, meter, |name, value| match name {
+            _ if value.contains(&b'?') => Err("no questions, please".into()),
+            "reversed" => Ok([&b"v"[..], &backwards(value)].concat()),
+            "prefixed" => Ok(value.iter().flat_map(|&byte| [byte, byte]).collect()),
+            _ => Ok(value[..value.len().saturating_sub(1).max(1)].to_vec()),
+        })
+    }
+
+    fn decode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
+        self.each(values, meter, |name, value| match name {
+            "reversed" => value.strip_prefix(b"v").map(backwards).ok_or_else(|| "no `v`".into()),
+            "prefixed" => Ok(value.iter().step_by(2).copied().collect()),
+            _ => Ok(value.to_vec()),
+        })
+    }
+}
+
+/// The codecs of a node; a test adds and removes them.
+#[derive(Default)]
+pub(crate) struct TestCodecs(Mutex<HashMap<String, Arc<TestCodec>>>);
+
+impl TestCodecs {
+    pub(crate) fn with(codecs: &[&Arc<TestCodec>]) -> Arc<Self> {
+        let found = Arc::new(Self::default());
+        codecs.iter().for_each(|codec| found.add(codec));
+        found
+    }
+
+    pub(crate) fn add(&self, codec: &Arc<TestCodec>) {
+        self.0.lock().insert(codec.id.name.clone(), Arc::clone(codec));
+    }
+
+    /// Lets a codec of another digest take the name.
+    pub(crate) fn replace(&self, name: &str) {
+        let id = FormatId { digest: Some("ab".repeat(32)), ..format(name) };
+        self.0.lock().insert(name.into(), Arc::new(TestCodec { id, controls: Controls::default() }));
+    }
+}
+
+impl Codecs for TestCodecs {
+    fn codec(&self, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
+        match self.0.lock().get(&format.name) {
+            Some(codec) => Ok(Arc::clone(codec) as Arc<dyn Codec>),
+            None => Err("no such codec was added".into()),
+        }
+    }
+}
