@@ -148,7 +148,7 @@ impl Store {
     /// codec runs only on those that it lacks.
     ///
     /// # Errors
-    /// As for [`Self::apply`].
+    /// As [`Self::apply`].
     pub fn apply_prepared(
         &self,
         position: Applied,
@@ -164,8 +164,7 @@ impl Store {
         self.commit(&mut writer, staged, state);
         self.tallies.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
         drop(writer);
-        let of_this_store = |response| Answer::new(response, &self.coder);
-        Ok(answers.into_iter().map(|answer| answer.map(of_this_store)).collect())
+        Ok(answers.into_iter().map(|answer| answer.map(|it| Answer::new(it, &self.coder))).collect())
     }
 
     /// Runs the codec on a command that is to be proposed; `None` on a natural store.

@@ -30,6 +30,12 @@ pub(crate) struct Model {
     order: Order,
 }
 
+impl Default for Model {
+    fn default() -> Self {
+        Self::new(bytewise)
+    }
+}
+
 impl Model {
     pub(crate) fn new(order: Order) -> Self {
         Self { revisions: BTreeMap::from([(1, Content::new())]), compacted: -1, order }

@@ -6,13 +6,13 @@ use mortise_kernel::store::{Applied, Store};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::model::{Model, bytewise, hash};
+use crate::model::{Model, hash};
 use crate::{open, position, with_seeds, workload};
 
 const ENTRIES: u64 = 60;
 
 fn log(rng: &mut StdRng) -> (Vec<Vec<Command>>, Model) {
-    let mut model = Model::new(bytewise);
+    let mut model = Model::default();
     let entries = (0..ENTRIES)
         .map(|_| {
             let commands = rng.random_range(0..3);
