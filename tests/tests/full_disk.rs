@@ -114,24 +114,38 @@ async fn writes_stop_before_the_reserve_is_touched_and_resume_by_themselves() ->
     mortise.stop()
 }
 
-/// Without a reserve the log itself meets the end of the disk. What is left of its last batch is unknown
-/// until it is opened again, so writes resume with the next start; nothing acknowledged is lost.
+/// Without a reserve, what the node lets in meets a full disk in the log, which holds it: whoever waits for
+/// such a write runs into the deadline, later ones are refused, and all goes on when space returns.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_survives_a_disk_without_any_space() -> Result<()> {
+async fn the_log_holds_what_a_disk_without_any_space_cannot_take() -> Result<()> {
     if !may_mount()? {
         return Ok(());
     }
     let disk = SmallDisk::mount()?;
     let mortise = disk.start("0B")?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
-    let acknowledged = fill_under(&disk, 0, &mut client).await?;
-    mortise.kill()?;
+    client.put("before", "full").await.ok().context("there is space in the beginning")?;
+    disk.fill(0)?;
+    let (acknowledged, refusal) = write_until_refused(&mut client).await?;
+    let clear = [Code::ResourceExhausted, Code::DeadlineExceeded];
+    ensure!(clear.contains(&refusal.code), "a full disk is refused with {refusal:?}");
+    all_there(&mut client, acknowledged).await?;
+    let later = client.put("while-full", "x").await.err().context("nothing is written to a full disk")?;
+    ensure!(later.code == Code::ResourceExhausted, "a full disk is refused with {later:?}");
     disk.free()?;
+    let end = Instant::now() + PATIENCE;
+    while let Err(refusal) = client.put("after", "space").await {
+        ensure!(refusal.code == Code::ResourceExhausted, "while space returns: {refusal:?}");
+        ensure!(Instant::now() < end, "writes do not resume when space returns: {refusal:?}");
+    }
+    all_there(&mut client, acknowledged).await?;
+    mortise.kill()?;
 
     let mortise = disk.start("16MiB")?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
     all_there(&mut client, acknowledged).await?;
-    client.put("after", "space").await.ok().context("writes resume after the restart")?;
+    let after = client.get("after").await;
+    ensure!(matches!(after, Ok(Some(_))), "acknowledged after the disk was full: {after:?}");
     mortise.stop()
 }
 

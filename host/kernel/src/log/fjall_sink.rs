@@ -17,6 +17,7 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 
 use super::journal;
 use super::queue::DISK_FULL;
+use super::room::Room;
 use super::writer::{Sink, Write};
 use crate::{Error, Result};
 
@@ -71,6 +72,7 @@ const ENTRY_BYTES: u64 = 64;
 pub(super) struct FjallSink {
     database: Database,
     keyspace: Keyspace,
+    room: Room,
     memtable_bytes: u64,
     /// Bytes written since the memtable was last sealed.
     unsealed: u64,
@@ -78,12 +80,12 @@ pub(super) struct FjallSink {
 
 impl FjallSink {
     /// A sink that seals memtables of `memtable_bytes`. What recovery left in memory counts as a full one.
-    pub(super) fn new(database: Database, keyspace: Keyspace, memtable_bytes: u64) -> Self {
-        Self { database, keyspace, memtable_bytes, unsealed: memtable_bytes }
+    pub(super) fn new(database: Database, keyspace: Keyspace, memtable_bytes: u64, room: Room) -> Self {
+        Self { database, keyspace, room, memtable_bytes, unsealed: memtable_bytes }
     }
 
     fn seal_when_full(&mut self) -> Result<(), String> {
-        if self.unsealed >= self.memtable_bytes {
+        if self.unsealed >= self.memtable_bytes && self.room.has(self.unsealed) {
             self.keyspace.rotate_memtable().map_err(|error| failure(&error))?;
             self.unsealed = 0;
         }
@@ -122,5 +124,43 @@ impl Sink for FjallSink {
 
     fn sync(&mut self) -> Result<(), String> {
         self.database.persist(PersistMode::SyncData).map_err(|error| failure(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::log::keys;
+    use crate::node::VolumeId;
+    use crate::seams::DiskSpace;
+
+    struct Disk(AtomicU64);
+
+    impl DiskSpace for Disk {
+        fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+            Ok(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    #[test]
+    fn a_memtable_is_sealed_only_when_its_flush_will_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (database, keyspace) = open(&dir.path().join("log"), 1 << 20).unwrap();
+        let disk = Arc::new(Disk(AtomicU64::new(2 << 20)));
+        let room = Room::new(Arc::<Disk>::clone(&disk), dir.path().to_path_buf());
+        let mut sink = FjallSink::new(database, keyspace, 1 << 20, room);
+        let mut put = |index, expected: std::ops::Range<u64>| {
+            sink.write(vec![Write::Put(keys::entry(VolumeId(1), index), vec![7; 64 << 10].into())]).unwrap();
+            assert!(expected.contains(&sink.unsealed), "{} bytes are not sealed", sink.unsealed);
+        };
+        put(1, (1 << 20)..(2 << 20));
+        put(2, (1 << 20)..(2 << 20));
+        disk.0.store(1 << 40, Ordering::SeqCst);
+        put(3, 0..1);
+        put(4, 1..(1 << 20));
     }
 }

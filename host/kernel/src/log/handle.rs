@@ -12,12 +12,14 @@ use parking_lot::Mutex;
 use super::fjall_sink::{self, FjallSink};
 use super::keys::{self, Item, StoredEntry};
 use super::queue::{Change, Completion, LogFailure, Queue, Request};
+use super::room::Room;
 use super::writer::{Sink, Writer};
 use crate::node::VolumeId;
+use crate::seams::{SharedDisk, SystemDisk};
 use crate::{Error, Result};
 
 /// What a log is opened with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LogConfig {
     /// Directory of the database; created when missing.
     pub path: PathBuf,
@@ -25,13 +27,26 @@ pub struct LogConfig {
     pub memtable_bytes: u64,
     /// Its block cache, in bytes. Entries are rarely read from disk.
     pub cache_bytes: u64,
+    /// Tells how much space the disk has left.
+    pub disk: SharedDisk,
+}
+
+impl fmt::Debug for LogConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogConfig").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl LogConfig {
     /// The defaults, at `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), memtable_bytes: 32 * 1024 * 1024, cache_bytes: 8 * 1024 * 1024 }
+        Self {
+            path: path.into(),
+            memtable_bytes: 32 * 1024 * 1024,
+            cache_bytes: 8 * 1024 * 1024,
+            disk: Arc::new(SystemDisk),
+        }
     }
 }
 
@@ -85,8 +100,9 @@ impl Log {
     pub fn open_with<S: Sink>(config: LogConfig, wrap: impl FnOnce(Box<dyn Sink>) -> S) -> Result<Arc<Self>> {
         let (database, keyspace) = fjall_sink::open(&config.path, config.cache_bytes)?;
         let queue = Arc::new(Queue::default());
-        let sink = wrap(Box::new(FjallSink::new(database.clone(), keyspace.clone(), config.memtable_bytes)));
-        let writer = Writer::new(Arc::clone(&queue), sink);
+        let room = Room::new(config.disk, config.path.clone());
+        let fjall = FjallSink::new(database.clone(), keyspace.clone(), config.memtable_bytes, room.clone());
+        let writer = Writer::new(Arc::clone(&queue), wrap(Box::new(fjall)), room);
         let thread = std::thread::Builder::new()
             .name("mortise-log".into())
             .spawn(move || writer.run())

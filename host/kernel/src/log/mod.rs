@@ -18,11 +18,14 @@ mod journal;
 mod keys;
 mod metrics;
 mod queue;
+mod room;
 mod tail;
 mod writer;
 
 #[cfg(test)]
 mod journal_tests;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod tests;
 

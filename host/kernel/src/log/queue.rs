@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -158,6 +159,15 @@ impl Queue {
         }
         group.left = state.requests.len();
         Some(group)
+    }
+
+    /// Waits up to `pause` for the queue to be closed; whether it is.
+    pub(super) fn closes_within(&self, pause: Duration) -> bool {
+        let end = Instant::now() + pause;
+        let mut state = self.state.lock();
+        // Arrivals wake the writer, too, and change nothing.
+        while !state.closing && !self.filled.wait_until(&mut state, end).timed_out() {}
+        state.closing
     }
 
     /// Lets the writer finish what waits and stop.

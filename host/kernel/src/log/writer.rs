@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::keys::{self, Item, Key};
 use super::metrics::LogMetrics;
 use super::queue::{Change, DISK_FULL, Group, LogFailure, Queue, Request};
+use super::room::Room;
 use crate::node::VolumeId;
 use crate::seams::fault::{self, Point};
 
@@ -69,13 +70,14 @@ struct Leftover {
 pub(super) struct Writer<S> {
     queue: Arc<Queue>,
     sink: S,
+    room: Room,
     backlog: VecDeque<Leftover>,
     metrics: LogMetrics,
 }
 
 impl<S: Sink> Writer<S> {
-    pub(super) fn new(queue: Arc<Queue>, sink: S) -> Self {
-        Self { queue, sink, backlog: VecDeque::new(), metrics: LogMetrics::new() }
+    pub(super) fn new(queue: Arc<Queue>, sink: S, room: Room) -> Self {
+        Self { queue, sink, room, backlog: VecDeque::new(), metrics: LogMetrics::new() }
     }
 
     /// Runs until the queue is closed or the sink fails.
@@ -114,6 +116,7 @@ impl<S: Sink> Writer<S> {
             self.plan(&mut plan, request);
         }
         self.work_off(&mut plan, if busy { REMOVALS_WHEN_BUSY } else { REMOVALS_WHEN_IDLE });
+        self.room.wait(bytes as u64, &self.queue)?;
         reach_if(entries > 0, Point::LogAppendBefore)?;
         reach_if(votes, Point::VoteBefore)?;
         for batch in plan.finish() {

@@ -15,6 +15,8 @@ use super::directory::io_error;
 use crate::seams::SharedDisk;
 use crate::{Error, Result};
 
+/// The least reserve, whatever is configured: below it the log would hold what it was given.
+const LEAST_RESERVE: u64 = 4 * 1024 * 1024;
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct DiskGauge {
@@ -28,6 +30,7 @@ pub(super) struct DiskGauge {
 
 impl DiskGauge {
     pub(super) fn new(disk: SharedDisk, path: PathBuf, reserve: u64) -> Self {
+        let reserve = reserve.max(LEAST_RESERVE);
         Self { disk, path, reserve, free: AtomicU64::new(u64::MAX), due: Mutex::new(None) }
     }
 

@@ -103,7 +103,7 @@ impl Node {
             return Err(Error::Corrupt { path: root.path_of(LOG), detail });
         }
         let log_path = root.create_child(LOG)?.path().to_path_buf();
-        let log = Log::open(LogConfig::new(&log_path))?;
+        let log = Log::open(LogConfig { disk: Arc::clone(&seams.disk), ..LogConfig::new(&log_path) })?;
         let disk = DiskGauge::new(seams.disk, root.path().to_path_buf(), config.reserve_disk_bytes);
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
