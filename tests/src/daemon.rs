@@ -92,7 +92,14 @@ impl Mortise {
     /// # Errors
     /// As [`Self::start`].
     pub fn from_command(mut command: Command) -> Result<Self> {
-        let mut process = Process::spawn("mortise serve", &mut command)?;
+        Self::from_process(Process::spawn("mortise serve", &mut command)?)
+    }
+
+    /// Takes over a process that is to become a node and waits until it serves.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn from_process(mut process: Process) -> Result<Self> {
         let (grpc, http) = process.wait_line("a «listening» line", START, listening)?;
         Ok(Self { process, grpc, http })
     }

@@ -145,3 +145,21 @@ async fn metrics_have_the_names_that_dashboards_rely_on() -> Result<()> {
     ensure!(slowed.is_some(), "mortise_volume_slowed_writes is not served");
     Ok(())
 }
+
+/// A limit on virtual memory, as containers have it: the pool of plugin instances does not fit.
+#[test]
+fn without_address_space_for_a_pool_plugins_run_all_the_same() -> Result<()> {
+    let directory = TempDir::new()?;
+    let serve = Mortise::command(directory.path(), &[])?;
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 16000000 && exec \"$0\" \"$@\""]).arg(serve.get_program());
+    command.args(serve.get_args());
+    let mut process = Process::spawn("mortise serve", &mut command)?;
+    process.wait_line("the lack of a pool", END, |line| {
+        line.contains("no pool of plugin instances; they are allocated on demand instead").then_some(())
+    })?;
+    let mortise = Mortise::from_process(process)?;
+    let finished = mortise.cli(&["plugin", "use", "compaction-tiered", "--volume", "default"])?;
+    ensure!(finished.success(), "{}", finished.stderr);
+    mortise.stop()
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// When the target isn't installed, a crate doesn't compile or its module is no component.
 pub fn build_workspace(workspace: &Path, out: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let workspace = workspace.canonicalize().with_context(|| format!("opening {}", workspace.display()))?;
-    check_target()?;
+    check_target(&tool("RUSTC", "rustc"))?;
     let target_dir = shared_target_dir(out);
     let mut cargo = Command::new(tool("CARGO", "cargo"));
     cargo.args(["build", "--release", "--locked", "--quiet", "--target", TARGET, "--manifest-path"]);
@@ -59,8 +59,8 @@ fn crates(workspace: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn check_target() -> Result<()> {
-    let output = Command::new(tool("RUSTC", "rustc"))
+fn check_target(rustc: &OsStr) -> Result<()> {
+    let output = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", TARGET])
         .output()
         .context("starting rustc")?;
@@ -141,6 +141,8 @@ fn remapped_paths(workspace: &Path) -> OsString {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -148,6 +150,19 @@ mod tests {
         let out = Path::new("/w/target/debug/build/mortise-plugins-0123/out");
         assert_eq!(shared_target_dir(out), Path::new("/w/target/debug/guests"));
         assert_eq!(shared_target_dir(Path::new("/elsewhere")), Path::new("/elsewhere/guests"));
+    }
+
+    #[test]
+    fn a_missing_target_is_named_with_its_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, script) in [("elsewhere", "echo /nowhere/at/all"), ("refuses", "exit 1")] {
+            let rustc = dir.path().join(name);
+            fs::write(&rustc, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755)).unwrap();
+            let error = check_target(rustc.as_os_str()).unwrap_err().to_string();
+            assert!(error.contains("run: rustup target add wasm32-unknown-unknown"), "{name}: {error}");
+        }
+        check_target(&tool("RUSTC", "rustc")).unwrap();
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Steps change the shape and never the content; illegal ones change nothing.
 
+use std::sync::Arc;
+
+use lsm_tree::Cache;
 use mortise_kernel::Error;
 use mortise_kernel::kv::{Command, DeleteRangeRequest};
-use mortise_kernel::store::{IllegalStep, Step, StepOutcome, Store, TABLE_BYTES};
+use mortise_kernel::store::{IllegalStep, Step, StepOutcome, Store, StoreConfig, TABLE_BYTES};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::{apply, open, put};
+use crate::{apply, everything, open, put};
 
 const SMALL: u64 = *TABLE_BYTES.start();
 
@@ -152,4 +155,33 @@ fn an_empty_store_has_a_shape_and_takes_steps_that_do_nothing() {
     }
     assert!(!store.seal().expect("sealed"));
     assert_eq!(store.flush().expect("flushed"), None);
+}
+
+#[test]
+fn stores_that_share_a_cache_stay_within_its_one_budget() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cache = Arc::new(Cache::with_capacity_bytes(256 * 1024));
+    let stores: Vec<_> = (0..3_u32)
+        .map(|number| {
+            let path = directory.path().join(number.to_string());
+            let store = Store::open(StoreConfig { cache: Arc::clone(&cache), ..StoreConfig::new(path) });
+            let store = store.expect("the store opens");
+            for key in 0..500_u32 {
+                // Each store alone is larger than the budget.
+                apply(&store, put(format!("key-{key:03}"), noise(number, key))).expect("accepted");
+            }
+            store.seal().expect("sealed");
+            store.flush().expect("flushed");
+            store
+        })
+        .collect();
+    let mut fullest = Vec::new();
+    for store in &stores {
+        assert!(store.shape().disk_bytes() > cache.capacity());
+        assert_eq!(store.range(&everything()).expect("readable").kvs.len(), 500);
+        fullest.push(cache.size());
+    }
+    let (budget, used) = (cache.capacity(), fullest.iter().max().copied().unwrap_or_default());
+    assert!(used > budget / 2, "a cache that keeps nothing would pass: {used} of {budget} bytes");
+    assert!(fullest.iter().all(|&used| used <= budget), "{fullest:?} bytes of {budget}");
 }
