@@ -10,7 +10,7 @@ use mortise_kernel::store::{IllegalStep, Step, StepOutcome, Store, StoreConfig, 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::{apply, everything, open, put};
+use crate::{METER, apply, everything, open, put};
 
 const SMALL: u64 = *TABLE_BYTES.start();
 
@@ -178,7 +178,7 @@ fn stores_that_share_a_cache_stay_within_its_one_budget() {
     let mut fullest = Vec::new();
     for store in &stores {
         assert!(store.shape().disk_bytes() > cache.capacity());
-        assert_eq!(store.range(&everything()).expect("readable").kvs.len(), 500);
+        assert_eq!(store.range(&everything(), METER).expect("readable").kvs.len(), 500);
         fullest.push(cache.size());
     }
     let (budget, used) = (cache.capacity(), fullest.iter().max().copied().unwrap_or_default());
