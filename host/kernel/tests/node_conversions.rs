@@ -1,0 +1,165 @@
+//! Converting volumes there and back while they are written to; what a refusal leaves behind.
+
+mod node_support;
+mod test_codecs;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mortise_kernel::format::{CodecFault, FormatId};
+use mortise_kernel::kv::Command;
+use mortise_kernel::node::{Node, Volume};
+use mortise_kernel::rebuild::{RebuildOptions, RebuildOutcome};
+use mortise_kernel::seams::{Seams, SystemClock};
+use mortise_kernel::{Error, Result};
+use node_support::{config, get, life, put, soon, volume};
+use test_codecs::{TestCodecs, codec, format};
+
+async fn open_with(path: &Path, codecs: &Arc<TestCodecs>) -> Arc<Node> {
+    let seams = Seams { codecs: Arc::clone(codecs) as _, ..Seams::with_clock(Arc::new(SystemClock)) };
+    Node::open_with(config(path), seams).await.expect("the node opens")
+}
+
+async fn convert(volume: &Volume, to: &FormatId) -> Result<RebuildOutcome> {
+    let transform = Arc::new(volume.conversion(to).await?);
+    let options = RebuildOptions { transform: Some(transform), ..RebuildOptions::default() };
+    volume.rebuild(options)?.wait().await
+}
+
+/// A volume with overwritten, deleted and re-created keys, half of it in tables, some of it compacted.
+async fn filled(node: &Node) -> Arc<Volume> {
+    let one = node.create_volume(volume(5)).await.expect("created");
+    for round in 0..6 {
+        for number in 0..40 {
+            put(&one, &format!("/a/{number}\0{round}"), format!("{round} {number}").repeat(20))
+                .await
+                .expect("written");
+            put(&one, &format!("key {number}"), format!("value {round}")).await.expect("written");
+        }
+        let delete = mortise_kernel::kv::DeleteRangeRequest {
+            key: "key 1".into(),
+            range_end: "key 3".into(),
+            prev_kv: false,
+        };
+        one.propose(Command::DeleteRange(delete), soon()).await.expect("deleted");
+        if round == 2 {
+            one.flush().await.expect("flushed");
+            one.compact(100, true, soon()).await.expect("compacted");
+        }
+    }
+    one
+}
+
+async fn hashes(volume: &Volume) -> Vec<u64> {
+    let newest = volume.status().revision;
+    let mut found = Vec::new();
+    for revision in (100..=newest).step_by(23).chain([newest]) {
+        found.push(volume.content_hash(revision).await.expect("hashed").hash);
+    }
+    found
+}
+
+#[test]
+fn every_revision_is_the_same_in_every_format_also_after_a_crash() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let formats = ["reversed", "prefixed", "natural"];
+    let path = dir.path().to_path_buf();
+    let expected = life(async move {
+        let node = open_with(&path, &TestCodecs::with(&[])).await;
+        let one = filled(&node).await;
+        hashes(&one).await
+    });
+    for name in formats {
+        let path = dir.path().to_path_buf();
+        let to = if name == "natural" { FormatId::natural() } else { format(name) };
+        let before = expected.clone();
+        life(async move {
+            let codecs = TestCodecs::with(&[&codec("reversed"), &codec("prefixed")]);
+            let node = open_with(&path, &codecs).await;
+            let one = node.open_volume(volume(5)).await.expect("opened");
+            assert_eq!(hashes(&one).await, before, "before the conversion to {name}");
+            let outcome = convert(&one, &to).await.expect("converted");
+            assert!(outcome.records > 0);
+            assert_eq!((one.format(), hashes(&one).await), (to, before), "converted to {name}");
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_go_on_while_a_volume_is_converted_there_and_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let codecs = TestCodecs::with(&[&codec("reversed"), &codec("prefixed")]);
+    let node = open_with(dir.path(), &codecs).await;
+    let one = filled(&node).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers = (0..8).map(|writer| {
+        let (one, stop) = (Arc::clone(&one), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let mut last = BTreeMap::new();
+            for round in 0.. {
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let (key, value) = (format!("writer {writer} {}", round % 30), format!("{round}"));
+                put(&one, &key, value.clone()).await.expect("written");
+                assert_eq!(get(&one, &key).await.as_ref(), Some(&value), "reads its own write");
+                last.insert(key, value);
+            }
+            last
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    for to in [format("reversed"), format("prefixed"), FormatId::natural(), format("reversed")] {
+        convert(&one, &to).await.expect("converted");
+        assert_eq!(one.format(), to);
+    }
+    stop.store(true, Ordering::SeqCst);
+    for writer in writers {
+        for (key, value) in writer.await.expect("joined") {
+            assert_eq!(get(&one, &key).await, Some(value));
+        }
+    }
+    let expected = one.content_hash(0).await.expect("hashed");
+    node.shutdown().await.expect("stopped");
+    let node = open_with(dir.path(), &codecs).await;
+    let one = node.open_volume(volume(5)).await.expect("opened");
+    assert_eq!(one.content_hash(0).await.expect("hashed"), expected);
+}
+
+#[tokio::test]
+async fn one_refused_record_ends_a_conversion_which_tells_how_many_there_are() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let reversed = codec("reversed");
+    let node = open_with(dir.path(), &TestCodecs::with(&[&reversed])).await;
+    let one = filled(&node).await;
+    for (key, value) in [("m!", "1"), ("m!", "2"), ("n", "what?"), ("o!", "?")] {
+        put(&one, key, value).await.expect("a natural volume takes all");
+    }
+    let (before, status) = (hashes(&one).await, one.status());
+    let to = format("reversed");
+    let survey = one.conversion(&to).await.expect("a codec");
+    let survey = one.survey(Arc::new(survey), |_| Ok(())).await.expect("surveyed");
+    assert_eq!(survey.refused, 4);
+    let first = survey.first.clone().expect("the first");
+    match convert(&one, &to).await.expect_err("refused") {
+        Error::ConversionRefused { refused, first: found, .. } => {
+            assert_eq!((refused, *found), (4, first.clone()));
+            assert_eq!((first.key.as_str(), first.reason.as_str()), ("\"m!\"", "no exclamation, please"));
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!((one.format(), hashes(&one).await), (FormatId::natural(), before));
+    assert_eq!(one.status().generation, status.generation);
+    let names: Vec<_> = std::fs::read_dir(dir.path().join("volumes/5")).expect("listed").collect();
+    assert_eq!(names.len(), 2, "CURRENT and one generation: {names:?}");
+
+    put(&one, "still", "natural!?").await.expect("written");
+    assert_eq!(get(&one, "still").await.as_deref(), Some("natural!?"));
+    reversed.controls.sabotage(|_, _| Some(CodecFault::OutOfFuel));
+    let error = convert(&one, &to).await.expect_err("a fault");
+    assert!(matches!(error, Error::CodecFault { .. }), "{error}");
+    let error = convert(&one, &format("unknown")).await.expect_err("no such codec");
+    assert!(matches!(error, Error::CodecMissing { .. }), "{error}");
+}
