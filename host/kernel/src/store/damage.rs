@@ -125,8 +125,11 @@ pub(super) fn table_damage(path: &Path, expected: u128, read: &dyn Fn(u64)) -> R
     }
 }
 
+/// Path of a manifest, and the id and checksum of every table that it lists.
+pub(super) type ListedTables = (PathBuf, Vec<(u64, u128)>);
+
 /// The manifest that is in force, with the id and the checksum of every table.
-pub(super) fn manifest(tree: &Path) -> Result<Option<(PathBuf, Vec<(u64, u128)>)>> {
+pub(super) fn manifest(tree: &Path) -> Result<Option<ListedTables>> {
     let Some(manifest) = current_manifest(tree)? else { return Ok(None) };
     let tables = listed_tables(&manifest.path).map_err(|error| unreadable(&manifest.path, &error))?;
     Ok(Some((manifest.path, tables)))
