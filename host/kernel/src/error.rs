@@ -116,6 +116,9 @@ pub enum Error {
     /// A bounded queue is full, or an exclusive job is under way.
     #[error("{0}; retry a little later")]
     Busy(String),
+    /// The volume's state forbids the request.
+    #[error("{0}")]
+    FailedPrecondition(String),
     /// Somebody asked for the end of long work.
     #[error("{0} was cancelled; nothing was changed")]
     Cancelled(&'static str),
@@ -231,6 +234,7 @@ impl Error {
             Self::VolumeExists(_)
             | Self::DirectoryInUse(_)
             | Self::UnknownFormat { .. }
+            | Self::FailedPrecondition(_)
             | Self::Cancelled(_)
             | Self::CodecMissing { .. }
             | Self::ConversionRefused { .. }

@@ -4,6 +4,7 @@
 //! volumes/<id>/CURRENT          names the current generation
 //! volumes/<id>/gen-000001/      an lsm-tree directory with a FORMAT file
 //! volumes/<id>/*.building       a generation in the making
+//! volumes/<id>/KEPT             names a generation beside the current one that is not to be removed
 //! volumes/<id>.removing         a volume on its way out
 //! ```
 //! `CURRENT` alone decides. A volume without it was never completed and may be created anew. With it, every
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::VolumeId;
 use super::directory::{Directory, TEMPORARY};
+use super::kept::KEPT;
 use crate::format::FormatId;
 use crate::rebuild::Generation;
 use crate::{Error, Result};
@@ -110,8 +112,7 @@ pub(super) fn name(volume: &Directory, number: u64) -> Result<Generation> {
     let building = building_name(number);
     volume.child(&building)?.sync()?;
     volume.rename(&building, &name_of(number))?;
-    let format = format(&volume.child(&name_of(number))?)?;
-    Ok(Generation { number, path: volume.path_of(&name_of(number)), format })
+    named(volume, number)
 }
 
 /// Writes the `CURRENT` that names a generation beside the one that is there.
@@ -131,6 +132,11 @@ pub(super) fn abandon(volume: &Directory, number: u64) -> Result<()> {
         volume.remove_file(&prepared)?;
     }
     volume.remove_tree(&building_name(number))?;
+    volume.remove_tree(&name_of(number))
+}
+
+/// Removes a generation that was current once.
+pub(super) fn remove(volume: &Directory, number: u64) -> Result<()> {
     volume.remove_tree(&name_of(number))
 }
 
@@ -161,17 +167,30 @@ pub(super) fn current(volume: &Directory) -> Result<u64> {
 
 /// Finds the current generation of a complete volume and changes nothing.
 pub(super) fn find(volume: &Directory) -> Result<Generation> {
-    let number = current(volume)?;
+    named(volume, current(volume)?)
+}
+
+/// Removes what interrupted work left beside the current generation, and the one that is kept.
+pub(super) fn clear(volume: &Directory, current: &Generation, kept: Option<u64>) -> Result<()> {
+    // What a flip replaced may go only when a power failure cannot bring it back.
+    volume.sync()?;
+    let kept = kept.map(name_of);
+    if kept.is_none() && volume.has(KEPT) {
+        volume.remove_file(KEPT)?;
+    }
+    remove_leftovers(volume, &name_of(current.number), kept.as_deref())
+}
+
+/// Whether a generation is there under its final name.
+pub(super) fn exists(volume: &Directory, number: u64) -> bool {
+    volume.is_dir(&name_of(number))
+}
+
+/// A generation that is there under its final name.
+pub(super) fn named(volume: &Directory, number: u64) -> Result<Generation> {
     let generation = volume.child(&name_of(number))?;
     let format = format(&generation)?;
     Ok(Generation { number, path: generation.path().to_path_buf(), format })
-}
-
-/// Removes what interrupted work left beside the current generation.
-pub(super) fn clear(volume: &Directory, current: &Generation) -> Result<()> {
-    // What a flip replaced may go only when a power failure cannot bring it back.
-    volume.sync()?;
-    remove_leftovers(volume, &name_of(current.number))
 }
 
 /// Writes the FORMAT file of a generation.
@@ -217,14 +236,14 @@ pub(super) fn format(generation: &Directory) -> Result<FormatId> {
     }
 }
 
-fn remove_leftovers(volume: &Directory, current: &str) -> Result<()> {
+fn remove_leftovers(volume: &Directory, current: &str, kept: Option<&str>) -> Result<()> {
     for name in volume.names()? {
         let Some(name) = name.to_str() else {
             tracing::warn!(path = %volume.path().display(), ?name, "unknown name left alone");
             continue;
         };
         let path = volume.path_of(name);
-        if name == current || name == CURRENT {
+        if name == current || name == CURRENT || kept.is_some_and(|kept| name == kept || name == KEPT) {
             continue;
         }
         if number_of(name.strip_suffix(BUILDING).unwrap_or(name)).is_some() && volume.is_dir(name) {

@@ -18,7 +18,7 @@ fn open(path: &Path) -> Directory {
 /// What opening a volume does.
 fn recover(volume: &Directory) -> Result<Generation> {
     let found = generation::find(volume)?;
-    generation::clear(volume, &found)?;
+    generation::clear(volume, &found, None)?;
     Ok(found)
 }
 

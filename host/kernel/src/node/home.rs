@@ -8,7 +8,7 @@
 //! Numbers of generations are never used twice while a volume is open: a store that is being freed may still
 //! remove tables by name.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use tokio::sync::{RwLock, mpsc};
 
 use super::directory::Directory;
 use super::generation;
+use super::kept::Record;
 use super::stores::Stores;
 use crate::format::FormatId;
 use crate::rebuild::Generation;
@@ -25,15 +26,17 @@ use crate::{Error, Result};
 
 /// What is on its way out.
 enum Leaving {
+    /// The files of this generation are read by one store more.
+    Read(u64),
     /// A store that nobody uses.
     Store(Box<Store>),
-    /// Nothing reads the files of this generation any more.
+    /// One store with its iterators, which read the files of this generation, is gone.
     Unread(u64),
     /// This generation is not wanted any more.
     Retired(u64),
 }
 
-/// Reports when it is dropped that nothing reads a generation's files any more.
+/// Reports when it is dropped that one store of a generation, with its iterators, is gone.
 struct Tenure {
     generation: u64,
     leaving: mpsc::UnboundedSender<Leaving>,
@@ -55,6 +58,15 @@ impl Undertaker for mpsc::UnboundedSender<Leaving> {
 
 /// What [`keep_tidy`] works off.
 pub(super) struct Departures(mpsc::UnboundedReceiver<Leaving>);
+
+/// The files of a volume, open.
+pub(super) struct Opened {
+    pub(super) home: Arc<Home>,
+    pub(super) departures: Departures,
+    pub(super) store: Store,
+    /// What is kept beside it.
+    pub(super) kept: Option<Record>,
+}
 
 /// The directory of an open volume.
 pub(super) struct Home {
@@ -95,11 +107,13 @@ impl Home {
 
     /// Opens the store of a generation.
     pub(super) fn open(&self, generation: &Generation) -> Result<Store> {
+        drop(self.leaving.send(Leaving::Read(generation.number)));
         let tenure = Tenure { generation: generation.number, leaving: self.leaving.clone() };
         self.stores.open(generation, Some(Arc::new(tenure)))
     }
 
-    /// Makes the directory of a new generation. Without a format it gets that of the current generation. Its number is reported before there is anything to remove.
+    /// Makes the directory of a new generation. Without a format it gets that of the current generation. Its
+    /// number is reported before there is anything to remove.
     pub(super) fn begin(&self, format: Option<FormatId>, report: &dyn Fn(u64)) -> Result<Generation> {
         pass(Point::RebuildBegin)?;
         let current = self.current();
@@ -144,6 +158,11 @@ impl Home {
         Ok(())
     }
 
+    /// Opens the store of a generation that is there under its final name.
+    pub(super) fn reopen(&self, number: u64) -> Result<Store> {
+        self.open(&generation::named(&self.directory, number)?)
+    }
+
     /// Makes the last flip durable.
     pub(super) fn settle(&self) -> Result<()> {
         pass(Point::RebuildFlipped)?;
@@ -167,7 +186,8 @@ impl Home {
 
 /// Frees stores and removes files, until it is aborted. `busy` is held by every piece of blocking work.
 pub(super) async fn keep_tidy(home: Arc<Home>, mut departures: Departures, busy: Arc<RwLock<()>>) {
-    let (mut unread, mut retired) = (HashSet::new(), HashSet::new());
+    let mut readers: HashMap<u64, u64> = HashMap::new();
+    let mut retired = HashSet::new();
     while let Some(leaving) = departures.0.recv().await {
         let busy = Arc::clone(&busy).read_owned().await;
         let number = match leaving {
@@ -175,8 +195,14 @@ pub(super) async fn keep_tidy(home: Arc<Home>, mut departures: Departures, busy:
                 free(store, busy).await;
                 continue;
             }
+            Leaving::Read(number) => {
+                *readers.entry(number).or_default() += 1;
+                continue;
+            }
             Leaving::Unread(number) => {
-                unread.insert(number);
+                if let Some(count) = readers.get_mut(&number) {
+                    *count -= 1;
+                }
                 number
             }
             Leaving::Retired(number) => {
@@ -184,8 +210,8 @@ pub(super) async fn keep_tidy(home: Arc<Home>, mut departures: Departures, busy:
                 number
             }
         };
-        if unread.contains(&number) && retired.contains(&number) {
-            unread.remove(&number);
+        if retired.contains(&number) && readers.get(&number).is_none_or(|count| *count == 0) {
+            readers.remove(&number);
             retired.remove(&number);
             let home = Arc::clone(&home);
             let removed = tokio::task::spawn_blocking(move || {
@@ -219,7 +245,10 @@ async fn free(store: Box<Store>, busy: tokio::sync::OwnedRwLockReadGuard<()>) {
 impl Home {
     fn remove_retired(&self, number: u64) -> Result<()> {
         pass(Point::PreviousRemoveBefore)?;
-        self.abandon(number)?;
+        if number == self.current() {
+            return Err(Error::Internal(format!("generation {number} serves and is not to be removed")));
+        }
+        generation::remove(&self.directory, number)?;
         pass(Point::PreviousRemoveAfter)
     }
 }

@@ -18,9 +18,10 @@ use tokio::sync::Semaphore;
 use super::directory::{Directory, Identity, Lock};
 use super::disk::DiskGauge;
 use super::generation::{self, REMOVING};
-use super::home::Home;
+use super::home::{Home, Opened};
+use super::kept;
 use super::stores::Stores;
-use super::volume::{Opened, Shared};
+use super::volume::Shared;
 use super::{NodeConfig, Volume, VolumeConfig, VolumeId};
 use crate::format::FormatId;
 use crate::log::{Log, LogConfig};
@@ -114,6 +115,7 @@ impl Node {
                 log,
                 log_path,
                 disk: Arc::new(disk),
+                clock: seams.clock,
                 transport: Arc::new(NoPeers),
                 flush_slots: Arc::new(Semaphore::new(FLUSH_SLOTS)),
                 read_slots: Arc::new(Semaphore::new(READ_SLOTS)),
@@ -212,7 +214,7 @@ impl Node {
             let (home, departures) = Home::new(directory, generation.number, stores);
             let store = home.open(&generation)?;
             generation::complete(home.directory(), &generation)?;
-            Ok(Opened { home, departures, store })
+            Ok(Opened { home, departures, store, kept: None })
         });
         let volume = self.start(volume, made.await?).await;
         drop(alone);
@@ -249,10 +251,11 @@ impl Node {
             let generation = generation::find(&directory)?;
             // Nothing is touched before the codec is there.
             stores.coder(&generation.format, &generation.path)?;
-            generation::clear(&directory, &generation)?;
+            let kept = kept::find(&directory, generation.number)?;
+            generation::clear(&directory, &generation, kept.as_ref().map(|kept| kept.generation))?;
             let (home, departures) = Home::new(directory, generation.number, stores);
             let store = home.open(&generation)?;
-            Ok((volume, Opened { home, departures, store }))
+            Ok((volume, Opened { home, departures, store, kept }))
         });
         let (volume, opened) = found.await?;
         let volume = self.start(volume, opened).await;

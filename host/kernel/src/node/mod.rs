@@ -8,6 +8,7 @@
 //! | `generation` | one volume's directory: `CURRENT`, generations, leftovers |
 //! | `home` | an open volume's directory: generations in the making and on their way out |
 //! | `rebuilding` | rebuilds of one volume: one at a time, ended with it |
+//! | `kept` | the previous generation, kept for a while to go back to |
 //! | `stores` | how stores are opened |
 //! | `volume` | [`Volume`]: writes and reads of one open volume |
 //! | `upkeep` | flushing, purging, removing superseded revisions of one volume |
@@ -22,6 +23,7 @@ mod formats;
 mod generation;
 mod home;
 mod host;
+mod kept;
 mod pressure;
 mod rebuilding;
 mod stores;
@@ -34,5 +36,8 @@ mod generation_tests;
 
 pub use host::Node;
 pub use pressure::{Pressure, Verdict};
-pub use types::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
+pub use types::{
+    Consistency, ContentHash, KeptGeneration, NodeConfig, VolumeConfig, VolumeCounters, VolumeId,
+    VolumeStatus,
+};
 pub use volume::Volume;

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::VolumeId;
 use super::disk::DiskGauge;
 use super::home::Home;
+use super::kept::Kept;
 use super::upkeep::VolumeUpkeep;
+use super::{KeptGeneration, Volume, VolumeId};
 use crate::format::FormatId;
 use crate::raft::Group;
-use crate::rebuild::{self, Cancel, Generation, Progress, Rebuild, RebuildOptions, Site, Task};
+use crate::rebuild::{self, Cancel, Generation, Progress, Rebuild, RebuildOptions, Site, Source, Task};
 use crate::seams::Deadline;
-use crate::store::{CurrentStore, Served, Store};
+use crate::store::{Applied, CurrentStore, Served, Store};
 use crate::{Error, Result};
 
 /// A volume as a rebuild sees it.
@@ -27,6 +29,7 @@ pub(super) struct VolumeSite {
     pub(super) group: Arc<Group>,
     pub(super) upkeep: Arc<VolumeUpkeep>,
     pub(super) disk: Arc<DiskGauge>,
+    pub(super) kept: Arc<Kept>,
 }
 
 impl Site for VolumeSite {
@@ -88,6 +91,22 @@ impl Site for VolumeSite {
         self.home.retire(number);
     }
 
+    fn keep(&self, number: u64, position: Applied, time: Duration) -> Result<()> {
+        self.kept.keep(number, position, time, self.upkeep.logged())
+    }
+
+    fn kept(&self) -> Option<u64> {
+        self.kept.number()
+    }
+
+    fn open_kept(&self, number: u64) -> Result<Arc<Served>> {
+        Ok(Served::new(self.home.reopen(number)?, self.home.undertaker()))
+    }
+
+    fn forget_kept(&self) -> Result<()> {
+        self.kept.forget()
+    }
+
     fn exchanged(&self) {
         self.upkeep.exchanged();
     }
@@ -131,7 +150,13 @@ pub(super) struct Rebuilds(Mutex<State>);
 
 impl Rebuilds {
     /// Begins one.
-    pub(super) fn begin(&self, id: VolumeId, site: VolumeSite, options: RebuildOptions) -> Result<Rebuild> {
+    fn begin(
+        &self,
+        id: VolumeId,
+        site: VolumeSite,
+        source: Source,
+        options: RebuildOptions,
+    ) -> Result<Rebuild> {
         let mut state = self.0.lock();
         if state.closed {
             return Err(Error::ShuttingDown("the volume"));
@@ -142,7 +167,7 @@ impl Rebuilds {
         let (answer, outcome) = oneshot::channel();
         let (progress, cancel) = (watch::Sender::new(Progress::default()), Cancel::new());
         let handle = Rebuild { progress: progress.subscribe(), cancel: cancel.clone(), outcome };
-        let task = Task { site: Arc::new(site), options, cancel: cancel.clone(), progress };
+        let task = Task { site: Arc::new(site), source, options, cancel: cancel.clone(), progress };
         let ended = Arc::new(AtomicBool::new(false));
         let end = Arc::clone(&ended);
         let task = tokio::spawn(async move {
@@ -178,5 +203,72 @@ impl Rebuilds {
             return Err(Error::Busy(format!("a rebuild of volume {id} is still running")));
         }
         Ok(())
+    }
+}
+
+impl Volume {
+    fn site(&self) -> VolumeSite {
+        VolumeSite {
+            name: self.name().to_owned(),
+            home: Arc::clone(&self.home),
+            store: Arc::clone(&self.store),
+            group: Arc::clone(&self.group),
+            upkeep: Arc::clone(&self.upkeep),
+            disk: Arc::clone(&self.shared.disk),
+            kept: Arc::clone(&self.kept),
+        }
+    }
+
+    /// Begins to rebuild the store into a new generation while this one serves (see [`crate::rebuild`]). Must
+    /// be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while another rebuild of this volume is under way.
+    pub fn rebuild(&self, options: RebuildOptions) -> Result<Rebuild> {
+        self.rebuilds.begin(self.id(), self.site(), Source::Copy, options)
+    }
+
+    /// Progress of the rebuild that is under way, if one is.
+    #[must_use]
+    pub fn rebuild_progress(&self) -> Option<watch::Receiver<Progress>> {
+        self.rebuilds.progress()
+    }
+
+    /// The previous generation, while it is kept (see [`RebuildOptions::keep_previous`]).
+    #[must_use]
+    pub fn kept(&self) -> Option<KeptGeneration> {
+        self.kept.describe()
+    }
+
+    /// Begins to go back to the kept generation. It catches up with the log first, so that nothing that was
+    /// acknowledged is lost; then it serves. The one that serves now is removed, or kept in its turn when
+    /// `keep_previous` says so. Must be called within a tokio runtime.
+    ///
+    /// What was written since may be something that the format of the kept generation refuses; then this ends
+    /// with that refusal, and the volume stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::FailedPrecondition`] when nothing is kept; [`Error::Busy`] while a rebuild is under way.
+    pub fn undo(&self, keep_previous: Option<Duration>) -> Result<Rebuild> {
+        if self.kept.number().is_none() {
+            let text = format!("volume {} keeps no previous generation; convert it back instead", self.id());
+            return Err(Error::FailedPrecondition(text));
+        }
+        let options = RebuildOptions { keep_previous, ..RebuildOptions::default() };
+        self.rebuilds.begin(self.id(), self.site(), Source::Kept, options)
+    }
+
+    /// Lets the kept generation go.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while a rebuild is under way; a file cannot be removed.
+    pub async fn discard_kept(&self) -> Result<()> {
+        if self.rebuilds.progress().is_some() {
+            return Err(Error::Busy(format!("a rebuild of volume {} is under way", self.id())));
+        }
+        let kept = Arc::clone(&self.kept);
+        let discarded = tokio::task::spawn_blocking(move || kept.discard("nobody wants it"));
+        let done = discarded.await;
+        done.unwrap_or_else(|error| Err(Error::Internal(format!("work on files ended early: {error}"))))
     }
 }

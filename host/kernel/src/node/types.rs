@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::FormatId;
+
 /// Identifies a volume on every node of a cluster. Ids are never reused; names, which the catalog maps to
 /// ids, may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,6 +123,18 @@ pub struct VolumeStatus {
     pub disk_bytes: u64,
     /// Bytes in memtables.
     pub memtable_bytes: u64,
+}
+
+/// A previous generation that a volume keeps, to go back to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptGeneration {
+    /// Its number.
+    pub generation: u64,
+    /// Its format.
+    pub format: FormatId,
+    /// It goes then, in milliseconds since the Unix epoch, or before, when it holds too much of the log or
+    /// disk space runs short.
+    pub until_unix_millis: u64,
 }
 
 /// Counts since a volume was opened. They only grow.

@@ -39,6 +39,8 @@ pub(super) struct VolumeUpkeep {
     /// Held shared by every piece of blocking work on the store, and alone by whoever waits for its end.
     busy: Arc<RwLock<()>>,
     log_bytes: AtomicU64,
+    /// Bytes of all entries applied since the volume was opened.
+    logged: AtomicU64,
     flush_wanted: Notify,
     scrub_wanted: Notify,
     flushing: Mutex<()>,
@@ -67,6 +69,7 @@ impl VolumeUpkeep {
             group: OnceLock::new(),
             busy: Arc::default(),
             log_bytes: AtomicU64::new(0),
+            logged: AtomicU64::new(0),
             flush_wanted: Notify::new(),
             scrub_wanted: Notify::new(),
             flushing: Mutex::default(),
@@ -133,6 +136,16 @@ impl VolumeUpkeep {
         let target = self.store.load().compact_revision();
         // The sender is `self`, so it outlives the wait.
         drop(self.scrubbed.subscribe().wait_for(|scrubbed| *scrubbed >= target).await);
+    }
+
+    /// Bytes of all entries applied since the volume was opened.
+    pub(super) fn logged(&self) -> u64 {
+        self.logged.load(Ordering::Relaxed)
+    }
+
+    /// Whether free disk space is short.
+    pub(super) fn is_short_of_disk(&self) -> bool {
+        self.disk.check().is_err()
     }
 
     /// What is held by every piece of blocking work.
@@ -253,6 +266,7 @@ impl VolumeUpkeep {
 
 impl Upkeep for VolumeUpkeep {
     fn entry_applied(&self, stored_bytes: usize) -> bool {
+        self.logged.fetch_add(stored_bytes as u64, Ordering::Relaxed);
         let logged = self.log_bytes.fetch_add(stored_bytes as u64, Ordering::Relaxed) + stored_bytes as u64;
         let wanted = self.store.load().memtable_full()
             || logged >= self.config.memtable_bytes.saturating_mul(LOG_PER_MEMTABLE);

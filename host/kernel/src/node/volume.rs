@@ -13,9 +13,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::disk::DiskGauge;
-use super::home::{Departures, Home, keep_tidy};
+use super::home::{Home, Opened, keep_tidy};
+use super::kept::Kept;
 use super::pressure::Brake;
-use super::rebuilding::{Rebuilds, VolumeSite};
+use super::rebuilding::Rebuilds;
 use super::stores::Stores;
 use super::upkeep::VolumeUpkeep;
 use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
@@ -23,8 +24,7 @@ use crate::format::Meter;
 use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::log::Log;
 use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
-use crate::rebuild::{Progress, Rebuild, RebuildOptions};
-use crate::seams::Deadline;
+use crate::seams::{Deadline, SharedClock};
 use crate::store::{CurrentStore, Served, Step, StepOutcome, Store, TreeShape};
 use crate::{Error, Result};
 
@@ -37,16 +37,10 @@ pub(super) struct Shared {
     pub(super) log: Arc<Log>,
     pub(super) log_path: std::path::PathBuf,
     pub(super) disk: Arc<DiskGauge>,
+    pub(super) clock: SharedClock,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) flush_slots: Arc<Semaphore>,
     pub(super) read_slots: Arc<Semaphore>,
-}
-
-/// The files of a volume, open.
-pub(super) struct Opened {
-    pub(super) home: Arc<Home>,
-    pub(super) departures: Departures,
-    pub(super) store: Store,
 }
 
 /// One volume that is open on this node.
@@ -58,7 +52,8 @@ pub struct Volume {
     pub(super) group: Arc<Group>,
     pub(super) upkeep: Arc<VolumeUpkeep>,
     brake: Arc<Brake>,
-    rebuilds: Rebuilds,
+    pub(super) kept: Arc<Kept>,
+    pub(super) rebuilds: Rebuilds,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     closed: AtomicBool,
 }
@@ -82,7 +77,7 @@ impl Drop for Tasks {
 impl Volume {
     /// Starts the raft group over an open store; returns when it leads and has applied its log.
     pub(super) async fn start(volume: VolumeConfig, opened: Opened, shared: Shared) -> Result<Arc<Self>> {
-        let Opened { home, departures, store } = opened;
+        let Opened { home, departures, store, kept } = opened;
         let store = CurrentStore::new(Served::new(store, home.undertaker()));
         let upkeep = VolumeUpkeep::new(
             volume.id,
@@ -108,14 +103,30 @@ impl Volume {
             round_limit: shared.config.default_deadline,
         });
         let group = Arc::new(group.await?);
+        let kept = Kept::recover(Arc::clone(&home), Arc::clone(&group), Arc::clone(&shared.clock), kept);
         upkeep.serve(&group);
         // What a crash, or replay itself, flushed without purging the log behind it.
         group.purge_flushed().await;
         tasks.0.push(tokio::spawn(Arc::clone(&upkeep).keep_scrubbed()));
+        let (state, changes) = (Arc::clone(&upkeep), upkeep.shape_changes());
+        let state = move || (state.logged(), state.is_short_of_disk());
+        tasks.0.push(tokio::spawn(Arc::clone(&kept).keep_in_bounds(state, changes)));
         let tasks = Mutex::new(std::mem::take(&mut tasks.0));
         let closed = AtomicBool::new(false);
         let rebuilds = Rebuilds::default();
-        Ok(Arc::new(Self { volume, home, shared, store, group, upkeep, brake, rebuilds, tasks, closed }))
+        Ok(Arc::new(Self {
+            volume,
+            home,
+            shared,
+            store,
+            group,
+            upkeep,
+            brake,
+            kept,
+            rebuilds,
+            tasks,
+            closed,
+        }))
     }
 
     /// Its identity.
@@ -320,30 +331,6 @@ impl Volume {
         self.check_open()?;
         self.group.seal()?;
         self.upkeep.flush().await
-    }
-
-    /// Begins to rebuild the store into a new generation while this one serves (see [`crate::rebuild`]). Must
-    /// be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] while another rebuild of this volume is under way.
-    pub fn rebuild(&self, options: RebuildOptions) -> Result<Rebuild> {
-        self.check_open()?;
-        let site = VolumeSite {
-            name: self.volume.name.clone(),
-            home: Arc::clone(&self.home),
-            store: Arc::clone(&self.store),
-            group: Arc::clone(&self.group),
-            upkeep: Arc::clone(&self.upkeep),
-            disk: Arc::clone(&self.shared.disk),
-        };
-        self.rebuilds.begin(self.id(), site, options)
-    }
-
-    /// Progress of the rebuild that is under way, if one is.
-    #[must_use]
-    pub fn rebuild_progress(&self) -> Option<watch::Receiver<Progress>> {
-        self.rebuilds.progress()
     }
 
     /// Index up to which the raft log is purged; it follows the flushed index shortly after each flush.

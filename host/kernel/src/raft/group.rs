@@ -35,7 +35,7 @@ use crate::kv::Command;
 use crate::log::Log;
 use crate::node::VolumeId;
 use crate::seams::Deadline;
-use crate::store::{CurrentStore, Served};
+use crate::store::{Applied, CurrentStore, Served};
 use crate::{Error, Result};
 
 /// What a group is opened with.
@@ -205,6 +205,14 @@ impl Group {
     #[must_use]
     pub fn hold(&self) -> LogHold {
         self.machine.hold()
+    }
+
+    /// Keeps the log behind a position from being purged; `None` when some of that is gone already.
+    #[must_use]
+    pub fn hold_at(&self, position: Applied) -> Option<LogHold> {
+        let index = position.index;
+        let hold = self.machine.hold_at(position);
+        (self.storage.purged_index() <= index).then_some(hold)
     }
 
     /// Lets another store follow the log behind the one that serves, from where it stands. The caller holds

@@ -76,6 +76,11 @@ impl Machine {
         self.holds.take(|| self.flushed())
     }
 
+    /// Keeps the log behind a position.
+    pub(super) fn hold_at(&self, position: Applied) -> LogHold {
+        self.holds.take(|| position)
+    }
+
     /// Position whose state is in tables of the store that serves.
     pub(super) fn flushed(&self) -> Applied {
         self.store.load().flushed()

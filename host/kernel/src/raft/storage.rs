@@ -101,6 +101,11 @@ impl LogStorage {
         self.0.state.lock().last.map_or(0, |id| id.index)
     }
 
+    /// Index up to which entries are gone or on their way out.
+    pub(super) fn purged_index(&self) -> u64 {
+        self.0.state.lock().purged.map_or(0, |id| id.index)
+    }
+
     fn damaged(&self, detail: &str) -> Error {
         Error::Corrupt {
             path: self.0.path.clone(),

@@ -38,7 +38,7 @@ mod task;
 pub use crate::store::Transform;
 pub use handle::{Cancel, Rebuild};
 pub(crate) use site::{Generation, Site};
-pub(crate) use task::{Task, run};
+pub(crate) use task::{Source, Task, run};
 
 pub use options::{Phase, Progress, RebuildOptions, RebuildOutcome, Verify};
 

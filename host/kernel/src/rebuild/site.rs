@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
 use crate::Result;
 use crate::format::FormatId;
 use crate::raft::Group;
-use crate::store::{CurrentStore, Served, Store};
+use crate::store::{Applied, CurrentStore, Served, Store};
 
 /// A generation on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,18 @@ pub(crate) trait Site: Send + Sync + 'static {
 
     /// Lets the files of a generation go as soon as nothing reads them.
     fn retire(&self, number: u64);
+
+    /// Keeps a generation for this long, whose tables hold `position`; the log behind it is held by the caller.
+    fn keep(&self, number: u64, position: Applied, time: Duration) -> Result<()>;
+
+    /// Number of the generation that is kept.
+    fn kept(&self) -> Option<u64>;
+
+    /// Opens the kept generation where its tables stand. The log is held there.
+    fn open_kept(&self, number: u64) -> Result<Arc<Served>>;
+
+    /// Forgets that the generation that serves now was kept.
+    fn forget_kept(&self) -> Result<()>;
 
     /// Another store serves now.
     fn exchanged(&self);

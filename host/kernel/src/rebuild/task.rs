@@ -24,10 +24,20 @@ use crate::{Error, Result};
 /// Pause between two tries to make a flip durable.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Where the next generation comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// It is copied from the present one.
+    Copy,
+    /// It is the previous one, which was kept.
+    Kept,
+}
+
 /// A rebuild of one volume.
 #[derive(Clone)]
 pub(crate) struct Task {
     pub(crate) site: Arc<dyn Site>,
+    pub(crate) source: Source,
     pub(crate) options: RebuildOptions,
     pub(crate) cancel: Cancel,
     pub(crate) progress: watch::Sender<Progress>,
@@ -89,21 +99,31 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
     let started = Instant::now();
     let previous = task.site.current();
     let disk_bytes_before = task.site.store().load().shape().disk_bytes();
-    task.prepare().await?;
+    if task.source == Source::Copy {
+        task.prepare().await?;
+    }
     let hold = Arc::new(task.site.group().hold());
-    let copied = task.copy(Arc::clone(&hold), begun).await?;
+    let copied = match task.source {
+        Source::Copy => task.copy(Arc::clone(&hold), begun).await?,
+        Source::Kept => task.open_kept().await?,
+    };
     let (generation, sum, copy_took) = (copied.generation, copied.sum, copied.took);
     let replay = task.site.group().replay(copied.store)?;
     let switched = task.catch_up_and_switch(replay, Arc::clone(&hold), generation).await?;
-    drop(switched.previous);
+    let kept = task.keep(switched.previous, previous).await;
     task.settle(hold).await;
     drop(switched.quiet);
-    task.site.retire(previous);
+    if task.source == Source::Kept && !kept {
+        task.forget_kept().await;
+    }
+    if !kept {
+        task.site.retire(previous);
+    }
     let progress = task.progress.borrow().clone();
     let outcome = RebuildOutcome {
         generation,
         previous,
-        kept: false,
+        kept,
         records: sum.rows,
         bytes: sum.bytes,
         disk_bytes_before,
@@ -165,6 +185,44 @@ impl Task {
             Ok(Copied { generation: building.number, store, sum, took: started.elapsed() })
         })
         .await
+    }
+
+    /// Opens what was kept, which takes the place of a copy.
+    async fn open_kept(&self) -> Result<Copied> {
+        let site = Arc::clone(&self.site);
+        blocking(move || {
+            let nothing = || Error::FailedPrecondition("no previous generation is kept".into());
+            let generation = site.kept().ok_or_else(nothing)?;
+            let store = site.open_kept(generation)?;
+            Ok(Copied { generation, store, sum: RowSum::default(), took: Duration::ZERO })
+        })
+        .await
+    }
+
+    /// Keeps the previous generation if that was asked for; whether it is kept. It gets its last entries into
+    /// tables first, so that little of the log is held for it.
+    async fn keep(&self, store: Arc<Served>, number: u64) -> bool {
+        let Some(time) = self.options.keep_previous else { return false };
+        let site = Arc::clone(&self.site);
+        let kept = blocking(move || {
+            store.close()?;
+            site.keep(number, store.flushed(), time)
+        });
+        match kept.await {
+            Ok(()) => true,
+            Err(error) => {
+                let volume = self.site.label();
+                tracing::warn!(volume, %error, generation = number, "the previous generation cannot be kept");
+                false
+            }
+        }
+    }
+
+    async fn forget_kept(&self) {
+        let site = Arc::clone(&self.site);
+        if let Err(error) = blocking(move || site.forget_kept()).await {
+            tracing::warn!(%error, "the note that a generation was kept goes with the next opening");
+        }
     }
 
     /// Fills and checks a generation in the making; its store is closed again when this returns.
@@ -240,7 +298,7 @@ impl Task {
 
     /// Keeps entries from being in flight while the format changes: each was prepared for the present one.
     async fn quiet(&self) -> Result<Option<OwnedSemaphorePermit>> {
-        if self.options.transform.is_none() {
+        if self.options.transform.is_none() && self.source == Source::Copy {
             return Ok(None);
         }
         tokio::select! {

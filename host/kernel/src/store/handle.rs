@@ -17,7 +17,6 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lsm_tree::AbstractTree;
 use parking_lot::{Mutex, RwLock};
 
 use super::draft::Draft;
@@ -30,7 +29,7 @@ use super::tree::{Change, Tree};
 use super::txn::Opened;
 use super::view::{Gate, ReadView};
 use super::{Applied, Step, StepOutcome, StoreConfig, StoreCounters, TreeShape, columns, hash, scrub};
-use super::{Flushed, PinnedRows, Row, RowSum, ScrubProgress, transfer};
+use super::{Flushed, ScrubProgress};
 use crate::format::{self, Answer, Coder, Meter, Prepared};
 use crate::kv::{Command, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::node::ContentHash;
@@ -292,19 +291,6 @@ impl Store {
         self.memtable_bytes.load(Ordering::Relaxed) >= self.memtable_limit
     }
 
-    /// Size of the active memtable, in bytes.
-    #[must_use]
-    pub fn memtable_bytes(&self) -> u64 {
-        self.memtable_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Rows in tables, superseded ones of the tree and its tombstones included.
-    #[must_use]
-    pub fn rows_in_tables(&self) -> u64 {
-        let version = self.tree.library().current_version();
-        version.iter_tables().map(|table| table.metadata.item_count).sum()
-    }
-
     /// Seals the active memtable; `false` when it is empty. Waits for an entry that is being applied.
     ///
     /// # Errors
@@ -341,23 +327,6 @@ impl Store {
     /// The storage failed; nothing of the step was done.
     pub fn scrub(&self, max_revisions: usize) -> Result<ScrubProgress> {
         scrub::step(self, max_revisions)
-    }
-
-    /// An iterator over all rows as of this moment, for another store to take.
-    ///
-    /// # Errors
-    /// The storage failed.
-    pub fn pin(&self) -> Result<PinnedRows> {
-        transfer::pin(self)
-    }
-
-    /// Puts rows, the state row among them, into this store, which is empty and not in use. They become
-    /// visible when it is opened again. Rows that come `in_order` of their keys make one run of tables.
-    ///
-    /// # Errors
-    /// What the iterator answers; or the storage failed, or the rows are not in order, or two have one key.
-    pub fn load(&self, in_order: bool, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<RowSum> {
-        transfer::load(self, in_order, rows)
     }
 
     /// The tree's present shape.

@@ -7,8 +7,10 @@
 //! make one run, whatever their number. Out of order, they are sorted in portions of a few mebibytes, each
 //! portion makes a run of level 0, and levelled compaction merges those while they come in.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
-use lsm_tree::AnyTree;
+use lsm_tree::{AbstractTree, AnyTree};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::Row;
@@ -103,8 +105,40 @@ impl PinnedRows {
     }
 }
 
+impl Store {
+    /// Size of the active memtable, in bytes.
+    #[must_use]
+    pub fn memtable_bytes(&self) -> u64 {
+        self.memtable_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Rows in tables, superseded ones of the tree and its tombstones included.
+    #[must_use]
+    pub fn rows_in_tables(&self) -> u64 {
+        let version = self.tree.library().current_version();
+        version.iter_tables().map(|table| table.metadata.item_count).sum()
+    }
+
+    /// An iterator over all rows as of this moment, for another store to take.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub fn pin(&self) -> Result<PinnedRows> {
+        pin(self)
+    }
+
+    /// Puts rows, the state row among them, into this store, which is empty and not in use. They become
+    /// visible when it is opened again. Rows that come `in_order` of their keys make one run of tables.
+    ///
+    /// # Errors
+    /// What the iterator answers; or the storage failed, or the rows are not in order, or two have one key.
+    pub fn load(&self, in_order: bool, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<RowSum> {
+        load(self, in_order, rows)
+    }
+}
+
 /// Opens an iterator over everything.
-pub(super) fn pin(store: &Store) -> Result<PinnedRows> {
+fn pin(store: &Store) -> Result<PinnedRows> {
     let shape = store.shape();
     let passage = store.gate.enter();
     let seqno = passage.view.seqno;
@@ -135,11 +169,7 @@ impl Iterator for PinnedRows {
 }
 
 /// Puts rows into an empty store.
-pub(super) fn load(
-    store: &Store,
-    in_order: bool,
-    rows: &mut dyn Iterator<Item = Result<Row>>,
-) -> Result<RowSum> {
+fn load(store: &Store, in_order: bool, rows: &mut dyn Iterator<Item = Result<Row>>) -> Result<RowSum> {
     if in_order {
         return ingest(&store.tree, rows);
     }

@@ -15,6 +15,7 @@ mod workload;
 
 mod early_ends;
 mod gated;
+mod going_back;
 mod history;
 mod lifecycle;
 

@@ -98,6 +98,7 @@ fn text(examined: &Examination) -> String {
 fn generation(generation: &GenerationReport) -> String {
     let role = match generation.role {
         Role::Current => "current",
+        Role::Kept => "kept",
         Role::Leftover => "leftover",
     };
     let mut parts = vec![format!("{} ({role})", generation.name)];

@@ -122,6 +122,8 @@ pub struct VolumeReport {
 pub enum Role {
     /// It serves.
     Current,
+    /// It served before and is kept, so that the volume can go back to it.
+    Kept,
     /// It is neither; the next start removes it.
     Leftover,
 }

@@ -7,6 +7,7 @@ use crate::format::FormatId;
 use crate::node::VolumeId;
 use crate::node::directory::{Directory, TEMPORARY};
 use crate::node::generation::{self, BUILDING, CURRENT};
+use crate::node::kept::{self, KEPT};
 
 /// Prefix of files that the tree library is writing.
 const LIBRARY_TEMPORARY: &str = ".tmp";
@@ -32,16 +33,21 @@ pub(super) fn examine(
         }
     };
     examined.current = current;
+    let kept = current.and_then(|current| kept::find(volume, current).ok().flatten());
+    let kept = kept.map(|kept| kept.generation);
     for name in volume.names()? {
         let text = name.to_string_lossy().into_owned();
-        if text == CURRENT {
+        if text == CURRENT || text == KEPT {
             continue;
         }
         let path = volume.path_of(&text);
         let number = generation::number_of(text.strip_suffix(BUILDING).unwrap_or(&text));
         match number.filter(|_| volume.is_dir(&text)) {
             Some(number) if current == Some(number) && !text.ends_with(BUILDING) => {
-                examined.generations.push(current_generation(&text, volume, report, read)?);
+                examined.generations.push(generation_in_use(&text, Role::Current, volume, report, read)?);
+            }
+            Some(number) if kept == Some(number) && !text.ends_with(BUILDING) => {
+                examined.generations.push(generation_in_use(&text, Role::Kept, volume, report, read)?);
             }
             Some(_) => {
                 // Without a CURRENT that can be read, any of them may be the one that matters.
@@ -68,8 +74,9 @@ pub(super) fn examine(
     Ok(examined)
 }
 
-fn current_generation(
+fn generation_in_use(
     name: &str,
+    role: Role,
     volume: &Directory,
     report: &mut Report,
     read: &dyn Fn(u64),
@@ -91,7 +98,7 @@ fn current_generation(
     }
     // The files of a layout that is not known cannot be judged.
     let tree = format.is_some().then(|| examine_tree(directory.path(), report, read)).transpose()?;
-    Ok(GenerationReport { name: name.to_owned(), role: Role::Current, format, tree })
+    Ok(GenerationReport { name: name.to_owned(), role, format, tree })
 }
 
 fn reported(format: FormatId) -> FormatReport {
