@@ -110,9 +110,11 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
     let (generation, sum, copy_took) = (copied.generation, copied.sum, copied.took);
     let replay = task.site.group().replay(copied.store)?;
     let switched = task.catch_up_and_switch(replay, Arc::clone(&hold), generation).await?;
-    let kept = task.keep(switched.previous, previous).await;
-    task.settle(hold).await;
+    task.settle().await;
     drop(switched.quiet);
+    let kept = task.keep(switched.previous, previous).await;
+    drop(hold);
+    task.site.group().purge_flushed().await;
     if task.source == Source::Kept && !kept {
         task.forget_kept().await;
     }
@@ -314,15 +316,13 @@ impl Task {
         });
     }
 
-    /// Makes the flip durable, however long it takes, and only then lets go of the log.
-    async fn settle(&self, hold: Arc<LogHold>) {
+    /// Makes the flip durable, however long it takes. The log is held for both generations meanwhile.
+    async fn settle(&self) {
         loop {
             let site = Arc::clone(&self.site);
             let Err(error) = blocking(move || site.settle()).await else { break };
             tracing::warn!(volume = self.site.label(), %error, "the flip is not durable yet; it is tried again");
             tokio::time::sleep(RETRY_AFTER).await;
         }
-        drop(hold);
-        self.site.group().purge_flushed().await;
     }
 }

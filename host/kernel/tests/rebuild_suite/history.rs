@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::gated::gated;
-use crate::model::{Model, hash};
+use crate::model::{Model, bytewise, hash};
 use crate::node_support::{config, open, seed, soon, volume};
 use crate::{names, through, workload};
 
@@ -107,7 +107,7 @@ async fn whatever_happens_during_rebuilds_every_revision_stays_right() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = node_at(dir.path()).await;
     let created = node.create_volume(volume(2)).await.expect("created");
-    let mut pair = Pair { volume: created, model: Model::default() };
+    let mut pair = Pair { volume: created, model: Model::new(bytewise) };
     for _ in 0..3 {
         for _ in 0..COMMANDS {
             pair.apply(&mut rng).await;
@@ -137,7 +137,7 @@ async fn a_rebuild_drops_what_is_unreadable_and_leaves_one_run() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = node_at(dir.path()).await;
     let created = node.create_volume(volume(2)).await.expect("created");
-    let mut pair = Pair { volume: created, model: Model::default() };
+    let mut pair = Pair { volume: created, model: Model::new(bytewise) };
     for _ in 0..COMMANDS {
         pair.apply(&mut rng).await;
         if rng.random_bool(0.02) {
