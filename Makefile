@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-unknown-unknown
 
-.PHONY: help build test demo bench bench-etcd wasm-target
+.PHONY: help build test demo bench bench-etcd bench-rebuild wasm-target
 
 help:                ## Show this list.
 	@sed -n 's/^\([a-z-]*\): *[a-z -]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -31,6 +31,9 @@ bench: wasm-target   ## Run the criterion benchmarks of the kernel and the plugi
 
 bench-etcd: build    ## Compare with etcd (must be on PATH) and with an empty transport; see docs/benchmarks.md.
 	$(CARGO) run --release --bin bench-etcd -- $(BENCH_ARGS)
+
+bench-rebuild: build ## Rebuild and convert 1 GiB under load, beside etcd's defrag; see docs/benchmarks.md.
+	$(CARGO) run --release --bin bench-rebuild -- $(BENCH_ARGS)
 
 # Plugins are compiled for this target by build scripts. rustup fetches it once; a toolchain that brings it
 # already needs no rustup.

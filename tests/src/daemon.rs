@@ -183,7 +183,7 @@ fn listening(line: &str) -> Option<(String, String)> {
 /// A running etcd in a directory of its own.
 #[derive(Debug)]
 pub struct Etcd {
-    _process: Process,
+    process: Process,
     _directory: TempDir,
     /// Address of the client interface, `127.0.0.1:port`.
     pub grpc: String,
@@ -215,6 +215,7 @@ impl Etcd {
             .args(["--listen-client-urls", any_port, "--advertise-client-urls", any_port])
             .args(["--listen-peer-urls", any_port, "--initial-advertise-peer-urls", any_port])
             .args(["--initial-cluster", "default=http://127.0.0.1:0"])
+            .args(["--quota-backend-bytes", "8589934592"])
             .arg("--data-dir")
             .arg(directory.path());
         let mut process = Process::spawn("etcd", &mut command)?;
@@ -225,13 +226,19 @@ impl Etcd {
                 .starts_with("serving client traffic")
                 .then(|| line["address"].as_str().map(str::to_owned))?
         })?;
-        Ok(Some(Self { _process: process, _directory: directory, grpc }))
+        Ok(Some(Self { process, _directory: directory, grpc }))
     }
 
     /// The endpoint as clients name it, `http://127.0.0.1:port`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.grpc)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 }
 
