@@ -131,6 +131,74 @@ pub enum Error {
         /// Digest given.
         found: String,
     },
+    /// A key that is to be trusted is not one.
+    #[error(
+        "{found:?} is not a minisign public key: {detail}; give the line of base64 that `minisign -G` prints, \
+         or the path of the .pub file"
+    )]
+    TrustedKey {
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The component has no signature, and one is required.
+    #[error(
+        "the component is not signed; this node takes only what {expected} has signed; sign it with \
+         `minisign -Sm FILE` and give the signature with --signature FILE.minisig"
+    )]
+    Unsigned {
+        /// The keys that are trusted.
+        expected: String,
+    },
+    /// The component's signature does not hold.
+    #[error("the component's signature is refused: expected one by {expected}, found {found}")]
+    WrongSignature {
+        /// The keys that are trusted.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// There is no such capability.
+    #[error("{found:?} is no capability; there are {known}")]
+    NoSuchCapability {
+        /// Name given.
+        found: String,
+        /// Names of all.
+        known: String,
+    },
+    /// The component wants more than it was granted.
+    #[error(
+        "the component wants {wanted}, and {granted}; it imports {imports}; to grant that, add it with {flags} \
+         (the grants of a plugin are those of its newest version: name it with --name NAME)"
+    )]
+    NotGranted {
+        /// Everything that it wants.
+        wanted: String,
+        /// What is granted, and to whom.
+        granted: String,
+        /// The imports that stand for what is missing.
+        imports: String,
+        /// The flags that grant it.
+        flags: String,
+    },
+    /// The plugin is in a stage in which this cannot be done.
+    #[error("{0}")]
+    PluginStage(String),
+    /// The plugin is of another world than it is to serve.
+    #[error("plugin {name} {version} implements world `{found}`, expected `{expected}`; {cure}")]
+    WrongWorld {
+        /// Name of the plugin.
+        name: String,
+        /// Its version.
+        version: String,
+        /// World that was asked for.
+        expected: String,
+        /// World that it implements.
+        found: String,
+        /// What the caller can do.
+        cure: &'static str,
+    },
     /// The configuration is not a JSON object.
     #[error("the configuration is not a JSON object: {0}")]
     ConfigSyntax(String),
@@ -168,14 +236,14 @@ pub enum Error {
     /// There is no previous binding.
     #[error("volume {0:?} has no earlier binding to return to")]
     NothingToRollBack(String),
-    /// The plugin serves a volume.
-    #[error("plugin {name} {version} serves {volumes}; bind another strategy there first")]
+    /// A volume is bound to the plugin, or written in its format.
+    #[error("plugin {name} {version} is in use by {volumes}; bind another there first")]
     PluginInUse {
         /// Name of the plugin.
         name: String,
         /// Its version.
         version: String,
-        /// The volumes it serves.
+        /// The volumes that use it.
         volumes: String,
     },
     /// The plugin comes with this program.
@@ -226,6 +294,8 @@ impl Error {
             | Self::DescribeFailed(_)
             | Self::ConfigSyntax(_)
             | Self::ConfigTooLarge { .. }
+            | Self::TrustedKey { .. }
+            | Self::NoSuchCapability { .. }
             | Self::Limits(_) => ErrorKind::InvalidArgument,
             Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } => ErrorKind::NotFound,
             Self::VolumeExists(_)
@@ -235,6 +305,11 @@ impl Error {
             | Self::PluginConflict { .. }
             | Self::Rehearsal { .. }
             | Self::NothingToRollBack(_)
+            | Self::Unsigned { .. }
+            | Self::WrongSignature { .. }
+            | Self::NotGranted { .. }
+            | Self::PluginStage(_)
+            | Self::WrongWorld { .. }
             | Self::PluginInUse { .. }
             | Self::PluginShipped { .. } => ErrorKind::FailedPrecondition,
             Self::VolumeFailed { .. } | Self::ShuttingDown => ErrorKind::Unavailable,

@@ -25,9 +25,11 @@ mod telemetry;
 mod volumes;
 
 pub use error::{Error, Result};
-pub use mortise_plugin_runtime::Limits;
+pub use mortise_plugin_runtime::{Capability, Limits, Usage};
+pub use plugins::{SignatureState, Trust, TrustedKey};
 pub use system::{
-    Activation, BindingInfo, FaultInfo, HistoryInfo, NATIVE_STRATEGY, PluginDetail, PluginInfo,
-    QuarantineInfo, ShippedPlugin, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,
+    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, NATIVE_STRATEGY, NewPlugin, PluginDetail,
+    PluginInfo, QuarantineInfo, ShippedPlugin, StandingInfo, StrategyInfo, System, SystemConfig, VolumeInfo,
+    VolumeReport,
 };
-pub use telemetry::describe_metrics;
+pub use telemetry::{OTHER_PLUGINS, describe_metrics};

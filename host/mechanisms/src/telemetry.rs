@@ -2,7 +2,7 @@
 //!
 //! Base units are seconds and bytes; `volume` is the name of a volume.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use metrics::{
@@ -61,7 +61,11 @@ pub fn describe_metrics() {
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "Duration of compaction steps");
     describe_counter!(READ_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps consumed");
     describe_counter!(WRITTEN_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps wrote");
-    describe_gauge!(AMPLIFICATION, Unit::Count, "Bytes written to tables per byte written by clients");
+    describe_gauge!(
+        AMPLIFICATION,
+        Unit::Count,
+        "Bytes written to tables per byte that came into the store, what a start applies again included"
+    );
     describe_counter!(
         GUARD_RAIL,
         Unit::Count,
@@ -69,8 +73,39 @@ pub fn describe_metrics() {
     );
 }
 
+/// How plugins beyond the first [`SHOWN_VERSIONS`] are labelled.
+pub const OTHER_PLUGINS: &str = "others";
+
+/// Versions that get labels of their own in the life of a process; each costs some kilobytes for good.
+const SHOWN_VERSIONS: usize = 1000;
+
+/// The labels of a version: its name and version, unless so many have had labels that it is one of the
+/// [`OTHER_PLUGINS`].
+pub(crate) fn labelled<'a>(plugin: &'a str, version: &'a str) -> (&'a str, &'a str) {
+    static SHOWN: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+    admitted(&mut SHOWN.lock(), SHOWN_VERSIONS, plugin, version)
+}
+
+fn admitted<'a>(
+    shown: &mut BTreeSet<(String, String)>,
+    most: usize,
+    plugin: &'a str,
+    version: &'a str,
+) -> (&'a str, &'a str) {
+    let own = (plugin.to_owned(), version.to_owned());
+    if plugin == NATIVE_STRATEGY || shown.contains(&own) {
+        return (plugin, version);
+    }
+    if shown.len() >= most {
+        return (OTHER_PLUGINS, "");
+    }
+    shown.insert(own);
+    (plugin, version)
+}
+
 /// Counts a version put into quarantine.
 pub(crate) fn quarantined(volume: &str, plugin: &str, version: &str) {
+    let (plugin, version) = labelled(plugin, version);
     let labels = [("volume", volume), ("plugin", plugin), ("version", version)];
     counter!(QUARANTINES, &labels.map(|(key, value)| (key, value.to_owned()))).increment(1);
 }
@@ -96,6 +131,7 @@ pub(crate) struct CallMetrics {
 
 impl CallMetrics {
     pub(crate) fn new(volume: &str, plugin: &str, version: &str) -> Self {
+        let (plugin, version) = labelled(plugin, version);
         let labels =
             [("volume", volume.to_owned()), ("plugin", plugin.to_owned()), ("version", version.to_owned())];
         if plugin != NATIVE_STRATEGY {
@@ -206,5 +242,24 @@ impl StepMetrics {
 impl Drop for StepMetrics {
     fn drop(&mut self) {
         self.amplification.set(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{OTHER_PLUGINS, admitted};
+    use crate::NATIVE_STRATEGY;
+
+    #[test]
+    fn no_more_versions_than_stated_get_labels_of_their_own() {
+        let mut shown = BTreeSet::new();
+        assert_eq!(admitted(&mut shown, 2, "a", "1.0.0"), ("a", "1.0.0"));
+        assert_eq!(admitted(&mut shown, 2, "a", "2.0.0"), ("a", "2.0.0"));
+        assert_eq!(admitted(&mut shown, 2, "b", "1.0.0"), (OTHER_PLUGINS, ""));
+        assert_eq!(admitted(&mut shown, 2, "a", "1.0.0"), ("a", "1.0.0"), "who has them keeps them");
+        assert_eq!(admitted(&mut shown, 2, NATIVE_STRATEGY, ""), (NATIVE_STRATEGY, ""));
+        assert_eq!(shown.len(), 2);
     }
 }

@@ -92,7 +92,7 @@ pub fn set_in_flight(calls: u64) {
 }
 
 /// Gauges of every volume, with what they tell, in the order of [`values`].
-const GAUGES: [(&str, Unit, &str); 11] = [
+const GAUGES: [(&str, Unit, &str); 12] = [
     ("mortise_volume_revision", Unit::Count, "Current revision"),
     ("mortise_volume_compact_revision", Unit::Count, "Oldest readable revision, 0 when never compacted"),
     ("mortise_volume_raft_index", Unit::Count, "Last index in the raft log"),
@@ -102,11 +102,16 @@ const GAUGES: [(&str, Unit, &str); 11] = [
     ("mortise_volume_memtable_bytes", Unit::Bytes, "Bytes in memtables"),
     ("mortise_volume_sealed_memtables", Unit::Count, "Sealed memtables that wait for their flush"),
     ("mortise_volume_tables", Unit::Count, "Tables on disk"),
-    ("mortise_volume_write_rate_bytes_per_second", Unit::Bytes, "Bytes that clients write"),
+    ("mortise_volume_write_rate_bytes_per_second", Unit::Bytes, "Bytes written into memtables"),
     (
         "mortise_volume_slowed_writes",
         Unit::Count,
         "Writes slowed by back-pressure since the volume was opened",
+    ),
+    (
+        "mortise_plugin_last_swap_timestamp_seconds",
+        Unit::Seconds,
+        "When the strategy that serves was put into service, Unix time",
     ),
 ];
 
@@ -124,6 +129,7 @@ fn values(report: &VolumeReport) -> [f64; GAUGES.len()] {
         float(report.shape.tables() as u64),
         report.write_rate,
         float(report.counters.slowed_writes),
+        float(report.strategy.since_unix_ms / 1000),
     ]
 }
 
@@ -162,6 +168,7 @@ fn describe() {
     describe_gauge!("mortise_grpc_in_flight", Unit::Count, "Calls accepted and not yet answered");
     describe_gauge!("mortise_disk_free_bytes", Unit::Bytes, "Free bytes on the disk of the data directory");
     describe_gauge!("mortise_volumes", Unit::Count, "Volumes in the catalog");
+    describe_gauge!("mortise_plugin_versions", Unit::Count, "Versions of a plugin, by their stage");
     describe_gauge!("mortise_build_info", Unit::Count, "Always 1; the version is in the label");
     describe_gauge!("mortise_volume_level_bytes", Unit::Bytes, "Bytes in tables, by level of the tree");
     describe_gauge!("mortise_volume_level_runs", Unit::Count, "Runs, by level of the tree");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use mortise_kernel::node::{Node, NodeConfig};
 use mortise_kernel::seams::SystemClock;
-use mortise_mechanisms::{ShippedPlugin, System, SystemConfig};
+use mortise_mechanisms::{ShippedPlugin, System, SystemConfig, Trust};
 use mortise_plugin_runtime::{CompileLimits, Compiler, Runtime, RuntimeConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -58,6 +58,8 @@ pub struct Options {
     pub plugin_threads: usize,
     /// Who compiles plugins.
     pub plugin_compiler: Compiler,
+    /// Keys that may sign components, and whether one must have.
+    pub trust: Trust,
 }
 
 impl Options {
@@ -76,6 +78,7 @@ impl Options {
             plugin_threads: 4,
             // The program that embeds a daemon cannot be run as a compiler.
             plugin_compiler: Compiler::InProcess,
+            trust: Trust::default(),
         }
     }
 }
@@ -245,6 +248,7 @@ async fn start_system(node: &Arc<Node>, options: &Options) -> anyhow::Result<Arc
     let config = SystemConfig {
         guard_l0_runs: options.guard_l0_runs,
         max_parallel_steps: options.max_parallel_steps,
+        trust: options.trust.clone(),
         ..SystemConfig::new(shipped, &options.default_strategy)
     };
     Ok(System::start(node.clone(), runtime, config).await?)

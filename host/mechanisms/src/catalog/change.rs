@@ -4,6 +4,8 @@
 //! by a row without writing it guards it with [`Change::require`]. So two administrators who decide at
 //! once cannot both win: one transaction finds its guards broken, and its decision is made anew.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use mortise_kernel::kv::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, TxnRequest,
@@ -16,7 +18,10 @@ use super::rows::{HistoryRow, ROW_VERSION};
 use crate::{Error, Result};
 
 /// Old audit rows that one change removes at most; a transaction has room for 128 operations.
-const PRUNED_AT_ONCE: usize = 16;
+const PRUNED_AT_ONCE: usize = 24;
+
+/// Characters of an audit row's reason and of its outcome; a component can bring long texts of its own.
+const TEXT: usize = 1000;
 
 /// Rows, audit rows included, that one change should write at most; what touches more is made in several
 /// changes. With what is pruned, this stays below the 128 operations of a transaction.
@@ -67,6 +72,19 @@ impl Change {
         self
     }
 
+    /// Takes over everything of another change that was derived from the same model.
+    pub(crate) fn join(&mut self, other: Self) -> &mut Self {
+        for guard in other.guards {
+            if !self.guards.contains(&guard) {
+                self.guards.push(guard);
+            }
+        }
+        self.unchanged.extend(other.unchanged);
+        self.writes.extend(other.writes);
+        self.audit.extend(other.audit);
+        self
+    }
+
     /// Adds an audit row.
     pub(crate) fn audit(&mut self, row: HistoryRow) -> &mut Self {
         self.audit.push(row);
@@ -79,16 +97,19 @@ impl Change {
     }
 
     /// Gives the audit rows their place and time, and drops the oldest ones beyond `keep`.
-    pub(crate) fn write_history(&mut self, model: &Model, unix_ms: u64, keep: usize) -> Result<()> {
+    pub(crate) fn write_history(&mut self, model: &Model, unix_ms: u64, keep: Keep) -> Result<()> {
         let rows = std::mem::take(&mut self.audit);
-        let first = model.history.last_key_value().map_or(0, |(sequence, _)| sequence + 1);
-        let excess = (model.history.len() + rows.len()).saturating_sub(keep).min(PRUNED_AT_ONCE);
-        for (sequence, row) in (first..).zip(rows) {
-            let row = HistoryRow { version: ROW_VERSION, unix_ms, ..row };
-            self.put(model, Key::History(sequence), &row)?;
+        if rows.is_empty() {
+            return Ok(());
         }
-        for sequence in model.history.keys().take(excess) {
-            self.delete(model, Key::History(*sequence));
+        for sequence in keep.excess(model, &rows) {
+            self.delete(model, Key::History(sequence));
+        }
+        let first = model.history.last_key_value().map_or(0, |(sequence, _)| sequence + 1);
+        for (sequence, row) in (first..).zip(rows) {
+            let (reason, outcome) = (shortened(row.reason), shortened(row.outcome));
+            let row = HistoryRow { version: ROW_VERSION, unix_ms, reason, outcome, ..row };
+            self.put(model, Key::History(sequence), &row)?;
         }
         Ok(())
     }
@@ -127,5 +148,48 @@ impl Change {
             }
         }
         model.revision = revision;
+    }
+}
+
+/// How many audit rows are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    /// Of each plugin.
+    pub per_plugin: usize,
+    /// Of all plugins and volumes together.
+    pub in_all: usize,
+}
+
+impl Keep {
+    /// Rows that are too many once `new` ones are there, the oldest first, at most [`PRUNED_AT_ONCE`]. What
+    /// is left over is for the next change.
+    fn excess(self, model: &Model, new: &[HistoryRow]) -> Vec<u64> {
+        let mut kept: HashMap<&str, usize> = HashMap::new();
+        for plugin in new.iter().filter_map(|row| row.plugin.as_deref()) {
+            *kept.entry(plugin).or_default() += 1;
+        }
+        let mut in_all = new.len();
+        let mut excess = Vec::new();
+        for (sequence, row) in model.history.iter().rev() {
+            let of_plugin = row.plugin.as_deref().map(|plugin| kept.entry(plugin).or_default());
+            if in_all >= self.in_all || of_plugin.as_ref().is_some_and(|count| **count >= self.per_plugin) {
+                excess.push(*sequence);
+                continue;
+            }
+            in_all += 1;
+            if let Some(count) = of_plugin {
+                *count += 1;
+            }
+        }
+        excess.reverse();
+        excess.truncate(PRUNED_AT_ONCE);
+        excess
+    }
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mortise/catalog/next-volume-id` | [`NextVolumeId`](super::NextVolumeId): ids are handed out once |
 //! | `mortise/volumes/NAME` | [`VolumeRow`](super::VolumeRow) |
+//! | `mortise/arrivals/DIGEST` | [`ArrivalRow`](super::ArrivalRow): a component that is being verified |
 //! | `mortise/plugins/NAME/VERSION` | [`PluginRow`](super::PluginRow) |
 //! | `mortise/bindings/VOLUME/WORLD` | [`BindingRow`](super::BindingRow); absent: the node's default |
 //! | `mortise/quarantine/VOLUME/WORLD/DIGEST` | [`QuarantineRow`](super::QuarantineRow) |
@@ -36,6 +37,7 @@ pub(crate) fn prefix_end(prefix: &str) -> Bytes {
 pub(crate) enum Key {
     NextVolumeId,
     Volume(String),
+    Arrival(String),
     Plugin { name: String, version: String },
     Binding { volume: String, world: String },
     Quarantine { volume: String, world: String, digest: String },
@@ -70,6 +72,7 @@ impl Key {
         Some(match parts.as_slice() {
             ["catalog", "next-volume-id"] => Self::NextVolumeId,
             ["volumes", name] => Self::Volume((*name).into()),
+            ["arrivals", digest] => Self::Arrival((*digest).into()),
             ["plugins", name, version] => Self::plugin(name, version),
             ["bindings", volume, world] => Self::binding(volume, world),
             ["quarantine", volume, world, digest] => Self::quarantine(volume, world, digest),
@@ -85,6 +88,7 @@ impl fmt::Display for Key {
         match self {
             Self::NextVolumeId => f.write_str("catalog/next-volume-id"),
             Self::Volume(name) => write!(f, "volumes/{name}"),
+            Self::Arrival(digest) => write!(f, "arrivals/{digest}"),
             Self::Plugin { name, version } => write!(f, "plugins/{name}/{version}"),
             Self::Binding { volume, world } => write!(f, "bindings/{volume}/{world}"),
             Self::Quarantine { volume, world, digest } => write!(f, "quarantine/{volume}/{world}/{digest}"),
@@ -118,6 +122,7 @@ mod tests {
         let keys = [
             Key::NextVolumeId,
             Key::Volume("tenant-1".into()),
+            Key::Arrival("ab12".into()),
             Key::plugin("compaction-tiered", "1.2.3-rc.1+build"),
             Key::binding("default", "compaction-strategy"),
             Key::quarantine("default", "compaction-strategy", "ab12"),

@@ -11,7 +11,7 @@ use mortise_kernel::kv::{
 use mortise_kernel::seams::{Clock, SharedClock};
 use parking_lot::Mutex;
 
-use super::{Catalog, Rows};
+use super::{Catalog, Keep, Rows};
 use crate::{Error, Result};
 
 /// As many as the kernel allows by default.
@@ -23,6 +23,19 @@ struct State {
     rows: BTreeMap<Bytes, (Bytes, i64)>,
     /// Writes fail as long as this is set.
     full: bool,
+    /// Writes made so far.
+    writes: usize,
+    /// What becomes of the writes from this one on.
+    stop: Option<(usize, Stop)>,
+}
+
+/// How the system volume stops taking writes, as a node does that is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The write is not made.
+    Before,
+    /// The first write is made, but its answer is lost; the further ones are not made.
+    After,
 }
 
 /// Rows that can be shared by several catalogs, as two administrators share a system volume.
@@ -42,8 +55,20 @@ impl MemoryRows {
         self.0.lock().full = full;
     }
 
+    /// Lets the `n`-th write from now, counted from 0, and all after it fail; `None` lets all pass.
+    pub(crate) fn stop_at(&self, n: Option<(usize, Stop)>) {
+        let mut state = self.0.lock();
+        state.stop = n.map(|(n, stop)| (state.writes + n, stop));
+    }
+
+    /// Number of rows below a prefix.
+    pub(crate) fn count(&self, prefix: &str) -> usize {
+        self.0.lock().rows.keys().filter(|key| key.starts_with(prefix.as_bytes())).count()
+    }
+
     pub(crate) async fn catalog(&self) -> Catalog {
-        Catalog::load(Box::new(self.clone()), fixed_clock(), 10).await.unwrap()
+        let keep = Keep { per_plugin: 8, in_all: 10 };
+        Catalog::load(Box::new(self.clone()), fixed_clock(), keep).await.unwrap()
     }
 }
 
@@ -78,8 +103,11 @@ impl Rows for MemoryRows {
         Box::pin(async move {
             tokio::task::yield_now().await;
             let mut state = self.0.lock();
-            if state.full {
-                return Err(Error::Kernel(mortise_kernel::Error::NoSpace("test".into())));
+            let refused = || Err(Error::Kernel(mortise_kernel::Error::NoSpace("test".into())));
+            let stopped = state.stop.filter(|(first, _)| state.writes >= *first);
+            let lost = stopped == Some((state.writes, Stop::After));
+            if state.full || (stopped.is_some() && !lost) {
+                return refused();
             }
             let found = request.compare.len().max(request.success.len());
             if found > MAX_OPERATIONS {
@@ -98,6 +126,7 @@ impl Rows for MemoryRows {
             });
             if succeeded {
                 state.revision += 1;
+                state.writes += 1;
                 let revision = state.revision;
                 for op in request.success {
                     match op {
@@ -106,6 +135,9 @@ impl Rows for MemoryRows {
                         other => unreachable!("the catalog does not use {other:?}"),
                     }
                 }
+            }
+            if lost {
+                return refused();
             }
             Ok(TxnResponse { revision: state.revision, succeeded, responses: Vec::new() })
         })

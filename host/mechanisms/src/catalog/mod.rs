@@ -17,12 +17,12 @@ pub(crate) mod memory_rows;
 mod tests;
 
 pub(crate) use blobs::Blobs;
-pub(crate) use change::{Change, ROWS_AT_ONCE};
+pub(crate) use change::{Change, Keep, ROWS_AT_ONCE};
 pub(crate) use keys::{Key, label_problem};
 pub(crate) use model::Model;
 pub(crate) use rows::{
-    BindingRow, HistoryRow, NATURAL_FORMAT, NextVolumeId, Origin, PluginRow, QuarantineRow, ROW_VERSION,
-    Target, VolumeRow, VolumeState,
+    ArrivalRow, BindingRow, CandidateRow, HistoryRow, NATURAL_FORMAT, NextVolumeId, Origin, PluginRow,
+    QuarantineRow, ROW_VERSION, TakenBackRow, Target, VolumeRow, VolumeState,
 };
 #[cfg(test)]
 pub(crate) use store::Rows;

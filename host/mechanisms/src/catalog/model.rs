@@ -4,11 +4,13 @@
 //! a model that followed a hundred changes equals one that is loaded anew.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use super::keys::Key;
-use super::rows::{BindingRow, HistoryRow, NextVolumeId, PluginRow, QuarantineRow, VolumeRow};
+use super::rows::{ArrivalRow, BindingRow, HistoryRow, NextVolumeId, PluginRow, QuarantineRow, VolumeRow};
+use crate::plugins::Stage;
 
 /// The rows at one revision.
 #[derive(Clone, Debug, Default)]
@@ -17,13 +19,16 @@ pub(crate) struct Model {
     pub revision: i64,
     pub next_volume_id: Option<u64>,
     pub volumes: BTreeMap<String, VolumeRow>,
-    /// By name, then by version as text.
+    /// Components that are being verified, by digest.
+    pub arrivals: BTreeMap<String, ArrivalRow>,
+    /// By name, then by version as text; those whose removal is under way included.
     pub plugins: BTreeMap<(String, String), PluginRow>,
     /// By volume, then by world.
     pub bindings: BTreeMap<(String, String), BindingRow>,
     /// By volume, world and digest.
     pub quarantines: BTreeMap<(String, String, String), QuarantineRow>,
-    pub history: BTreeMap<u64, HistoryRow>,
+    /// Shared, because every change copies the model.
+    pub history: BTreeMap<u64, Arc<HistoryRow>>,
     /// Rows that exist and cannot be read, with the reason.
     pub unreadable: BTreeMap<Key, String>,
     /// Revision of the last change of each row, readable or not: what a change is conditional on.
@@ -46,12 +51,26 @@ impl Model {
         self.quarantines.contains_key(&(volume.into(), world.into(), digest.into()))
     }
 
-    /// The versions of a plugin.
+    /// The versions of a plugin, but for those whose removal is under way.
     pub(crate) fn versions<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a PluginRow)> {
         self.plugins
             .range((name.to_owned(), String::new())..)
             .take_while(move |((found, _), _)| found == name)
+            .filter(|(_, row)| row.stage != Stage::Removed)
             .map(|((_, version), row)| (version.as_str(), row))
+    }
+
+    /// Names of all plugins that have a version.
+    pub(crate) fn plugin_names(&self) -> Vec<&str> {
+        let there = self.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
+        let mut names: Vec<&str> = there.map(|((name, _), _)| name.as_str()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Whether a file of this digest is needed.
+    pub(crate) fn names_component(&self, digest: &str) -> bool {
+        self.arrivals.contains_key(digest) || self.plugins.values().any(|row| row.digest == digest)
     }
 
     /// Takes over the value that a row has since `mod_revision`.
@@ -73,12 +92,13 @@ impl Model {
         match key.clone() {
             Key::NextVolumeId => self.next_volume_id = Some(parse::<NextVolumeId>(value)?.next),
             Key::Volume(name) => drop(self.volumes.insert(name, parse(value)?)),
+            Key::Arrival(digest) => drop(self.arrivals.insert(digest, parse(value)?)),
             Key::Plugin { name, version } => drop(self.plugins.insert((name, version), parse(value)?)),
             Key::Binding { volume, world } => drop(self.bindings.insert((volume, world), parse(value)?)),
             Key::Quarantine { volume, world, digest } => {
                 self.quarantines.insert((volume, world, digest), parse(value)?);
             }
-            Key::History(sequence) => drop(self.history.insert(sequence, parse(value)?)),
+            Key::History(sequence) => drop(self.history.insert(sequence, Arc::new(parse(value)?))),
         }
         Ok(())
     }
@@ -88,6 +108,7 @@ impl Model {
         match key.clone() {
             Key::NextVolumeId => self.next_volume_id = None,
             Key::Volume(name) => drop(self.volumes.remove(&name)),
+            Key::Arrival(digest) => drop(self.arrivals.remove(&digest)),
             Key::Plugin { name, version } => drop(self.plugins.remove(&(name, version))),
             Key::Binding { volume, world } => drop(self.bindings.remove(&(volume, world))),
             Key::Quarantine { volume, world, digest } => {

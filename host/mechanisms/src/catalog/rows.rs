@@ -6,6 +6,8 @@
 use mortise_plugin_runtime::Limits;
 use serde::{Deserialize, Serialize};
 
+use crate::plugins::{Capabilities, SignatureState, Stage, capabilities_by_default};
+
 /// Layout version that this program writes.
 pub(crate) const ROW_VERSION: u32 = 1;
 
@@ -52,6 +54,9 @@ pub(crate) struct VolumeRow {
     pub id: u64,
     pub created_unix_ms: u64,
     pub format: String,
+    /// Digest of the component that the volume's data is written with; `None` where it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
     pub state: VolumeState,
 }
 
@@ -63,6 +68,22 @@ pub(crate) enum Origin {
     Shipped,
     /// Added by an administrator.
     Added,
+}
+
+/// A component whose file is here and that is being verified. Who it is is not known yet, so its row is named
+/// by its digest. A row that a start finds is of a verification that was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ArrivalRow {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    /// Name that it is to get, when one was given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    pub since_unix_ms: u64,
+    pub state: Origin,
+    pub stage: Stage,
 }
 
 /// One version of a plugin. The component itself is a file named by the digest.
@@ -81,6 +102,17 @@ pub(crate) struct PluginRow {
     pub summary: String,
     #[serde(default)]
     pub limits: Limits,
+    /// `verified`, or `removed` while its removal is under way. What it is on a binding, that binding says.
+    #[serde(default)]
+    pub stage: Stage,
+    #[serde(default)]
+    pub signature: SignatureState,
+    /// What it may use.
+    #[serde(default = "capabilities_by_default")]
+    pub grants: Capabilities,
+    /// What its imports say that it uses.
+    #[serde(default)]
+    pub wants: Capabilities,
 }
 
 /// What a volume may be bound to.
@@ -95,6 +127,23 @@ pub(crate) enum Target {
     Plugin { plugin: String, version: String, digest: String, config: String },
 }
 
+/// A version that is about to serve a binding, or that is tried beside what serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CandidateRow {
+    pub target: Target,
+    /// How far it has come on this binding.
+    pub stage: Stage,
+    pub since_unix_ms: u64,
+}
+
+/// A version that was taken back from a binding, so that no rollback leads to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TakenBackRow {
+    pub target: Target,
+    pub since_unix_ms: u64,
+    pub reason: String,
+}
+
 /// Which strategy serves a volume for a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BindingRow {
@@ -103,9 +152,14 @@ pub(crate) struct BindingRow {
     pub volume_id: u64,
     pub current: Target,
     pub since_unix_ms: u64,
-    /// Earlier targets, the newest first.
+    /// Earlier targets, the newest first: superseded, and where a rollback leads.
     #[serde(default)]
     pub previous: Vec<Target>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<CandidateRow>,
+    /// The newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<TakenBackRow>,
 }
 
 /// Why a component must not serve a binding.
@@ -135,6 +189,11 @@ pub(crate) struct HistoryRow {
     pub plugin_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The stages that a plugin version left and reached, as text: newer programs may know more of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     pub reason: String,
     pub outcome: String,
 }
@@ -154,6 +213,13 @@ impl HistoryRow {
         self.outcome("done")
     }
 
+    /// The stages that it left and reached.
+    pub(crate) fn moved(mut self, from: Option<Stage>, to: Stage) -> Self {
+        self.from = from.map(|stage| stage.to_string());
+        self.to = Some(to.to_string());
+        self
+    }
+
     pub(crate) fn outcome(mut self, outcome: impl Into<String>) -> Self {
         self.outcome = outcome.into();
         self
@@ -161,6 +227,13 @@ impl HistoryRow {
 
     pub(crate) fn volume(mut self, name: &str) -> Self {
         self.volume = Some(name.into());
+        self
+    }
+
+    /// A component of which nothing but the digest is known, or also the name that it was to get.
+    pub(crate) fn component(mut self, name: Option<&str>, digest: &str) -> Self {
+        self.plugin = name.map(Into::into);
+        self.digest = Some(digest.into());
         self
     }
 

@@ -16,7 +16,7 @@ use mortise_kernel::node::{Consistency, Volume};
 use mortise_kernel::seams::{Deadline, SharedClock};
 use tokio::sync::Mutex;
 
-use super::change::Change;
+use super::change::{Change, Keep};
 use super::keys::{Key, PREFIX, prefix_end};
 use super::model::Model;
 use crate::{Error, Result};
@@ -62,17 +62,17 @@ pub(crate) struct Catalog {
     /// Held while a change is made.
     changing: Mutex<()>,
     clock: SharedClock,
-    history_rows: usize,
+    keep: Keep,
 }
 
 impl Catalog {
     /// Loads the catalog. An empty system volume gives an empty catalog.
-    pub(crate) async fn load(rows: Box<dyn Rows>, clock: SharedClock, history_rows: usize) -> Result<Self> {
+    pub(crate) async fn load(rows: Box<dyn Rows>, clock: SharedClock, keep: Keep) -> Result<Self> {
         let model = load(rows.as_ref()).await?;
         for (key, detail) in &model.unreadable {
             tracing::error!(%key, detail, "a catalog row cannot be read and is passed over");
         }
-        Ok(Self { rows, model: ArcSwap::from_pointee(model), changing: Mutex::new(()), clock, history_rows })
+        Ok(Self { rows, model: ArcSwap::from_pointee(model), changing: Mutex::new(()), clock, keep })
     }
 
     /// What the rows said after the last change.
@@ -109,7 +109,7 @@ impl Catalog {
             if change.is_empty() {
                 return Ok(result);
             }
-            change.write_history(&model, self.clock.unix_millis(), self.history_rows)?;
+            change.write_history(&model, self.clock.unix_millis(), self.keep)?;
             let answer = match self.rows.txn(change.to_txn()).await {
                 Ok(answer) => answer,
                 Err(error) => {

@@ -48,6 +48,53 @@ async fn a_change_that_followed_equals_one_that_was_loaded() {
 }
 
 #[tokio::test]
+async fn history_is_bounded_for_each_plugin_and_a_busy_one_does_not_push_others_out() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    let write = |plugin: Option<&'static str>, reason: String| {
+        catalog.commit(move |_| {
+            let mut change = Change::default();
+            let mut row = HistoryRow::node("test", reason.clone());
+            row.plugin = plugin.map(Into::into);
+            change.audit(row);
+            Ok((change, ()))
+        })
+    };
+    write(Some("quiet"), "once".into()).await.unwrap();
+    for i in 0..40 {
+        write(Some("busy"), format!("number {i}")).await.unwrap();
+    }
+    let of = |name: &str| {
+        let model = catalog.model();
+        let rows = model.history.values().filter(|row| row.plugin.as_deref() == Some(name));
+        rows.map(|row| row.reason.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("busy"), (32..40).map(|i| format!("number {i}")).collect::<Vec<_>>());
+    assert_eq!(of("quiet"), ["once"]);
+    // The bound of all together holds over everything.
+    for i in 0..40 {
+        write(None, format!("volume {i}")).await.unwrap();
+    }
+    let model = catalog.model();
+    assert_eq!(model.history.len(), 10);
+    assert_eq!(format!("{model:?}"), format!("{:?}", rows.catalog().await.model()));
+}
+
+#[tokio::test]
+async fn long_texts_are_shortened_before_they_are_kept() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    let row = HistoryRow::node("test", "ü".repeat(5000));
+    let commit = catalog.commit(|_| {
+        let mut change = Change::default();
+        change.audit(row.clone());
+        Ok((change, ()))
+    });
+    commit.await.unwrap();
+    assert_eq!(catalog.model().history[&0].reason.chars().count(), 1001);
+}
+
+#[tokio::test]
 async fn a_strangers_write_is_seen_before_the_decision_counts() {
     let rows = MemoryRows::default();
     let catalog = rows.catalog().await;

@@ -240,7 +240,7 @@ impl WriteRate {
     }
 }
 
-/// Bytes written to tables for each byte written by clients; 0 before the first write.
+/// Bytes written to tables for each byte applied, what a start applied again included; 0 before the first.
 #[expect(clippy::cast_precision_loss, reason = "a ratio is an estimate")]
 pub(crate) fn write_amplification(counters: &VolumeCounters) -> f64 {
     if counters.written_bytes == 0 {

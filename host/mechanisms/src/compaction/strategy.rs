@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::store::{LevelShape, Step, TreeShape};
@@ -121,6 +121,7 @@ impl fmt::Debug for Active {
 }
 
 /// What goes into a slot.
+#[derive(Clone)]
 pub(crate) struct Candidate {
     pub info: StrategyInfo,
     pub strategy: Arc<dyn Strategy>,
@@ -144,10 +145,12 @@ pub(crate) fn native_info() -> StrategyInfo {
     }
 }
 
-/// Holds the strategy in service of one volume.
+/// Holds the strategy in service of one volume, and the one that may be next.
 pub(crate) struct Slot {
     volume: String,
     active: ArcSwap<Active>,
+    /// Ready to serve, and acted upon by nobody.
+    candidate: ArcSwapOption<Candidate>,
     changes: watch::Sender<u64>,
     replacing: Mutex<()>,
 }
@@ -160,6 +163,7 @@ impl Slot {
         Self {
             volume: volume.into(),
             active: ArcSwap::from_pointee(active),
+            candidate: ArcSwapOption::empty(),
             changes: watch::Sender::new(0),
             replacing: Mutex::new(()),
         }
@@ -180,13 +184,36 @@ impl Slot {
         self.changes.subscribe()
     }
 
+    /// Takes a candidate, in place of the one that is there. The strategy in service is left alone.
+    pub(crate) fn propose(&self, candidate: Candidate) {
+        self.candidate.store(Some(Arc::new(candidate)));
+    }
+
+    /// The candidate, when there is one.
+    pub(crate) fn candidate(&self) -> Option<Arc<Candidate>> {
+        self.candidate.load_full()
+    }
+
+    /// Forgets the candidate.
+    pub(crate) fn withdraw(&self) {
+        self.candidate.store(None);
+    }
+
+    /// Puts the candidate into service and returns what served until now; `None` when there is no candidate.
+    pub(crate) fn promote(&self, unix_ms: u64) -> Option<Arc<Active>> {
+        let _order = self.replacing.lock();
+        let next = self.candidate.swap(None)?;
+        Some(self.put(Candidate::clone(&next), unix_ms))
+    }
+
     /// Puts another strategy into service and returns the one that served until now.
+    #[cfg(test)]
     pub(crate) fn replace(&self, next: Candidate, unix_ms: u64) -> Arc<Active> {
         let _order = self.replacing.lock();
         self.put(next, unix_ms)
     }
 
-    /// Like [`Slot::replace`], unless `activation` is not in service any more.
+    /// Puts another strategy into service, unless `activation` is not in service any more.
     pub(crate) fn replace_if(&self, activation: u64, next: Candidate, unix_ms: u64) -> bool {
         let _order = self.replacing.lock();
         let current = self.active.load().activation == activation;
@@ -198,6 +225,7 @@ impl Slot {
 
     /// Takes the volume's strategy out of the figures, when the volume is closed.
     pub(crate) fn retire(&self) {
+        self.withdraw();
         self.active.load().metrics.in_use(false);
     }
 

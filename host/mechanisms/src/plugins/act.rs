@@ -14,13 +14,15 @@ use mortise_plugin_runtime::World;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::capability;
 use super::choose::{self, Chosen};
-use super::decide::Convict;
+use super::decide::{Convict, Place};
 use super::host::{Host, Loaded};
-use crate::catalog::{Blobs, Catalog, Target};
+use super::signature::Trust;
+use crate::catalog::{Blobs, Catalog, HistoryRow, Origin, Target};
 use crate::compaction::{Candidate, Observer, Slot, Strategy};
 use crate::system::{FaultInfo, StrategyInfo};
-use crate::{Error, NATIVE_STRATEGY, Result};
+use crate::{Error, NATIVE_STRATEGY, Result, telemetry};
 
 /// The only world so far that a volume is bound for.
 pub(crate) const WORLD: World = World::CompactionStrategy;
@@ -41,6 +43,7 @@ pub(crate) struct Lifecycle {
     pub(super) clock: SharedClock,
     pub(super) default_strategy: String,
     pub(super) max_component_bytes: usize,
+    pub(super) trust: Trust,
     /// Held while a component is compiled: compiling takes a core and much memory, and further ones wait.
     /// Whoever compiles takes the permit along to the blocking thread, which works on when nobody waits.
     compiling: Arc<Semaphore>,
@@ -66,6 +69,7 @@ impl Lifecycle {
         clock: SharedClock,
         default_strategy: String,
         max_component_bytes: usize,
+        trust: Trust,
     ) -> Self {
         Self {
             host,
@@ -74,6 +78,7 @@ impl Lifecycle {
             clock,
             default_strategy,
             max_component_bytes,
+            trust,
             compiling: Arc::new(Semaphore::new(1)),
             files: Arc::default(),
             components: Mutex::default(),
@@ -87,7 +92,7 @@ impl Lifecycle {
 
     /// Begins to look after a volume: its binding's strategy is put into service, or the next best.
     pub(crate) async fn attach(&self, volume: &str, observer: Arc<Observer>) -> Arc<Slot> {
-        let first = self.best(volume).await;
+        let first = self.best_and_told(volume).await;
         let slot = Arc::new(Slot::new(volume, first, self.clock.unix_millis()));
         let entry = Attached { observer, slot: Arc::clone(&slot), changing: tokio::sync::Mutex::default() };
         self.change_attached(|all| drop(all.insert(volume.into(), Arc::new(entry))));
@@ -116,6 +121,39 @@ impl Lifecycle {
         all.get(volume).cloned().ok_or_else(|| Error::NoSuchVolume(volume.into()))
     }
 
+    /// The binding of a volume.
+    pub(super) fn place<'a>(&'a self, volume: &'a str) -> Place<'a> {
+        Place { volume, world: WORLD.as_str(), default_strategy: &self.default_strategy }
+    }
+
+    /// As [`Self::best`]; where something else serves than is bound, the history tells.
+    pub(super) async fn best_and_told(&self, volume: &str) -> Candidate {
+        let best = self.best(volume).await;
+        if let Some(problem) = &best.problem {
+            let bound = self.binding(volume).map_or(Target::Default, |row| row.current);
+            let bound = self.describe(&bound);
+            let serving = format!("{} {}", best.info.plugin, best.info.version);
+            let row = HistoryRow::node("fallback", problem)
+                .volume(volume)
+                .plugin(&bound.plugin, &bound.version, &bound.digest)
+                .outcome(format!("{} serves", serving.trim_end()));
+            self.audit(row).await;
+        }
+        best
+    }
+
+    /// Writes an audit row of its own. Its failure is only logged.
+    pub(super) async fn audit(&self, row: HistoryRow) {
+        let written = self.catalog.commit(|_| {
+            let mut change = crate::catalog::Change::default();
+            change.audit(row.clone());
+            Ok((change, ()))
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "the audit row could not be written");
+        }
+    }
+
     /// The best strategy that can serve a volume now. It never fails: the native one is always there.
     pub(super) async fn best(&self, volume: &str) -> Candidate {
         let model = self.catalog.model();
@@ -138,8 +176,25 @@ impl Lifecycle {
         Candidate::native(problem)
     }
 
+    /// Whether a version may run on this node as it is configured.
+    fn permit(&self, chosen: &Chosen) -> Result<()> {
+        if chosen.row.world != WORLD.as_str() {
+            return Err(Error::WrongWorld {
+                name: chosen.name.clone(),
+                version: chosen.version.clone(),
+                expected: WORLD.to_string(),
+                found: chosen.row.world.clone(),
+                cure: "it decides nothing about compaction; a format is chosen with `mortise volume convert`",
+            });
+        }
+        // What comes with the program is trusted like the program.
+        if chosen.row.state == Origin::Shipped { Ok(()) } else { self.trust.permits(&chosen.row.signature) }
+    }
+
     /// A plugin version, ready to be asked: from memory, else from its file.
     pub(super) async fn strategy(&self, chosen: &Chosen) -> Result<Arc<dyn Strategy>> {
+        self.permit(chosen)?;
+        let capabilities = chosen.row.wants.union(&capability::by_default()).copied().collect();
         let digest = chosen.row.digest.clone();
         let limits = chosen.row.limits;
         let mut known = self.known(&digest);
@@ -152,18 +207,20 @@ impl Lifecycle {
             let _alone = alone;
             let component = match known {
                 Some(component) => component,
-                None => host.load(&blobs.get(&name)?)?,
+                None => host.load(&blobs.get(&name)?, &capabilities)?,
             };
             let strategy = component.strategy(limits)?;
             Ok((component, strategy))
         })
         .await?;
-        component.name_for_metrics(&chosen.name, &chosen.version);
+        let (name, version) = telemetry::labelled(&chosen.name, &chosen.version);
+        component.name_for_metrics(name, version);
         self.keep(&digest, component);
         Ok(strategy)
     }
 
-    fn known(&self, digest: &str) -> Option<Arc<dyn Loaded>> {
+    /// The compiled component, when it is in memory.
+    pub(super) fn known(&self, digest: &str) -> Option<Arc<dyn Loaded>> {
         self.components.lock().get(digest).cloned()
     }
 
@@ -182,10 +239,14 @@ impl Lifecycle {
         self.components.lock().remove(digest);
     }
 
-    /// Names of the volumes that a component serves right now.
+    /// Names of the volumes that a component serves right now, or is about to.
     pub(crate) fn serving(&self, digest: &str) -> Vec<String> {
         let all = self.attached.load();
-        let serves = all.iter().filter(|(_, attached)| attached.slot.load().info.digest == digest);
+        let serves = all.iter().filter(|(_, attached)| {
+            let candidate = attached.slot.candidate();
+            attached.slot.load().info.digest == digest
+                || candidate.is_some_and(|candidate| candidate.info.digest == digest)
+        });
         serves.map(|(name, _)| name.clone()).collect()
     }
 

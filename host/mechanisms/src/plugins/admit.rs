@@ -1,90 +1,146 @@
-//! Components come in and go: `plugin add`, `plugin remove`, and those that come with the program.
+//! Components come in: `plugin add`, and those that come with the program.
+//!
+//! What can be known without running a component is checked first: its size, signature, world, version and
+//! imports. Then its arrival is written, then it is compiled and asked who it is, then its row takes the
+//! arrival's place. Whatever is refused leaves an audit row and nothing else.
 
 use std::sync::Arc;
 
-use mortise_plugin_runtime::{Description, Digest, Identity, Limits, World};
+use mortise_plugin_runtime::{Digest, Identity, Limits, World};
 
 use super::act::{Lifecycle, blocking};
+use super::capability::{self, Capabilities};
 use super::choose::Chosen;
-use super::decide::{self, Removal};
-use super::host::{Host, Loaded};
+use super::decide::{self, Papers};
+use super::host::Loaded;
 use crate::catalog::{HistoryRow, Origin};
 use crate::system::ShippedPlugin;
 use crate::{Error, Result};
 
-/// A component that was verified and compiled and has said who it is.
-struct Verified {
-    description: Description,
-    identity: Identity,
-    component: Arc<dyn Loaded>,
+/// A component that is to come in.
+pub(crate) struct Addition {
+    pub bytes: Arc<[u8]>,
+    /// Name that it is to get instead of the one that it gives itself.
+    pub name: Option<String>,
+    /// The text of its minisign signature.
+    pub signature: Option<String>,
+    /// What is granted to it expressly.
+    pub grants: Capabilities,
+    pub origin: Origin,
 }
 
 impl Lifecycle {
     /// Verifies, compiles and stores a component. The same component may come twice.
     ///
-    /// Before it has said who it is, it runs under the limits of the plugin that it is to be a version of, if
-    /// a name is given.
-    pub(crate) async fn add(&self, bytes: Vec<u8>, name: Option<String>, origin: Origin) -> Result<Chosen> {
-        if bytes.len() > self.max_component_bytes {
-            return Err(Error::ComponentTooLarge { found: bytes.len(), limit: self.max_component_bytes });
+    /// Before it has said who it is, it runs under the limits and with the grants of the plugin that it is to
+    /// be a version of, if a name is given.
+    pub(crate) async fn add(&self, addition: Addition) -> Result<Chosen> {
+        let found = addition.bytes.len();
+        if found > self.max_component_bytes {
+            return Err(Error::ComponentTooLarge { found, limit: self.max_component_bytes });
         }
-        let bytes: Arc<[u8]> = bytes.into();
-        let added = self.verify_and_admit(&bytes, name.as_deref(), origin).await;
+        self.finish_removals().await?;
+        let added = self.examine_and_admit(&addition).await;
         match &added {
             Ok(chosen) => {
                 let (plugin, version, digest) = (&chosen.name, &chosen.version, &chosen.row.digest);
                 tracing::info!(plugin, version, digest, "the plugin is in the catalog");
             }
-            Err(_) => self.evict_unnamed(bytes).await,
+            Err(error) => self.turn_away(&addition, error).await,
         }
         added
     }
 
-    async fn verify_and_admit(
-        &self,
-        bytes: &Arc<[u8]>,
-        name: Option<&str>,
-        origin: Origin,
-    ) -> Result<Chosen> {
-        let model = self.catalog.model();
+    async fn examine_and_admit(&self, addition: &Addition) -> Result<Chosen> {
+        let Addition { bytes, name, origin, .. } = addition;
+        let signature = match origin {
+            // What comes with the program is trusted like the program.
+            Origin::Shipped => super::signature::SignatureState::Unsigned,
+            Origin::Added => self.trust.check(bytes, addition.signature.as_deref())?,
+        };
         let (host, given) = (Arc::clone(&self.host), Arc::clone(bytes));
-        let alone = self.compile_alone().await?;
-        let named = name.map(str::to_owned);
-        let verified = blocking(move || {
-            let _alone = alone;
-            let limits = |world: World| match &named {
-                Some(name) => decide::inherited_limits(&model, name, world),
-                None => world.default_limits(),
-            };
-            verify(host.as_ref(), &given, limits)
-        });
-        let Verified { description, identity, component } = verified.await?;
-        let unix_ms = self.clock.unix_millis();
-        let admit = |model: &_| decide::admit(model, name, &description, &identity, origin, unix_ms);
-        // Refused before a file is written; decided again when the row is.
-        admit(&self.catalog.model())?;
+        let description = blocking(move || host.inspect(&given)).await?;
+        let model = self.catalog.model();
+        let world = description.world;
+        let inherited = decide::inherited(&model, name.as_deref(), world);
+        let mut granted = inherited.grants;
+        granted.extend(&addition.grants);
+        let wanted = description.capabilities.clone();
+        capability::check(name.as_deref(), &wanted, &granted, &description.imports)?;
+
+        let papers = Papers {
+            description,
+            origin: *origin,
+            name: name.clone(),
+            signature,
+            grants: addition.grants.clone(),
+            unix_ms: self.clock.unix_millis(),
+        };
+        self.receive(bytes, &papers).await?;
+        let capabilities = wanted.union(&capability::by_default()).copied().collect();
+        let (identity, component) = self.verify(bytes, world, inherited.limits, capabilities).await?;
+        // Refused before the file is looked at; decided again when the row is written.
+        decide::admit(&self.catalog.model(), &papers, &identity)?;
         let _together = self.files.lock().await;
         let (blobs, given) = (Arc::clone(&self.blobs), Arc::clone(bytes));
+        // Somebody who was refused with the same bytes may have taken the file along.
         blocking(move || blobs.put(&given)).await?;
-        let chosen = self.catalog.commit(admit).await?;
+        let chosen = self.catalog.commit(|model| decide::admit(model, &papers, &identity)).await?;
         self.keep(&chosen.row.digest, component);
         Ok(chosen)
     }
 
-    /// Removes what the compile cache keeps of a component that was refused, unless it is in the catalog from
-    /// another time.
-    async fn evict_unnamed(&self, bytes: Arc<[u8]>) {
+    /// Writes the arrival and the file of a component.
+    async fn receive(&self, bytes: &Arc<[u8]>, papers: &Papers) -> Result<()> {
         let _together = self.files.lock().await;
-        let (host, model) = (Arc::clone(&self.host), self.catalog.model());
-        let evicted = blocking(move || {
-            let digest = Digest::of(&bytes).to_string();
-            if !model.plugins.values().any(|row| row.digest == digest) {
-                host.evict(&digest);
-            }
-            Ok(())
+        self.catalog.commit(|model| decide::arrive(model, papers)).await?;
+        let (blobs, given) = (Arc::clone(&self.blobs), Arc::clone(bytes));
+        blocking(move || blobs.put(&given).map(drop)).await
+    }
+
+    /// Compiles a component and asks it who it is.
+    async fn verify(
+        &self,
+        bytes: &Arc<[u8]>,
+        world: World,
+        limits: Limits,
+        capabilities: Capabilities,
+    ) -> Result<(Identity, Arc<dyn Loaded>)> {
+        let (host, given) = (Arc::clone(&self.host), Arc::clone(bytes));
+        let alone = self.compile_alone().await?;
+        let verified = blocking(move || {
+            let _alone = alone;
+            let component = host.load(&given, &capabilities)?;
+            let identity = introduce(component.as_ref(), world, limits)?;
+            Ok((identity, component))
         });
-        if let Err(error) = evicted.await {
-            tracing::warn!(%error, "what was compiled of a refused component is left over");
+        verified.await
+    }
+
+    /// Tells the history that a component was refused, and removes its arrival, its file and what was
+    /// compiled of it, unless it is in the catalog from another time.
+    async fn turn_away(&self, addition: &Addition, error: &Error) {
+        let digest = Digest::of(&addition.bytes).to_string();
+        let audit = match addition.origin {
+            Origin::Shipped => HistoryRow::node("plugin-add", "shipped with this program"),
+            Origin::Added => HistoryRow::admin("plugin-add", "asked for"),
+        };
+        let audit = audit.component(addition.name.as_deref(), &digest).outcome(format!("refused: {error}"));
+        let _together = self.files.lock().await;
+        let refused = self.catalog.commit(|model| decide::refuse(model, &digest, &audit)).await;
+        if let Err(error) = refused {
+            tracing::warn!(%error, "that a component was refused could not be written");
+        }
+        let (host, blobs, model) = (Arc::clone(&self.host), Arc::clone(&self.blobs), self.catalog.model());
+        let removed = blocking(move || {
+            if model.names_component(&digest) || !model.unreadable.is_empty() {
+                return Ok(());
+            }
+            host.evict(&digest);
+            blobs.remove(&digest)
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "something of a refused component is left over");
         }
     }
 
@@ -110,53 +166,14 @@ impl Lifecycle {
             let (blobs, bytes) = (Arc::clone(&self.blobs), plugin.bytes.clone());
             return blocking(move || blobs.put(&bytes).map(drop)).await;
         }
-        self.add(plugin.bytes.to_vec(), Some(plugin.name.clone()), Origin::Shipped).await.map(drop)
-    }
-
-    /// Removes the files that no row names. Not when a row cannot be read: it may name one.
-    pub(crate) async fn remove_unnamed_files(&self) {
-        let model = self.catalog.model();
-        if !model.unreadable.is_empty() {
-            return;
-        }
-        let named = model.plugins.values().map(|row| row.digest.clone()).collect();
-        let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
-        let removed = blocking(move || {
-            host.evict_all_but(&named);
-            blobs.remove_all_but(&named)
-        });
-        if let Err(error) = removed.await {
-            tracing::warn!(%error, "leftover plugin files could not be removed");
-        }
-    }
-
-    /// Removes one version of a plugin, or all, unless one of them serves a volume.
-    pub(crate) async fn remove(&self, name: &str, version: Option<&str>) -> Result<()> {
-        let shipped: Vec<String> = self.shipped.lock().iter().cloned().collect();
-        loop {
-            let together = Arc::clone(&self.files).lock_owned().await;
-            let serving = |digest: &str| self.serving(digest);
-            let decide = |model: &_| decide::remove(model, name, version, &shipped, &serving);
-            let Removal { digests, more } = self.catalog.commit(decide).await?;
-            digests.iter().for_each(|digest| self.forget(digest));
-            self.unsaved.lock().retain(|(_, unsaved), _| !digests.contains(unsaved));
-            let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
-            // The lock goes along: the files must be gone before they can come again, even if nobody waits.
-            let removed = blocking(move || {
-                let _together = together;
-                for digest in digests {
-                    host.evict(&digest);
-                    if let Err(error) = blobs.remove(&digest) {
-                        tracing::warn!(digest, %error, "the removed plugin's file is left over");
-                    }
-                }
-                Ok(())
-            });
-            removed.await?;
-            if !more {
-                return Ok(());
-            }
-        }
+        let addition = Addition {
+            bytes: plugin.bytes.as_ref().into(),
+            name: Some(plugin.name.clone()),
+            signature: None,
+            grants: Capabilities::new(),
+            origin: Origin::Shipped,
+        };
+        self.add(addition).await.map(drop)
     }
 
     /// Sets the limits of a plugin, and puts the strategies that it serves with back into service under them.
@@ -168,45 +185,22 @@ impl Lifecycle {
             let _order = attached.changing.lock().await;
             let active = attached.slot.load();
             if active.info.plugin == name {
-                let next = self.best(volume).await;
+                let next = self.best_and_told(volume).await;
                 attached.slot.replace_if(active.activation, next, self.clock.unix_millis());
             }
         }
         Ok(())
     }
-
-    /// Writes an audit row about something that was refused. Its own failure is only logged.
-    pub(super) async fn audit_refusal(&self, row: HistoryRow, error: &Error) {
-        let row = row.outcome(format!("refused: {error}"));
-        let written = self.catalog.commit(|_| {
-            let mut change = crate::catalog::Change::default();
-            change.audit(row.clone());
-            Ok((change, ()))
-        });
-        if let Err(error) = written.await {
-            tracing::warn!(%error, "the audit row could not be written");
-        }
-    }
 }
 
-fn verify(host: &dyn Host, bytes: &[u8], limits: impl FnOnce(World) -> Limits) -> Result<Verified> {
-    let description = host.inspect(bytes)?;
-    let limits = limits(description.world);
-    let component = host.load(bytes)?;
-    match description.world {
-        World::CompactionStrategy => drop(component.strategy(limits)?),
-        // What it makes of a configuration is asked when a volume is to have it.
-        World::Format => drop(component.format(limits, "{}")?),
-        other => {
-            let detail = format!("no volume can have a plugin of world {other}");
-            return Err(Error::ComponentRefused(detail));
-        }
-    }
+/// Asks a component who it is, twice.
+fn introduce(component: &dyn Loaded, world: World, limits: Limits) -> Result<Identity> {
+    component.fits(world, limits)?;
     let identity = component.identity(&limits).map_err(Error::DescribeFailed)?;
     let again = component.identity(&limits).map_err(Error::DescribeFailed)?;
     if identity != again {
         let detail = format!("asked twice who it is, it said {identity:?} and then {again:?}");
         return Err(Error::ComponentRefused(detail));
     }
-    Ok(Verified { description, identity, component })
+    Ok(identity)
 }

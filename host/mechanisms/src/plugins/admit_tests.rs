@@ -5,12 +5,13 @@ use mortise_plugin_runtime::Limits;
 
 use super::Host;
 use super::act::WORLD;
-use super::tests::{Running, VOLUME, World};
-use crate::Error;
-use crate::catalog::{Change, Key, Origin, QuarantineRow, ROW_VERSION};
+use super::tests::{Running, VOLUME, World, addition};
+use super::{Addition, capabilities_by_default};
+use crate::catalog::{Change, Key, QuarantineRow, ROW_VERSION};
 use crate::compaction::Candidate;
+use crate::{Error, NATIVE_STRATEGY};
 
-const ROOMY: Limits = Limits {
+pub(super) const ROOMY: Limits = Limits {
     memory_bytes: 32 << 20,
     deadline: std::time::Duration::from_millis(100),
     answer_bytes: 65536,
@@ -26,7 +27,8 @@ async fn a_new_version_begins_with_the_limits_of_the_newest() {
     assert_eq!(node.add("big 1.1.0 wait").await.unwrap().row.limits, ROOMY);
     assert_eq!(node.add("other 1.0.0 wait").await.unwrap().row.limits, Limits::default());
     let hungry = |name: Option<&str>| {
-        node.lifecycle.add(b"big 2.0.0 hungry".to_vec(), name.map(Into::into), Origin::Added)
+        let name = name.map(Into::into);
+        node.lifecycle.add(Addition { name, ..addition("big 2.0.0 hungry") })
     };
     assert!(
         matches!(hungry(None).await, Err(Error::DescribeFailed(_))),
@@ -45,10 +47,10 @@ async fn compiled_code_is_kept_as_long_as_a_row_names_it() {
     }
     let digest = node.add("a 1.0.0 wait").await.unwrap().row.digest;
     node.add("a 1.0.0 wait other").await.unwrap_err();
-    let misnamed = node.lifecycle.add(b"a 1.0.0 wait".to_vec(), Some("Bad".into()), Origin::Added);
-    misnamed.await.unwrap_err();
+    let misnamed = Addition { name: Some("Bad".into()), ..addition("a 1.0.0 wait") };
+    node.lifecycle.add(misnamed).await.unwrap_err();
     assert!(node.host.keeps(&digest), "what is in the catalog stays");
-    node.host.load(b"leftover 1.0.0 wait").unwrap();
+    node.host.load(b"leftover 1.0.0 wait", &capabilities_by_default()).unwrap();
     assert_eq!(node.host.kept(), 2);
     node.lifecycle.remove_unnamed_files().await;
     assert!(node.host.keeps(&digest) && node.host.kept() == 1);
@@ -154,4 +156,52 @@ async fn a_huge_configuration_is_refused_by_its_size() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("16385 bytes"), "{error}");
     bind(config(16 * 1024)).await.unwrap();
+}
+
+/// What could be left over: components and strategies alive, compilations, compiled code kept, files, rows.
+fn counts(world: &World, node: &Running) -> (usize, usize, usize, usize, usize) {
+    let blobs = std::fs::read_dir(world.directory.path().join("blobs")).unwrap().count();
+    (node.host.alive(), node.host.loads(), node.host.kept(), blobs, world.rows.count(""))
+}
+
+#[tokio::test]
+async fn a_thousand_activations_leave_nothing_behind() {
+    let world = World::new();
+    let node = world.start(&["leveled 1.0.0 wait"]).await;
+    for name in ["b", "c"] {
+        node.add(&format!("{name} 1.0.0 wait")).await.unwrap();
+    }
+    let mut settled = None;
+    for round in 0..=1000 {
+        let activation = match round % 4 {
+            0 => node.bind("b").await,
+            1 => node.bind("c").await,
+            2 => node.lifecycle.roll_back(VOLUME).await,
+            _ => node.bind(NATIVE_STRATEGY).await,
+        };
+        assert!(activation.unwrap().changed, "round {round}");
+        if round == 100 {
+            settled = Some(counts(&world, &node));
+        }
+    }
+    assert_eq!(settled.unwrap(), counts(&world, &node));
+}
+
+#[tokio::test]
+async fn what_comes_and_goes_a_hundred_times_leaves_nothing_behind() {
+    let world = World::new();
+    let node = world.start(&["leveled 1.0.0 wait"]).await;
+    let mut settled = None;
+    for round in 0..=100 {
+        node.add(&format!("b 1.0.{round} wait")).await.unwrap();
+        node.add(&format!("b 2.0.{round} mute")).await.unwrap_err();
+        node.bind("b").await.unwrap();
+        node.lifecycle.roll_back(VOLUME).await.unwrap();
+        node.lifecycle.remove("b", None).await.unwrap();
+        let (alive, _, kept, blobs, rows) = counts(&world, &node);
+        if round == 20 {
+            settled = Some((alive, kept, blobs, rows));
+        }
+        assert!(round <= 20 || settled == Some((alive, kept, blobs, rows)), "round {round}");
+    }
 }

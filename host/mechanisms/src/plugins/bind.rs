@@ -31,7 +31,7 @@ impl Lifecycle {
             Err(error) => {
                 let row = HistoryRow::admin("plugin-use", "asked for").volume(volume);
                 let row = row.plugin(&chosen.name, &chosen.version, &chosen.row.digest);
-                self.audit_refusal(row, &error).await;
+                self.audit(row.outcome(format!("refused: {error}"))).await;
                 return Err(error);
             }
         };
@@ -74,12 +74,33 @@ impl Lifecycle {
             let replaced = serving.clone();
             return Ok(Activation { volume, serving, replaced, rehearsed_views, changed: false });
         }
-        let unix_ms = self.clock.unix_millis();
-        self.catalog.commit(|model| decide::bind(model, &volume, WORLD.as_str(), &target, unix_ms)).await?;
+        let (place, unix_ms) = (self.place(&volume), self.clock.unix_millis());
+        let proposed = !bound && matches!(target, Target::Plugin { .. });
+        attached.slot.propose(next);
+        let mut written = Ok(());
+        if proposed {
+            written = self.catalog.commit(|model| decide::propose(model, place, &target, unix_ms)).await;
+        }
+        if written.is_ok() {
+            written = self.catalog.commit(|model| decide::activate(model, place, &target, unix_ms)).await;
+        }
+        // An answer that was lost on the way may still have been a good one: the rows tell.
+        let lost = || !bound && self.binding(&volume).is_some_and(|row| row.current == target);
+        if let Err(error) = written
+            && !lost()
+        {
+            attached.slot.withdraw();
+            let undo =
+                self.catalog.commit(|model| decide::abandon(model, place, &target, &error.to_string()));
+            if let Err(undo) = undo.await {
+                tracing::warn!(%undo, volume, "the candidate stays in the catalog until the next use or start");
+            }
+            return Err(error);
+        }
         if let Target::Plugin { digest, .. } = &target {
             self.unsaved.lock().remove(&(volume.clone(), digest.clone()));
         }
-        Ok(self.exchange(attached, next, rehearsed_views))
+        self.exchange(attached, rehearsed_views)
     }
 
     /// Takes a volume back to its earlier binding, and returns when that serves. An earlier version that was
@@ -88,8 +109,8 @@ impl Lifecycle {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
         let default = self.default_strategy.as_str();
-        let unix_ms = self.clock.unix_millis();
-        let decide = |model: &_| decide::roll_back(model, volume, WORLD.as_str(), default, unix_ms);
+        let (place, unix_ms) = (self.place(volume), self.clock.unix_millis());
+        let decide = |model: &_| decide::roll_back(model, place, "asked for", unix_ms);
         // The way back is tried before it is taken, so that a damaged file is an error and not a fallback.
         let model = self.catalog.model();
         let (_, planned) = decide(&model)?;
@@ -97,15 +118,27 @@ impl Lifecycle {
             None => Candidate::native(None),
             Some((chosen, config)) => candidate(&chosen, &config, self.strategy(&chosen).await?, None),
         };
-        let target = self.catalog.commit(decide).await?;
-        let next = if target == planned { next } else { self.best(volume).await };
-        Ok(self.exchange(&attached, next, 0))
+        let before = self.binding(volume);
+        let target = match self.catalog.commit(decide).await {
+            Ok(target) => target,
+            // An answer that was lost on the way may still have been a good one: the rows tell.
+            Err(error) => match self.binding(volume) {
+                Some(row) if Some(&row) != before.as_ref() => row.current,
+                _ => return Err(error),
+            },
+        };
+        let next = if target == planned { next } else { self.best_and_told(volume).await };
+        attached.slot.propose(next);
+        self.exchange(&attached, 0)
     }
 
-    fn exchange(&self, attached: &Attached, next: Candidate, rehearsed_views: usize) -> Activation {
-        let serving = next.info.clone();
+    /// Puts the slot's candidate into service.
+    fn exchange(&self, attached: &Attached, rehearsed_views: usize) -> Result<Activation> {
         let volume = attached.slot.volume().to_owned();
-        let replaced = attached.slot.replace(next, self.clock.unix_millis()).info.clone();
+        let Some(replaced) = attached.slot.promote(self.clock.unix_millis()) else {
+            return Err(Error::Internal(format!("volume {volume:?} has no candidate")));
+        };
+        let (serving, replaced) = (attached.slot.load().info.clone(), replaced.info.clone());
         tracing::info!(
             volume,
             plugin = serving.plugin,
@@ -114,7 +147,7 @@ impl Lifecycle {
             replaced_version = replaced.version,
             "another compaction strategy serves"
         );
-        Activation { volume, serving, replaced, rehearsed_views, changed: true }
+        Ok(Activation { volume, serving, replaced, rehearsed_views, changed: true })
     }
 
     /// The binding of a volume, when it has one of its own.

@@ -45,9 +45,7 @@ pub(crate) fn pick(model: &Model, name: &str, version: Option<&str>) -> Result<C
         let known = if name == NATIVE_STRATEGY {
             "it is part of the daemon, which can be shown and used, and has no versions and no limits".into()
         } else if versions.is_empty() {
-            let mut names: Vec<_> = model.plugins.keys().map(|(name, _)| name.as_str()).collect();
-            names.dedup();
-            format!("there are {}", listed(&names))
+            format!("there are {}", listed(&model.plugin_names()))
         } else {
             format!("its versions are {}", listed(&versions))
         };
@@ -72,7 +70,11 @@ pub(crate) fn prefer(
     let default = [Target::Default];
     let binding = model.bindings.get(&(volume.into(), world.into()));
     let targets: Vec<&Target> = match binding {
-        Some(row) => std::iter::once(&row.current).chain(&row.previous).collect(),
+        Some(row) => {
+            let taken_back = |target: &&Target| row.taken_back.iter().any(|taken| taken.target == **target);
+            let earlier = row.previous.iter().filter(|target| !taken_back(target));
+            std::iter::once(&row.current).chain(earlier).collect()
+        }
         None => default.iter().collect(),
     };
     let mut preference = Preference::default();
@@ -121,8 +123,19 @@ pub(crate) fn resolve(
             let version = newest.map(|(version, _)| version.to_owned());
             pick(model, default_strategy, version.as_deref()).map(|chosen| Some((chosen, "{}".into())))
         }
-        Target::Plugin { plugin, version, config, .. } => {
-            pick(model, plugin, Some(version)).map(|chosen| Some((chosen, config.clone())))
+        Target::Plugin { plugin, version, digest, config } => {
+            let chosen = pick(model, plugin, Some(version))?;
+            // A build that comes with this program replaces the one of the program before; everything else
+            // of another digest is another component that nobody rehearsed.
+            if chosen.row.digest != *digest && chosen.row.state != Origin::Shipped {
+                return Err(Error::PluginConflict {
+                    name: plugin.clone(),
+                    version: version.clone(),
+                    existing: chosen.row.digest,
+                    found: digest.clone(),
+                });
+            }
+            Ok(Some((chosen, config.clone())))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A plugin host whose components are one line of text, `NAME VERSION BEHAVIOUR [COMMENT]`, for tests.
 //!
 //! `turncoat` behaves until [`FakeHost::turn`] is called, as a plugin does that passes every rehearsal.
-//! `hungry` needs more memory than plugins are granted by default, even to say who it is.
+//! `codec` is a format. `wasi` imports a clock, and `silent` nothing at all. `hungry` needs more memory than
+//! plugins are granted by default, even to say who it is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,9 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use mortise_plugin_runtime::compaction::{Answer, View};
 use mortise_plugin_runtime::format::Format;
-use mortise_plugin_runtime::{Call, Description, Digest, Fault, FaultKind, Identity, Limits, World};
+use mortise_plugin_runtime::{
+    Call, Capability, Description, Digest, Fault, FaultKind, Identity, Limits, World,
+};
 use parking_lot::Mutex;
 
+use super::capability::Capabilities;
 use super::host::{Host, Loaded};
 use crate::compaction::Strategy;
 use crate::compaction::fake::{Script, WAIT, fault};
@@ -32,6 +36,11 @@ impl FakeHost {
     /// From now on every turncoat traps.
     pub(crate) fn turn(&self) {
         self.turned.store(true, Ordering::Relaxed);
+    }
+
+    /// Components and strategies that are alive.
+    pub(crate) fn alive(&self) -> usize {
+        Arc::strong_count(&self.turned) - 1
     }
 
     /// Components compiled so far.
@@ -73,19 +82,33 @@ fn parse(bytes: &[u8]) -> Result<(String, String, String)> {
 
 impl Host for FakeHost {
     fn inspect(&self, bytes: &[u8]) -> Result<Description> {
-        parse(bytes)?;
+        let (_, _, behaviour) = parse(bytes)?;
+        let log = "mortise:plugin/log@0.1.0".to_owned();
+        let imports = match behaviour.as_str() {
+            "silent" => Vec::new(),
+            "wasi" => vec![log, "wasi:clocks/wall-clock@0.2.3".into()],
+            _ => vec![log],
+        };
         Ok(Description {
             digest: Digest::of(bytes),
             bytes: bytes.len() as u64,
-            world: World::CompactionStrategy,
+            world: if behaviour == "codec" { World::Format } else { World::CompactionStrategy },
             wit_version: "0.1.0".into(),
-            imports: Vec::new(),
-            capabilities: BTreeSet::new(),
+            capabilities: if behaviour == "wasi" {
+                [Capability::Log, Capability::WasiMinimal].into()
+            } else if behaviour == "silent" {
+                BTreeSet::new()
+            } else {
+                [Capability::Log].into()
+            },
+            imports,
         })
     }
 
-    fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>> {
+    fn load(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>> {
         let (name, version, behaviour) = parse(bytes)?;
+        let missing = behaviour == "wasi" && !capabilities.contains(&Capability::WasiMinimal);
+        assert!(!missing, "it is never run without what it wants");
         if behaviour == "unfit" {
             return Err(Error::ComponentRefused("it does not fit its world".into()));
         }
@@ -118,6 +141,10 @@ impl Loaded for FakeComponent {
         }
         let summary = format!("does {}", self.behaviour);
         Ok(Identity { name: self.name.clone(), version: self.version.clone(), summary })
+    }
+
+    fn fits(&self, _world: World, limits: Limits) -> Result<()> {
+        limits.validate().map_err(|error| Error::Limits(error.to_string()))
     }
 
     fn format(&self, _limits: Limits, _config: &str) -> Result<Format> {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mortise_plugin_runtime::format::Format;
-use mortise_plugin_runtime::{Component, Description, Fault, Identity, Limits, Runtime};
+use mortise_plugin_runtime::{Component, Description, Fault, Identity, Limits, Runtime, Usage, World};
 
+use super::capability::{self, Capabilities};
 use crate::compaction::Strategy;
 use crate::{Error, Result};
 
@@ -14,8 +15,8 @@ use crate::{Error, Result};
 pub(crate) trait Host: Send + Sync + 'static {
     /// Reads what a component says about itself; none of its code runs.
     fn inspect(&self, bytes: &[u8]) -> Result<Description>;
-    /// Verifies and compiles a component, or takes it from the cache.
-    fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>>;
+    /// Verifies and compiles a component, or takes it from the cache. It gets these capabilities, no others.
+    fn load(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>>;
     /// Drops what is kept on disk of a compiled component.
     fn evict(&self, digest: &str);
     /// Drops what is kept on disk of all compiled components that are not `named`.
@@ -28,10 +29,23 @@ pub(crate) trait Loaded: Send + Sync + 'static {
     fn identity(&self, limits: &Limits) -> Result<Identity, Fault>;
     /// The component as a compaction strategy.
     fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>>;
-    /// Says by which name and version the catalog knows it, for the metrics.
-    fn name_for_metrics(&self, _plugin: &str, _version: &str) {}
+    /// Whether the component can serve its world under these limits.
+    fn fits(&self, world: World, limits: Limits) -> Result<()> {
+        match world {
+            World::CompactionStrategy => self.strategy(limits).map(drop),
+            // What it makes of a configuration is asked when a volume is to have it.
+            World::Format => self.format(limits, "{}").map(drop),
+            other => Err(Error::ComponentRefused(format!("this node has no use for world {other}"))),
+        }
+    }
     /// The component as a format with the given configuration, which it has not seen yet.
     fn format(&self, limits: Limits, config: &str) -> Result<Format>;
+    /// What its calls used since it was loaded.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+    /// Says by which name and version the catalog knows it, for the metrics.
+    fn name_for_metrics(&self, _plugin: &str, _version: &str) {}
 }
 
 impl Host for Runtime {
@@ -39,8 +53,9 @@ impl Host for Runtime {
         Self::inspect(self, bytes).map_err(runtime_error)
     }
 
-    fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Loaded>> {
-        Ok(Arc::new(Self::load(self, bytes).map_err(runtime_error)?))
+    fn load(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>> {
+        let grants = capability::as_grants(capabilities);
+        Ok(Arc::new(self.load_granted(bytes, grants).map_err(runtime_error)?))
     }
 
     fn evict(&self, digest: &str) {
@@ -61,12 +76,16 @@ impl Loaded for Component {
         Ok(Arc::new(self.compaction_strategy(limits).map_err(runtime_error)?))
     }
 
-    fn name_for_metrics(&self, plugin: &str, version: &str) {
-        Self::name_for_metrics(self, plugin, version);
-    }
-
     fn format(&self, limits: Limits, config: &str) -> Result<Format> {
         Self::format(self, limits, config).map_err(runtime_error)
+    }
+
+    fn usage(&self) -> Usage {
+        Self::usage(self)
+    }
+
+    fn name_for_metrics(&self, plugin: &str, version: &str) {
+        Self::name_for_metrics(self, plugin, version);
     }
 }
 

@@ -2,20 +2,29 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `observe` | the catalog's rows joined with what runs, for people |
+//! | `observe`, `standing` | the catalog's rows joined with what runs, for people |
+//! | `stage` | the stages of a version's life, and what leads from one to the next |
+//! | `capability`, `signature` | what a component may use, and who vouches for it |
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume |
-//! | `admit`, `bind`, `supervise` | its verbs: add and remove; use and roll back; quarantine |
+//! | `admit`, `remove`, `bind`, `supervise` | its verbs: add; remove; use and roll back; quarantine |
+//! | `recover` | what a stop interrupted is undone or finished |
 //! | `rehearse` | asking a candidate without acting on its answers |
 
 mod act;
 mod admit;
 mod bind;
+mod capability;
 mod choose;
 mod decide;
 mod host;
 mod observe;
+mod recover;
 mod rehearse;
+mod remove;
+mod signature;
+mod stage;
+mod standing;
 mod supervise;
 
 #[cfg(test)]
@@ -23,7 +32,16 @@ mod admit_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod interrupted_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trust_tests;
 
 pub(crate) use act::Lifecycle;
+pub(crate) use admit::Addition;
+pub(crate) use capability::named as capability_named;
+pub(crate) use capability::{Capabilities, by_default as capabilities_by_default};
 pub(crate) use host::Host;
+pub use signature::{SignatureState, Trust, TrustedKey};
+pub(crate) use stage::Stage;

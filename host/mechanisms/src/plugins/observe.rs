@@ -4,17 +4,16 @@ use semver::Version;
 
 use super::act::{Lifecycle, WORLD, is_native};
 use super::choose::{self, Chosen};
+use super::standing::summed_up;
 use crate::catalog::{HistoryRow, Model, Origin, Target};
-use crate::system::{BindingInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo};
+use crate::system::{BindingInfo, CandidateInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo};
 use crate::{Error, NATIVE_STRATEGY, Result};
 
 impl Lifecycle {
     /// Every version of every plugin, by name, newest first.
     pub(crate) fn list(&self) -> Vec<PluginInfo> {
         let model = self.catalog.model();
-        let mut names: Vec<&str> = model.plugins.keys().map(|(name, _)| name.as_str()).collect();
-        names.dedup();
-        names.into_iter().flat_map(|name| self.versions(&model, name)).collect()
+        model.plugin_names().into_iter().flat_map(|name| self.versions(&model, name)).collect()
     }
 
     /// Every version of a plugin, newest first.
@@ -31,6 +30,7 @@ impl Lifecycle {
     pub(crate) fn info(&self, model: &Model, chosen: &Chosen) -> PluginInfo {
         let Chosen { name, version, row } = chosen;
         let in_quarantine = model.quarantines.keys().filter(|(_, _, digest)| *digest == row.digest);
+        let standings = self.standings(model, chosen);
         PluginInfo {
             name: name.clone(),
             version: version.clone(),
@@ -45,6 +45,12 @@ impl Lifecycle {
             },
             summary: row.summary.clone(),
             limits: Some(row.limits),
+            stage: summed_up(&standings, row.stage),
+            standings,
+            signature: Some(row.signature.clone()),
+            grants: row.grants.iter().copied().collect(),
+            wants: row.wants.iter().copied().collect(),
+            usage: self.known(&row.digest).map(|component| component.usage()),
             serves: self.serving_as(name, version),
             quarantined: in_quarantine.map(|(volume, _, _)| volume.clone()).collect(),
         }
@@ -63,6 +69,12 @@ impl Lifecycle {
             state: "built-in".into(),
             summary: "Leveled compaction, part of the daemon; serves where no plugin can.".into(),
             limits: None,
+            stage: String::new(),
+            standings: Vec::new(),
+            signature: None,
+            grants: Vec::new(),
+            wants: Vec::new(),
+            usage: None,
             serves: self.serving_as(NATIVE_STRATEGY, ""),
             quarantined: Vec::new(),
         }
@@ -106,8 +118,27 @@ impl Lifecycle {
                 })
                 .collect(),
             faults,
-            history: history.map(history_info).collect(),
+            history: history.map(|row| history_info(row)).collect(),
         })
+    }
+
+    /// The audit rows about a plugin, or about all, newest first.
+    pub(crate) fn history(&self, name: Option<&str>) -> Result<Vec<HistoryInfo>> {
+        let model = self.catalog.model();
+        let concerns = |row: &HistoryRow| match name {
+            Some(name) => row.plugin.as_deref() == Some(name),
+            // A component that was refused before it said who it is has a digest and no name.
+            None => row.plugin.is_some() || row.digest.is_some(),
+        };
+        let rows = model.history.values().rev().filter(|row| concerns(row));
+        let rows: Vec<_> = rows.map(|row| history_info(row)).collect();
+        match name {
+            // One that was removed has a history and no row.
+            Some(name) if rows.is_empty() && !is_native(name) => {
+                choose::pick(&model, name, None).map(|_| rows)
+            }
+            _ => Ok(rows),
+        }
     }
 
     /// Which strategy a volume should have and has.
@@ -117,6 +148,12 @@ impl Lifecycle {
         let row = self.binding(volume);
         let bound = row.as_ref().map_or(Target::Default, |row| row.current.clone());
         let explicit = !matches!(bound, Target::Default);
+        let candidate = row.as_ref().and_then(|row| row.candidate.clone());
+        let candidate = candidate.map(|candidate| CandidateInfo {
+            strategy: self.describe(&candidate.target),
+            stage: candidate.stage.to_string(),
+            since_unix_ms: candidate.since_unix_ms,
+        });
         let previous = row.map(|row| row.previous).unwrap_or_default();
         Ok(BindingInfo {
             volume: volume.into(),
@@ -126,6 +163,7 @@ impl Lifecycle {
             problem: active.problem.clone(),
             since_unix_ms: active.since_unix_ms,
             explicit,
+            candidate,
             previous: previous.iter().map(|target| self.describe(target)).collect(),
         })
     }
@@ -151,6 +189,8 @@ fn history_info(row: &HistoryRow) -> HistoryInfo {
         plugin: row.plugin.clone(),
         version: row.plugin_version.clone(),
         digest: row.digest.clone(),
+        from: row.from.clone(),
+        to: row.to.clone(),
         reason: row.reason.clone(),
         outcome: row.outcome.clone(),
     }

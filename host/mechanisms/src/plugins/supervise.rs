@@ -7,7 +7,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::act::{Lifecycle, WORLD};
+use super::act::Lifecycle;
 use super::decide::{self, Convict};
 use crate::compaction::{Active, Supervisor};
 use crate::system::FaultInfo;
@@ -49,6 +49,7 @@ impl Lifecycle {
             plugin: active.info.plugin.clone(),
             version: active.info.version.clone(),
             digest: active.info.digest.clone(),
+            config: active.info.config.clone(),
             reason,
             since_unix_ms: self.clock.unix_millis(),
         };
@@ -88,11 +89,10 @@ impl Lifecycle {
             let Ok(attached) = self.attached(volume) else { return };
             let active = attached.slot.load();
             let serving = format!("{} {}", active.info.plugin, active.info.version);
-            let default = self.default_strategy.as_str();
             let written = self.catalog.commit(|model| {
                 // Whoever bound the version anew has cleared it, and its quarantine must not come back.
                 if self.is_unsaved(volume, &convict) {
-                    decide::quarantine(model, volume, WORLD.as_str(), default, &convict, serving.trim())
+                    decide::quarantine(model, self.place(volume), &convict, serving.trim())
                 } else {
                     Ok((crate::catalog::Change::default(), ()))
                 }

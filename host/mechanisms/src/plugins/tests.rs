@@ -10,7 +10,7 @@ use mortise_plugin_runtime::Limits;
 use tempfile::TempDir;
 
 use super::fake::FakeHost;
-use super::{Host, Lifecycle};
+use super::{Addition, Capabilities, Host, Lifecycle, Trust};
 use crate::catalog::memory_rows::{MemoryRows, fixed_clock};
 use crate::catalog::{Blobs, Catalog, Origin};
 use crate::compaction::fake::FakeTree;
@@ -24,6 +24,7 @@ pub(super) const VOLUME: &str = "default";
 pub(super) struct World {
     pub(super) rows: MemoryRows,
     pub(super) directory: TempDir,
+    pub(super) trust: Trust,
 }
 
 /// What does not.
@@ -36,6 +37,17 @@ pub(super) struct Running {
     _task: Handle,
 }
 
+/// A component that an administrator adds, as it comes without flags.
+pub(super) fn addition(line: &str) -> Addition {
+    Addition {
+        bytes: line.as_bytes().into(),
+        name: None,
+        signature: None,
+        grants: Capabilities::new(),
+        origin: Origin::Added,
+    }
+}
+
 fn shipped(lines: &[&str]) -> Vec<ShippedPlugin> {
     let plugin = |line: &&str| ShippedPlugin {
         name: line.split(' ').next().unwrap().into(),
@@ -46,7 +58,8 @@ fn shipped(lines: &[&str]) -> Vec<ShippedPlugin> {
 
 impl World {
     pub(super) fn new() -> Self {
-        Self { rows: MemoryRows::default(), directory: tempfile::tempdir().unwrap() }
+        let directory = tempfile::tempdir().unwrap();
+        Self { rows: MemoryRows::default(), directory, trust: Trust::default() }
     }
 
     pub(super) async fn start(&self, lines: &[&str]) -> Running {
@@ -65,9 +78,10 @@ impl World {
             fixed_clock(),
             "leveled".into(),
             1000,
+            self.trust.clone(),
         ));
+        lifecycle.recover().await;
         lifecycle.register_shipped(&shipped(lines)).await;
-        lifecycle.remove_unnamed_files().await;
         let tree = FakeTree::new();
         let observer = tree.observer();
         let slot = lifecycle.attach(VOLUME, Arc::clone(&observer)).await;
@@ -92,7 +106,7 @@ impl World {
 
 impl Running {
     pub(super) async fn add(&self, line: &str) -> crate::Result<super::choose::Chosen> {
-        self.lifecycle.add(line.as_bytes().to_vec(), None, Origin::Added).await
+        self.lifecycle.add(addition(line)).await
     }
 
     pub(super) async fn bind(&self, name: &str) -> crate::Result<crate::Activation> {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use mortise_kernel::seams::{SharedClock, SystemClock};
 use mortise_plugin_runtime::MAX_COMPONENT_BYTES;
 
+use crate::plugins::Trust;
+
 /// A component that comes with the program and is in the catalog from the start.
 #[derive(Clone, Debug)]
 pub struct ShippedPlugin {
@@ -15,6 +17,19 @@ pub struct ShippedPlugin {
     pub name: String,
     /// The component.
     pub bytes: Cow<'static, [u8]>,
+}
+
+/// A component that an administrator adds.
+#[derive(Clone, Debug, Default)]
+pub struct NewPlugin {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// Name to store it under instead of the one that it gives itself.
+    pub name: Option<String>,
+    /// Its minisign signature, the text of the file.
+    pub signature: Option<String>,
+    /// Names of capabilities that are granted to it beyond what the plugin has.
+    pub grants: Vec<String>,
 }
 
 /// How the mechanisms of a node are run.
@@ -40,7 +55,11 @@ pub struct SystemConfig {
     pub shutdown_grace: Duration,
     /// Largest component accepted, in bytes; the runtime takes none above [`MAX_COMPONENT_BYTES`].
     pub max_component_bytes: usize,
-    /// Audit rows kept in the catalog.
+    /// Keys whose signatures are trusted, and whether a component needs one.
+    pub trust: Trust,
+    /// Audit rows kept in the catalog for each plugin.
+    pub history_rows_per_plugin: usize,
+    /// Audit rows kept in the catalog for all plugins and volumes together.
     pub history_rows: usize,
 }
 
@@ -58,7 +77,9 @@ impl SystemConfig {
             catalog_deadline: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(5),
             max_component_bytes: MAX_COMPONENT_BYTES,
-            history_rows: 1000,
+            trust: Trust::default(),
+            history_rows_per_plugin: 200,
+            history_rows: 4000,
         }
     }
 }

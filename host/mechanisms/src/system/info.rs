@@ -2,7 +2,9 @@
 
 use mortise_kernel::node::{VolumeCounters, VolumeStatus};
 use mortise_kernel::store::TreeShape;
-use mortise_plugin_runtime::Limits;
+use mortise_plugin_runtime::{Capability, Limits, Usage};
+
+use crate::plugins::SignatureState;
 
 /// A volume of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub struct VolumeInfo {
 }
 
 /// One version of a plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginInfo {
     /// Name.
     pub name: String,
@@ -42,6 +44,18 @@ pub struct PluginInfo {
     pub added_unix_ms: u64,
     /// `shipped`, `added`, or `built-in` for the strategy that is part of the daemon.
     pub state: String,
+    /// The stage that says most about it: `active` where it serves anything, else what happened to it last.
+    pub stage: String,
+    /// Its stage on every binding that knows it.
+    pub standings: Vec<StandingInfo>,
+    /// Who vouches for it; `None` for the built-in strategy.
+    pub signature: Option<SignatureState>,
+    /// What it may use.
+    pub grants: Vec<Capability>,
+    /// What its imports say that it uses.
+    pub wants: Vec<Capability>,
+    /// What its calls used since it was loaded into memory; `None` while it is not there.
+    pub usage: Option<Usage>,
     /// What the component says about itself, one line.
     pub summary: String,
     /// Limits of every call; `None` for the built-in strategy.
@@ -50,6 +64,32 @@ pub struct PluginInfo {
     pub serves: Vec<String>,
     /// Names of the volumes for which it is quarantined.
     pub quarantined: Vec<String>,
+}
+
+/// How far a plugin version has come on one binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingInfo {
+    /// Name of the volume.
+    pub volume: String,
+    /// World.
+    pub world: String,
+    /// `rehearsed`, `active`, `superseded`, `rolled-back` or `quarantined`.
+    pub stage: String,
+    /// Since when, Unix milliseconds; 0 when that is not known.
+    pub since_unix_ms: u64,
+    /// Why, where there is a reason.
+    pub reason: String,
+}
+
+/// A version that is about to serve a binding, or is tried beside what serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CandidateInfo {
+    /// Who it is.
+    pub strategy: StrategyInfo,
+    /// Its stage on the binding.
+    pub stage: String,
+    /// Since when, Unix milliseconds.
+    pub since_unix_ms: u64,
 }
 
 /// Everything about one plugin.
@@ -99,6 +139,8 @@ pub struct BindingInfo {
     pub since_unix_ms: u64,
     /// Whether the binding was made explicitly; otherwise it is the node's default.
     pub explicit: bool,
+    /// What may serve next, when there is such a version.
+    pub candidate: Option<CandidateInfo>,
     /// Earlier bindings, newest first: where `rollback` leads.
     pub previous: Vec<StrategyInfo>,
 }
@@ -152,6 +194,10 @@ pub struct HistoryInfo {
     pub version: Option<String>,
     /// Its digest.
     pub digest: Option<String>,
+    /// The stage that the version left, if it left one.
+    pub from: Option<String>,
+    /// The stage that it reached.
+    pub to: Option<String>,
     /// Why.
     pub reason: String,
     /// What came of it.
@@ -189,7 +235,7 @@ pub struct VolumeReport {
     pub strategy: BindingInfo,
     /// Smoothed rate of writes into the memtable, in bytes per second.
     pub write_rate: f64,
-    /// Bytes written to tables by flushes and steps for each byte written by clients, since the volume was
-    /// opened; 0 before the first write. The raft log is not counted.
+    /// Bytes written to tables by flushes and steps for each byte applied since the volume was opened, what
+    /// the start applied again included; 0 before the first. The raft log is not counted.
     pub write_amplification: f64,
 }

@@ -15,14 +15,14 @@ use std::sync::Arc;
 use mortise_kernel::node::Volume;
 use mortise_plugin_runtime::Limits;
 
-pub use config::{ShippedPlugin, SystemConfig};
+pub use config::{NewPlugin, ShippedPlugin, SystemConfig};
 pub use info::{
-    Activation, BindingInfo, FaultInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo, StrategyInfo,
-    VolumeInfo, VolumeReport,
+    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo,
+    StandingInfo, StrategyInfo, VolumeInfo, VolumeReport,
 };
 
 use crate::catalog::{Catalog, Origin};
-use crate::plugins::Lifecycle;
+use crate::plugins::{Addition, Lifecycle, capability_named};
 use crate::volumes::{DEFAULT, Volumes};
 use crate::{Error, Result};
 
@@ -91,16 +91,21 @@ impl System {
         self.volumes.report(name)
     }
 
-    /// Verifies, compiles and stores a component under `name`, or under the name that it gives itself. The
-    /// same component may be added again.
+    /// Verifies, compiles and stores a component under the name given, or under the one that it gives itself.
+    /// The same component may be added again.
     ///
     /// # Errors
     /// [`Error::ComponentTooLarge`], [`Error::ComponentRefused`], [`Error::DescribeFailed`],
+    /// [`Error::Unsigned`], [`Error::WrongSignature`], [`Error::NotGranted`], [`Error::NoSuchCapability`],
     /// [`Error::PluginName`], [`Error::PluginVersion`], [`Error::PluginConflict`], and those of the catalog.
-    pub async fn plugin_add(&self, bytes: Vec<u8>, name: Option<String>) -> Result<PluginInfo> {
+    pub async fn plugin_add(&self, new: NewPlugin) -> Result<PluginInfo> {
         let lifecycle = Arc::clone(&self.lifecycle);
+        let NewPlugin { bytes, name, signature, grants } = new;
+        let bytes = bytes.into();
+        let grants = grants.iter().map(|name| capability_named(name)).collect::<Result<_>>()?;
         detached(async move {
-            let chosen = lifecycle.add(bytes, name, Origin::Added).await?;
+            let addition = Addition { bytes, name, signature, grants, origin: Origin::Added };
+            let chosen = lifecycle.add(addition).await?;
             lifecycle.info_of(&chosen)
         })
         .await
@@ -118,6 +123,14 @@ impl System {
     /// [`Error::NoSuchPlugin`].
     pub fn plugin_show(&self, name: &str) -> Result<PluginDetail> {
         self.lifecycle.show(name)
+    }
+
+    /// The audit rows about a plugin, or about all plugins, newest first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlugin`] when there is neither such a plugin nor a row about one.
+    pub fn plugin_history(&self, name: Option<&str>) -> Result<Vec<HistoryInfo>> {
+        self.lifecycle.history(name)
     }
 
     /// Binds a volume to a version of a plugin (the newest when none is given), or to [`NATIVE_STRATEGY`].

@@ -10,7 +10,7 @@ use mortise_kernel::node::{Node, Volume, VolumeConfig, VolumeId};
 use mortise_plugin_runtime::Runtime;
 
 use super::{System, SystemConfig};
-use crate::catalog::{Blobs, Catalog, SystemVolume};
+use crate::catalog::{Blobs, Catalog, Keep, SystemVolume};
 use crate::plugins::{Host, Lifecycle};
 use crate::volumes::{
     LoopConfig, SYSTEM, SystemVolumeStart, Volumes, found, on_disk, start_plan, system_start,
@@ -38,7 +38,8 @@ impl System {
         let system_volume = open_system_volume(&node, &ids).await?;
         let rows = SystemVolume { volume: Arc::clone(&system_volume), deadline: config.catalog_deadline };
         let clock = Arc::clone(&config.clock);
-        let keep = config.history_rows.max(1);
+        let keep =
+            Keep { per_plugin: config.history_rows_per_plugin.max(1), in_all: config.history_rows.max(1) };
         let catalog = Arc::new(Catalog::load(Box::new(rows), Arc::clone(&clock), keep).await?);
         let unix_ms = clock.unix_millis();
         catalog.commit(|model| found(model, &ids, unix_ms)).await?;
@@ -50,9 +51,10 @@ impl System {
             Arc::clone(&clock),
             config.default_strategy.clone(),
             config.max_component_bytes,
+            config.trust.clone(),
         ));
+        lifecycle.recover().await;
         lifecycle.register_shipped(&config.shipped).await;
-        lifecycle.remove_unnamed_files().await;
         if config.default_strategy == NATIVE_STRATEGY {
             tracing::info!("volumes without a binding are compacted natively, as configured");
         }

@@ -11,7 +11,7 @@ use mortise_kernel::kv::{Command, DeleteRangeRequest, PutRequest, RangeRequest};
 use mortise_kernel::node::{Consistency, Node, NodeConfig, VolumeId};
 use mortise_kernel::seams::{Deadline, SystemClock};
 
-use super::{ShippedPlugin, System, SystemConfig};
+use super::{NewPlugin, ShippedPlugin, System, SystemConfig};
 use crate::plugins::fake::FakeHost;
 use crate::volumes::reserve;
 use crate::{Error, Result};
@@ -81,7 +81,8 @@ async fn the_first_start_makes_default_and_system_and_the_second_finds_them() {
     assert_eq!(node.names(), ["default ready", "system ready"]);
     assert_eq!(node.system.resolve(None).unwrap().id(), VolumeId::DEFAULT);
     node.put("default", "k").await;
-    node.system.plugin_add(b"b 1.0.0 wait".to_vec(), None).await.unwrap();
+    let new = NewPlugin { bytes: b"b 1.0.0 wait".to_vec(), ..NewPlugin::default() };
+    node.system.plugin_add(new).await.unwrap();
     node.system.plugin_use("b", None, "default", None).await.unwrap();
     let report = node.system.volume_report("default").unwrap();
     assert_eq!(report.strategy.serving.plugin, "b");

@@ -98,7 +98,8 @@ fn free_id(next: u64, taken: &BTreeSet<u64>) -> u64 {
 }
 
 fn new_row(id: u64, state: VolumeState, created_unix_ms: u64) -> VolumeRow {
-    VolumeRow { version: ROW_VERSION, id, created_unix_ms, format: NATURAL_FORMAT.into(), state }
+    let format = NATURAL_FORMAT.into();
+    VolumeRow { version: ROW_VERSION, id, created_unix_ms, format, codec: None, state }
 }
 
 /// What to do with the volumes when the node starts. The system volume is not among them.

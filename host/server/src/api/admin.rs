@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mortise_mechanisms::{self as mechanisms, Error};
+use mortise_mechanisms::{self as mechanisms, Error, NewPlugin};
 use mortise_plugin_runtime::{self as runtime, MAX_COMPONENT_BYTES};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -30,7 +30,7 @@ impl AdminService {
             memory_bytes: kept(wanted.memory_bytes, now.memory_bytes),
             deadline: kept(Duration::from_millis(wanted.deadline_ms), now.deadline),
             answer_bytes: kept(answer_bytes, now.answer_bytes),
-            fuel: now.fuel,
+            fuel: wanted.fuel.map_or(now.fuel, |fuel| (fuel > 0).then_some(fuel)),
         })
     }
 }
@@ -87,18 +87,20 @@ impl Admin for AdminService {
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::AddPluginResponse>, Status> {
         let mut stream = request.into_inner();
-        let (mut name, mut bytes) = (None, Vec::new());
+        let mut new = NewPlugin::default();
         while let Some(part) = stream.message().await? {
-            name = name.or_else(|| given(part.name));
-            bytes.extend_from_slice(&part.chunk);
-            if bytes.len() > MAX_COMPONENT_BYTES {
+            new.name = new.name.or_else(|| given(part.name));
+            new.signature = new.signature.or_else(|| given(part.signature));
+            new.grants.extend(part.grants);
+            new.bytes.extend_from_slice(&part.chunk);
+            if new.bytes.len() > MAX_COMPONENT_BYTES {
                 return Err(Status::invalid_argument(format!(
                     "the component has more than {MAX_COMPONENT_BYTES} bytes, the most that is accepted; \
                      build it with optimisation for size and without debug information"
                 )));
             }
         }
-        let info = self.context.system.plugin_add(bytes, name).await.map_err(failed)?;
+        let info = self.context.system.plugin_add(new).await.map_err(failed)?;
         Ok(Response::new(pb::AddPluginResponse { plugin: Some(messages::plugin(info)) }))
     }
 
@@ -116,6 +118,16 @@ impl Admin for AdminService {
     ) -> Result<Response<pb::ShowPluginResponse>, Status> {
         let detail = self.context.system.plugin_show(&request.get_ref().name).map_err(failed)?;
         Ok(Response::new(messages::plugin_detail(detail)))
+    }
+
+    async fn plugin_history(
+        &self,
+        request: Request<pb::PluginHistoryRequest>,
+    ) -> Result<Response<pb::PluginHistoryResponse>, Status> {
+        let name = given(request.into_inner().name);
+        let rows = self.context.system.plugin_history(name.as_deref()).map_err(failed)?;
+        let rows = rows.into_iter().map(messages::history_row).collect();
+        Ok(Response::new(pb::PluginHistoryResponse { rows }))
     }
 
     async fn use_plugin(

@@ -1,8 +1,8 @@
 //! What the mechanisms tell about volumes and plugins, as messages. Field for field, nothing is decided.
 
 use mortise_mechanisms::{
-    Activation, BindingInfo, FaultInfo, HistoryInfo, Limits, PluginDetail, PluginInfo, QuarantineInfo,
-    StrategyInfo, VolumeInfo, VolumeReport,
+    Activation, BindingInfo, CandidateInfo, Capability, FaultInfo, HistoryInfo, Limits, PluginDetail,
+    PluginInfo, QuarantineInfo, SignatureState, StandingInfo, StrategyInfo, Usage, VolumeInfo, VolumeReport,
 };
 
 use crate::pb::mortise::v1 as pb;
@@ -72,7 +72,36 @@ pub(super) fn plugin(info: PluginInfo) -> pb::Plugin {
         limits: info.limits.map(limits),
         serves: info.serves,
         quarantined: info.quarantined,
+        stage: info.stage,
+        standings: info.standings.into_iter().map(standing).collect(),
+        signature: info.signature.map(signature),
+        grants: names(&info.grants),
+        wants: names(&info.wants),
+        usage: info.usage.map(usage),
     }
+}
+
+fn names(capabilities: &[Capability]) -> Vec<String> {
+    capabilities.iter().map(ToString::to_string).collect()
+}
+
+fn standing(info: StandingInfo) -> pb::Standing {
+    pb::Standing {
+        volume: info.volume,
+        world: info.world,
+        stage: info.stage,
+        since_unix_ms: info.since_unix_ms,
+        reason: info.reason,
+    }
+}
+
+fn signature(state: SignatureState) -> pb::Signature {
+    let (state, key_id, trusted_comment) = match state {
+        SignatureState::Unsigned => ("unsigned", String::new(), String::new()),
+        SignatureState::Unchecked { key_id } => ("unchecked", key_id, String::new()),
+        SignatureState::Signed { key_id, trusted_comment } => ("signed", key_id, trusted_comment),
+    };
+    pb::Signature { state: state.into(), key_id, trusted_comment }
 }
 
 fn limits(limits: Limits) -> pb::Limits {
@@ -80,6 +109,24 @@ fn limits(limits: Limits) -> pb::Limits {
         memory_bytes: limits.memory_bytes,
         deadline_ms: u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
         answer_bytes: limits.answer_bytes as u64,
+        fuel: limits.fuel,
+    }
+}
+
+fn usage(usage: Usage) -> pb::Usage {
+    pb::Usage {
+        calls: usage.calls,
+        instantiations: usage.instantiations,
+        peak_memory_bytes: usage.peak_memory_bytes,
+        peak_fuel: usage.peak_fuel,
+        total_fuel: usage.total_fuel,
+        p50_us: usage.p50_us,
+        p99_us: usage.p99_us,
+        longest_us: usage.longest_us,
+        bytes_in: usage.bytes_in,
+        bytes_out: usage.bytes_out,
+        peak_answer_bytes: usage.peak_answer_bytes,
+        faults: usage.faults.into_iter().collect(),
     }
 }
 
@@ -104,6 +151,15 @@ fn binding(info: BindingInfo) -> pb::Binding {
         since_unix_ms: info.since_unix_ms,
         explicit: info.explicit,
         previous: info.previous.into_iter().map(strategy).collect(),
+        candidate: info.candidate.map(candidate),
+    }
+}
+
+fn candidate(info: CandidateInfo) -> pb::Candidate {
+    pb::Candidate {
+        strategy: Some(strategy(info.strategy)),
+        stage: info.stage,
+        since_unix_ms: info.since_unix_ms,
     }
 }
 
@@ -132,7 +188,7 @@ fn fault(info: FaultInfo) -> pb::PluginFault {
     }
 }
 
-fn history_row(info: HistoryInfo) -> pb::HistoryRow {
+pub(super) fn history_row(info: HistoryInfo) -> pb::HistoryRow {
     pb::HistoryRow {
         unix_ms: info.unix_ms,
         actor: info.actor,
@@ -143,6 +199,8 @@ fn history_row(info: HistoryInfo) -> pb::HistoryRow {
         digest: info.digest.unwrap_or_default(),
         reason: info.reason,
         outcome: info.outcome,
+        from_stage: info.from.unwrap_or_default(),
+        to_stage: info.to.unwrap_or_default(),
     }
 }
 

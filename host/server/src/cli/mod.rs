@@ -21,6 +21,8 @@ mod doctor;
 mod kv;
 mod output;
 mod plugin;
+mod plugin_history;
+mod plugin_limits;
 mod plugin_tables;
 mod serve;
 mod volume;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::client::{Target, refused};
 use super::config::byte_size;
-use super::plugin_tables as tables;
 use super::volume::admin;
+use super::{plugin_history as history, plugin_limits as limits, plugin_tables as tables};
 use crate::pb::mortise::v1 as pb;
 
 /// Bytes of a component sent in one message.
@@ -39,6 +39,13 @@ enum Action {
         #[command(flatten)]
         target: Target,
     },
+    /// Show who did what to a plugin when, why, and what came of it; also what the host did by itself.
+    History {
+        /// Its name; without it, of all plugins and of components that were refused.
+        name: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Let a plugin decide for a volume. Returns when it does.
     Use(Use),
     /// Return a volume to its previous binding. Returns when that one decides.
@@ -58,7 +65,8 @@ enum Action {
         #[command(flatten)]
         target: Target,
     },
-    /// Set what one call of a plugin may use. What is not named stays as it is.
+    /// Show what one call of a plugin may use and what calls did use, or set it. What is not named stays as
+    /// it is.
     Limits(Limits),
 }
 
@@ -76,6 +84,12 @@ struct Add {
     /// Store it under this name instead of the one that it gives itself.
     #[arg(long)]
     name: Option<String>,
+    /// Its minisign signature; without it the file of that name with .minisig behind it, where there is one.
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    /// Grant the plugin a capability: wasi-minimal. What is granted holds for later versions, too.
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    grant: Vec<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -106,9 +120,12 @@ struct Limits {
     /// Time of one call.
     #[arg(long, value_name = "TIME")]
     deadline: Option<humantime::Duration>,
+    /// Instructions of one call, about; 0 sets no limit beside the deadline.
+    #[arg(long, value_name = "UNITS")]
+    fuel: Option<u64>,
     /// Size of one answer.
-    #[arg(long, value_name = "SIZE", value_parser = byte_size)]
-    answer: Option<bytesize::ByteSize>,
+    #[arg(long, alias = "answer", value_name = "SIZE", value_parser = byte_size)]
+    answer_bytes: Option<bytesize::ByteSize>,
     #[command(flatten)]
     target: Target,
 }
@@ -129,6 +146,15 @@ impl Plugin {
                 let request = target.request(None, pb::ShowPluginRequest { name })?;
                 let answer = admin(&target).await?.show_plugin(request).await.map_err(refused)?.into_inner();
                 target.output.emit(|| tables::detail(&answer), || tables::detail_json(&answer))
+            }
+            Action::History { name, target } => {
+                let of_one = name.is_some();
+                let request =
+                    target.request(None, pb::PluginHistoryRequest { name: name.unwrap_or_default() })?;
+                let answer = admin(&target).await?.plugin_history(request).await.map_err(refused)?;
+                let rows = answer.into_inner().rows;
+                let json = || rows.iter().map(history::row_json).collect();
+                target.output.emit(|| history::table(&rows, of_one), json)
             }
             Action::Use(used) => used.run().await,
             Action::Rollback { volume, target } => {
@@ -153,15 +179,16 @@ impl Add {
     async fn run(self) -> anyhow::Result<()> {
         let bytes = std::fs::read(&self.file)
             .with_context(|| format!("cannot read the component {}", self.file.display()))?;
-        let name = self.name.clone().unwrap_or_default();
-        let mut parts: Vec<_> = bytes
-            .chunks(CHUNK)
-            .map(|chunk| pb::AddPluginRequest { name: name.clone(), chunk: chunk.to_vec().into() })
-            .collect();
-        if parts.is_empty() {
-            // An empty file gets the daemon's explanation of what it expected.
-            parts.push(pb::AddPluginRequest { name, ..Default::default() });
-        }
+        let head = pb::AddPluginRequest {
+            name: self.name.clone().unwrap_or_default(),
+            signature: self.signature()?.unwrap_or_default(),
+            grants: self.grant.clone(),
+            ..Default::default()
+        };
+        let chunk =
+            |chunk: &[u8]| pb::AddPluginRequest { chunk: chunk.to_vec().into(), ..Default::default() };
+        // An empty file gets the daemon's explanation of what it expected.
+        let parts: Vec<_> = std::iter::once(head).chain(bytes.chunks(CHUNK).map(chunk)).collect();
         let request = self.target.request(None, tokio_stream::iter(parts))?;
         let answer = admin(&self.target).await?.add_plugin(request).await.map_err(refused)?;
         let plugin = answer.into_inner().plugin.unwrap_or_default();
@@ -173,6 +200,26 @@ impl Add {
             )
         };
         self.target.output.emit(added, || tables::plugin_json(&plugin))
+    }
+
+    /// The text of the signature that is named, or of the one that lies beside the component.
+    fn signature(&self) -> anyhow::Result<Option<String>> {
+        let (path, named) = match &self.signature {
+            Some(path) => (path.clone(), true),
+            None => {
+                let mut beside = self.file.clone().into_os_string();
+                beside.push(".minisig");
+                (PathBuf::from(beside), false)
+            }
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) if text.trim().is_empty() => {
+                anyhow::bail!("the signature {} is empty; sign the component anew", path.display())
+            }
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read the signature {}", path.display())),
+        }
     }
 }
 
@@ -196,19 +243,29 @@ fn report(target: &Target, activation: &pb::Activation) -> anyhow::Result<()> {
 
 impl Limits {
     async fn run(self) -> anyhow::Result<()> {
-        let limits = pb::Limits {
-            memory_bytes: self.memory.map_or(0, |size| size.as_u64()),
-            deadline_ms: self.deadline.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-            answer_bytes: self.answer.map_or(0, |size| size.as_u64()),
-        };
-        if limits == pb::Limits::default() {
-            anyhow::bail!("no limit was named; use --memory, --deadline or --answer (0 is not a limit)");
+        let deadline = self.deadline.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let (memory, answer) =
+            (self.memory.map(|size| size.as_u64()), self.answer_bytes.map(|size| size.as_u64()));
+        for (flag, value) in [("memory", memory), ("deadline", deadline), ("answer-bytes", answer)] {
+            if value == Some(0) {
+                anyhow::bail!("--{flag} is 0, which is no limit that a plugin could work with");
+            }
         }
-        let message = pb::SetPluginLimitsRequest { name: self.name, limits: Some(limits) };
-        let request = self.target.request(None, message)?;
-        let answer =
-            admin(&self.target).await?.set_plugin_limits(request).await.map_err(refused)?.into_inner();
-        let json = || -> Value { answer.plugins.iter().map(tables::plugin_json).collect() };
-        self.target.output.emit(|| tables::limits(&answer.plugins), json)
+        let limits = pb::Limits {
+            memory_bytes: memory.unwrap_or_default(),
+            deadline_ms: deadline.unwrap_or_default(),
+            answer_bytes: answer.unwrap_or_default(),
+            fuel: self.fuel,
+        };
+        let plugins = if limits == pb::Limits::default() {
+            let request = self.target.request(None, pb::ShowPluginRequest { name: self.name })?;
+            admin(&self.target).await?.show_plugin(request).await.map_err(refused)?.into_inner().versions
+        } else {
+            let message = pb::SetPluginLimitsRequest { name: self.name, limits: Some(limits) };
+            let request = self.target.request(None, message)?;
+            admin(&self.target).await?.set_plugin_limits(request).await.map_err(refused)?.into_inner().plugins
+        };
+        let json = || -> Value { plugins.iter().map(tables::plugin_json).collect() };
+        self.target.output.emit(|| limits::table(&plugins), json)
     }
 }

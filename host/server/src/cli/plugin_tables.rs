@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::output::{line_width, or_dash, pairs, size, table, time, wrapped};
+use super::output::{line_width, or_dash, pairs, size, time, wrapped};
+use super::{plugin_history as history, plugin_limits as limits};
 use crate::pb::mortise::v1 as pb;
 
 pub(super) fn list(plugins: &[pb::Plugin]) -> String {
@@ -12,38 +13,20 @@ pub(super) fn list(plugins: &[pb::Plugin]) -> String {
             plugin.version.clone(),
             plugin.world.clone(),
             plugin.state.clone(),
+            or_dash(&plugin.stage),
             size(plugin.bytes),
             or_dash(&plugin.serves.join(", ")),
             or_dash(&plugin.quarantined.join(", ")),
         ]
     });
-    let head = ["NAME", "VERSION", "WORLD", "STATE", "SIZE", "SERVES", "QUARANTINED FOR"];
-    wrapped(&head, &[4], &[5, 6], rows.collect(), line_width())
-}
-
-pub(super) fn limits(plugins: &[pb::Plugin]) -> String {
-    let rows = plugins.iter().map(|plugin| {
-        let limits = plugin.limits.unwrap_or_default();
-        vec![
-            plugin.name.clone(),
-            plugin.version.clone(),
-            size(limits.memory_bytes),
-            format!("{} ms", limits.deadline_ms),
-            size(limits.answer_bytes),
-        ]
-    });
-    table(&["NAME", "VERSION", "MEMORY", "DEADLINE", "ANSWER"], &[2, 3, 4], rows.collect())
+    let head = ["NAME", "VERSION", "WORLD", "ORIGIN", "STAGE", "SIZE", "SERVES", "QUARANTINED FOR"];
+    wrapped(&head, &[5], &[6, 7], rows.collect(), line_width())
 }
 
 pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
     let newest = plugin.versions.first().cloned().unwrap_or_default();
     let limits = match newest.limits {
-        Some(limits) => format!(
-            "{} memory, {} ms, {} answer",
-            size(limits.memory_bytes),
-            limits.deadline_ms,
-            size(limits.answer_bytes)
-        ),
+        Some(_) => "below, with what was used".to_owned(),
         None => "none: it is part of the daemon".to_owned(),
     };
     let mut text = pairs(vec![
@@ -51,17 +34,20 @@ pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
         ("about", or_dash(&newest.summary)),
         ("world", newest.world.clone()),
         ("limits", limits),
+        ("capabilities", or_dash(&newest.grants.join(", "))),
+        ("signature", signature(newest.signature.as_ref())),
         ("serves", or_dash(&newest.serves.join(", "))),
     ]);
     // What is part of the daemon has no component, and so no version, size or digest.
     if !newest.digest.is_empty() {
-        text += &format!("\n{}", versions(&plugin.versions));
+        text += &format!("\n{}\n{}", versions(&plugin.versions), limits::table(&plugin.versions));
     }
     for (title, part) in [
+        ("stages", standings(&plugin.versions)),
         ("bindings", bindings(&plugin.bindings)),
         ("quarantine", quarantines(&plugin.quarantines)),
         ("faults since the daemon started", faults(&plugin.faults)),
-        ("history", history(&plugin.history)),
+        ("history", history::short(&plugin.history)),
     ] {
         if let Some(part) = part {
             text += &format!("\n{title}\n{part}");
@@ -71,13 +57,15 @@ pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
 }
 
 /// Characters of a digest that tables show; JSON has all 64.
-const DIGEST: usize = 12;
+pub(super) const DIGEST: usize = 12;
 
 fn versions(versions: &[pb::Plugin]) -> String {
     let rows = versions.iter().map(|version| {
         vec![
             version.version.clone(),
             version.state.clone(),
+            version.stage.clone(),
+            version.signature.as_ref().map_or("-", |signature| &signature.state).to_owned(),
             size(version.bytes),
             time(version.added_unix_ms),
             version.wit_version.clone(),
@@ -85,8 +73,32 @@ fn versions(versions: &[pb::Plugin]) -> String {
             version.digest.chars().take(DIGEST).collect(),
         ]
     });
-    let head = ["VERSION", "STATE", "SIZE", "ADDED", "CONTRACT", "SERVES", "DIGEST"];
-    wrapped(&head, &[2], &[5], rows.collect(), line_width())
+    let head = ["VERSION", "ORIGIN", "STAGE", "SIGNATURE", "SIZE", "ADDED", "CONTRACT", "SERVES", "DIGEST"];
+    wrapped(&head, &[4], &[7], rows.collect(), line_width())
+}
+
+fn signature(signature: Option<&pb::Signature>) -> String {
+    let Some(signature) = signature else { return "-".to_owned() };
+    match signature.state.as_str() {
+        "signed" => format!("by key {}: {}", signature.key_id, or_dash(&signature.trusted_comment)),
+        "unchecked" => format!("by key {}, not checked: this node trusts no keys", signature.key_id),
+        state => state.to_owned(),
+    }
+}
+
+fn standings(versions: &[pb::Plugin]) -> Option<String> {
+    let rows = versions.iter().flat_map(|version| {
+        version.standings.iter().map(|standing| {
+            vec![
+                standing.volume.clone(),
+                version.version.clone(),
+                standing.stage.clone(),
+                time(standing.since_unix_ms),
+                or_dash(&standing.reason),
+            ]
+        })
+    });
+    some(&["VOLUME", "VERSION", "STAGE", "SINCE", "WHY"], &[4], rows.collect())
 }
 
 fn bindings(bindings: &[pb::Binding]) -> Option<String> {
@@ -119,24 +131,7 @@ fn faults(faults: &[pb::PluginFault]) -> Option<String> {
     some(&["WHEN", "VOLUME", "VERSION", "KIND", "DETAIL"], &[4], rows.collect())
 }
 
-fn history(history: &[pb::HistoryRow]) -> Option<String> {
-    let rows = history.iter().map(|row| {
-        vec![
-            time(row.unix_ms),
-            row.actor.clone(),
-            row.action.clone(),
-            or_dash(&row.volume),
-            or_dash(&row.version),
-            match row.reason.as_str() {
-                "" => or_dash(&row.outcome),
-                reason => format!("{} ({reason})", or_dash(&row.outcome)),
-            },
-        ]
-    });
-    some(&["WHEN", "WHO", "WHAT", "VOLUME", "VERSION", "OUTCOME (WHY)"], &[5], rows.collect())
-}
-
-fn some(head: &[&str], long: &[usize], rows: Vec<Vec<String>>) -> Option<String> {
+pub(super) fn some(head: &[&str], long: &[usize], rows: Vec<Vec<String>>) -> Option<String> {
     (!rows.is_empty()).then(|| wrapped(head, &[], long, rows, line_width()))
 }
 
@@ -157,7 +152,6 @@ pub(super) fn activation(activation: &pb::Activation) -> String {
 }
 
 pub(super) fn plugin_json(plugin: &pb::Plugin) -> Value {
-    let limits = plugin.limits.unwrap_or_default();
     json!({
         "name": plugin.name,
         "version": plugin.version,
@@ -168,13 +162,33 @@ pub(super) fn plugin_json(plugin: &pb::Plugin) -> Value {
         "added_unix_ms": plugin.added_unix_ms,
         "state": plugin.state,
         "summary": plugin.summary,
-        "limits": {
-            "memory_bytes": limits.memory_bytes,
-            "deadline_ms": limits.deadline_ms,
-            "answer_bytes": limits.answer_bytes,
-        },
+        "limits": limits::limits_json(plugin.limits.unwrap_or_default()),
+        "usage": plugin.usage.as_ref().map(limits::usage_json),
         "serves": plugin.serves,
         "quarantined": plugin.quarantined,
+        "stage": plugin.stage,
+        "standings": plugin.standings.iter().map(standing_json).collect::<Vec<_>>(),
+        "signature": plugin.signature.as_ref().map(signature_json),
+        "grants": plugin.grants,
+        "wants": plugin.wants,
+    })
+}
+
+fn standing_json(standing: &pb::Standing) -> Value {
+    json!({
+        "volume": standing.volume,
+        "world": standing.world,
+        "stage": standing.stage,
+        "since_unix_ms": standing.since_unix_ms,
+        "reason": standing.reason,
+    })
+}
+
+fn signature_json(signature: &pb::Signature) -> Value {
+    json!({
+        "state": signature.state,
+        "key_id": signature.key_id,
+        "trusted_comment": signature.trusted_comment,
     })
 }
 
@@ -188,6 +202,11 @@ pub(super) fn binding_json(binding: &pb::Binding) -> Value {
         "since_unix_ms": binding.since_unix_ms,
         "explicit": binding.explicit,
         "previous": binding.previous.iter().map(strategy_json).collect::<Vec<_>>(),
+        "candidate": binding.candidate.as_ref().map(|candidate| json!({
+            "strategy": candidate.strategy.as_ref().map(strategy_json),
+            "stage": candidate.stage,
+            "since_unix_ms": candidate.since_unix_ms,
+        })),
     })
 }
 
@@ -213,20 +232,13 @@ pub(super) fn detail_json(plugin: &pb::ShowPluginResponse) -> Value {
             "kind": row.kind, "detail": row.detail,
         })
     };
-    let history = |row: &pb::HistoryRow| {
-        json!({
-            "unix_ms": row.unix_ms, "actor": row.actor, "action": row.action, "volume": row.volume,
-            "plugin": row.plugin, "version": row.version, "digest": row.digest, "reason": row.reason,
-            "outcome": row.outcome,
-        })
-    };
     json!({
         "name": plugin.name,
         "versions": plugin.versions.iter().map(plugin_json).collect::<Vec<_>>(),
         "bindings": plugin.bindings.iter().map(binding_json).collect::<Vec<_>>(),
         "quarantines": plugin.quarantines.iter().map(quarantine).collect::<Vec<_>>(),
         "faults": plugin.faults.iter().map(fault).collect::<Vec<_>>(),
-        "history": plugin.history.iter().map(history).collect::<Vec<_>>(),
+        "history": plugin.history.iter().map(history::row_json).collect::<Vec<_>>(),
     })
 }
 
@@ -276,23 +288,6 @@ mod tests {
             };
         let text = detail(&pb::ShowPluginResponse { faults: vec![fault], ..plugin });
         assert!(text.contains("trap") && text.contains("unreachable") && !text.contains("at …"), "{text}");
-    }
-
-    #[test]
-    fn long_outcomes_do_not_widen_the_table() {
-        let row = pb::HistoryRow {
-            unix_ms: 1_769_860_800_000,
-            actor: "admin".into(),
-            action: "plugin-rollback".into(),
-            volume: "default".into(),
-            version: "0.1.0".into(),
-            outcome: "refused: the plugin failed its rehearsal. ".repeat(9),
-            reason: "asked for".into(),
-            ..Default::default()
-        };
-        let text = history(&[row]).expect("a table");
-        assert!(text.lines().all(|line| line.chars().count() <= line_width()), "{text}");
-        assert_eq!(text.matches("rehearsal.").count(), 9, "{text}");
     }
 
     #[test]

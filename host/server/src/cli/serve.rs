@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
 use clap::Args;
 use mortise_kernel::node::NodeConfig;
+use mortise_mechanisms::{Trust, TrustedKey};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::byte_size;
@@ -89,6 +90,13 @@ pub(super) struct Serve {
     /// Compaction steps that may run at once.
     #[arg(long, env = "MORTISE_PARALLEL_STEPS", value_name = "COUNT", default_value = "2")]
     parallel_steps: usize,
+    /// Key whose signatures on components are trusted: minisign's line of base64, or a .pub file.
+    #[arg(long, env = "MORTISE_TRUSTED_KEYS", value_name = "KEY-OR-FILE", value_delimiter = ',')]
+    trusted_key: Vec<String>,
+    /// Take and run no components but those that a trusted key has signed, and those of the program itself.
+    #[arg(long, env = "MORTISE_REQUIRE_SIGNED", value_name = "BOOL", num_args = 0..=1,
+        require_equals = true, default_value = "false", default_missing_value = "true")]
+    require_signed: bool,
     /// Threads that run plugins.
     #[arg(long, env = "MORTISE_PLUGIN_THREADS", value_name = "COUNT", default_value = "4")]
     plugin_threads: usize,
@@ -133,6 +141,7 @@ impl Serve {
             ..NodeConfig::new(&self.data_dir)
         };
         Ok(Options {
+            trust: self.trust()?,
             node,
             listen: self.listen.clone(),
             listen_http: self.listen_http.clone(),
@@ -144,6 +153,16 @@ impl Serve {
             plugin_threads: self.plugin_threads,
             plugin_compiler: wiring::compile_in_child(),
         })
+    }
+
+    /// The keys that are trusted.
+    fn trust(&self) -> anyhow::Result<Trust> {
+        let keys: Vec<_> =
+            self.trusted_key.iter().map(|given| trusted_key(given)).collect::<Result<_, _>>()?;
+        if self.require_signed && keys.is_empty() {
+            bail!("--require-signed without --trusted-key would take no component at all; name a key");
+        }
+        Ok(Trust { keys, required: self.require_signed })
     }
 
     pub(super) async fn run(&self) -> anyhow::Result<()> {
@@ -183,6 +202,21 @@ impl Serve {
             _ = interrupt.recv() => bail!("stopped at once by a second signal; nothing acknowledged is lost"),
         }
     }
+}
+
+/// A key, or the one in a file. No key has a dot or begins with a slash, and files without either are found,
+/// too.
+fn trusted_key(given: &str) -> anyhow::Result<TrustedKey> {
+    let path = std::path::Path::new(given);
+    if !path.is_file() {
+        let looks_like_path = given.contains('.') || given.starts_with('/');
+        if looks_like_path {
+            bail!("--trusted-key {given}: there is no such file");
+        }
+        return Ok(TrustedKey::parse(given)?);
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key file {given}"))?;
+    TrustedKey::parse(&text).with_context(|| format!("the key file {given}"))
 }
 
 #[cfg(test)]

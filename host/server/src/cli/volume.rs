@@ -140,9 +140,9 @@ fn status(answer: &pb::VolumeStatusResponse) -> String {
         ("memtables", format!("{} ({} sealed)", size(answer.memtable_bytes), answer.sealed_memtables)),
         ("write rate", format!("{}/s", size(rounded(answer.write_rate)))),
         (
-            "written",
+            "since opened",
             format!(
-                "{} by clients, {} by flushes, {} by compaction (amplification {:.2})",
+                "{} applied, replay included; {} flushed, {} compacted (amplification {:.2})",
                 size(counters.written_bytes),
                 size(counters.flushed_bytes),
                 size(counters.compaction_out_bytes),
@@ -273,6 +273,14 @@ mod tests {
             "L2        1       4       10           1  1.0 MiB  ████████████████████████████████",
         ];
         assert_eq!(tree(&levels).lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_a_start_applies_again_is_not_told_as_written_by_clients() {
+        let counters = pb::Counters { written_bytes: 2048, flushed_bytes: 1024, ..Default::default() };
+        let text = status(&pb::VolumeStatusResponse { counters: Some(counters), ..Default::default() });
+        assert!(text.contains("since opened") && text.contains("2.0 KiB applied, replay included"), "{text}");
+        assert!(!text.contains("clients"), "{text}");
     }
 
     #[test]

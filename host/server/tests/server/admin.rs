@@ -70,7 +70,11 @@ async fn plugins_are_listed_used_limited_and_rolled_back() {
 async fn what_is_no_component_is_refused() {
     let running = Running::start().await;
     let mut admin = running.admin().await;
-    let part = |chunk: &'static [u8]| pb::AddPluginRequest { name: "mine".into(), chunk: chunk.into() };
+    let part = |chunk: &'static [u8]| pb::AddPluginRequest {
+        name: "mine".into(),
+        chunk: chunk.into(),
+        ..Default::default()
+    };
     let parts = tokio_stream::iter([part(b"not a "), part(b"component")]);
     let refused = admin.add_plugin(parts).await.expect_err("not a component");
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");

@@ -1,0 +1,90 @@
+//! A version that faulted too often is put aside for one volume.
+
+use super::super::choose::resolve;
+use super::super::stage::Event;
+use super::after;
+use super::bind::{Place, returned, stage_on};
+use crate::Result;
+use crate::catalog::{BindingRow, Change, HistoryRow, Key, Model, QuarantineRow, ROW_VERSION, Target};
+
+/// A version that faulted too often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Convict {
+    pub plugin: String,
+    pub version: String,
+    pub digest: String,
+    pub config: String,
+    pub reason: String,
+    pub since_unix_ms: u64,
+}
+
+impl Convict {
+    fn target(&self) -> Target {
+        Target::Plugin {
+            plugin: self.plugin.clone(),
+            version: self.version.clone(),
+            digest: self.digest.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
+/// Puts a version into quarantine for a volume. When it is what the volume is bound to, the binding goes back
+/// to the latest earlier target that is not in quarantine, else to the native strategy.
+pub(crate) fn quarantine(
+    model: &Model,
+    place: Place<'_>,
+    convict: &Convict,
+    serving: &str,
+) -> Result<(Change, ())> {
+    let mut change = Change::default();
+    let Place { volume, world, default_strategy } = place;
+    let gone = !model.volumes.contains_key(volume)
+        || !model.versions(&convict.plugin).any(|(_, row)| row.digest == convict.digest);
+    if model.is_quarantined(volume, world, &convict.digest) || gone {
+        return Ok((change, ()));
+    }
+    change.require(model, Key::Volume(volume.into()));
+    let row = QuarantineRow {
+        version: ROW_VERSION,
+        plugin: convict.plugin.clone(),
+        plugin_version: convict.version.clone(),
+        since_unix_ms: convict.since_unix_ms,
+        reason: convict.reason.clone(),
+    };
+    change.put(model, Key::quarantine(volume, world, &convict.digest), &row)?;
+    let convicted = |target: &Target| match resolve(model, target, default_strategy) {
+        Ok(Some((chosen, _))) => {
+            let digest = &chosen.row.digest;
+            *digest == convict.digest || model.is_quarantined(volume, world, digest)
+        }
+        Ok(None) => false,
+        Err(_) => true,
+    };
+    // What serves for want of a binding is active, too.
+    let binding = place.row(model);
+    let current = binding.map_or(Target::Default, |row| row.current.clone());
+    let as_bound = if convicted(&current) { current.clone() } else { convict.target() };
+    let from = stage_on(model, place, &as_bound);
+    let audit = HistoryRow::node("quarantine", &convict.reason)
+        .volume(volume)
+        .plugin(&convict.plugin, &convict.version, &convict.digest)
+        .moved(Some(from), after(from, Event::Quarantine)?)
+        .outcome(format!("{serving} serves"));
+    if let Some(binding) = binding {
+        let candidate = binding.candidate.clone().filter(|candidate| !convicted(&candidate.target));
+        let mut row = BindingRow { candidate, ..binding.clone() };
+        if convicted(&current) {
+            let mut left = binding.previous.iter().skip_while(|target| convicted(target)).cloned();
+            row.current = left.next().unwrap_or(Target::Native);
+            row.previous = left.collect();
+            row.since_unix_ms = convict.since_unix_ms;
+            returned(model, place, &row.current, "plugin-return", &mut change)?;
+        }
+        if row != *binding {
+            change.put(model, Key::binding(volume, world), &row)?;
+        }
+    }
+    change.audit(audit);
+    Ok((change, ()))
+}

@@ -1,0 +1,31 @@
+//! What becomes of plugins and bindings: functions of the catalog's model.
+//!
+//! They return the [`Change`](crate::catalog::Change) that
+//! [`Catalog::commit`](crate::catalog::Catalog::commit) makes; each is decided anew when the catalog changed
+//! meanwhile. Every change of a version's stage is asked
+//! of [`Stage::after`](super::stage::Stage::after) first and leaves an audit row.
+//!
+//! | file | what |
+//! |---|---|
+//! | `admit` | a component arrives, and comes in or is refused; limits |
+//! | `bind` | a volume gets another strategy, or an earlier one back |
+//! | `convict` | a version that faulted too often is put aside |
+//! | `remove` | versions go |
+
+mod admit;
+mod bind;
+mod convict;
+mod remove;
+
+pub(crate) use admit::{Papers, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
+pub(crate) use bind::{Place, abandon, activate, config_text, interrupted_candidates, propose, roll_back};
+pub(crate) use convict::{Convict, quarantine};
+pub(crate) use remove::{clear_removed, mark_removed};
+
+use super::stage::{Event, Stage};
+use crate::{Error, Result};
+
+/// The stage after an event, as an error of this crate where there is none.
+fn after(stage: Stage, event: Event) -> Result<Stage> {
+    stage.after(event).map_err(|illegal| Error::PluginStage(illegal.to_string()))
+}
