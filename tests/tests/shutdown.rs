@@ -77,7 +77,8 @@ async fn a_second_signal_ends_a_stop_that_waits() -> Result<()> {
     let unfinished = tokio::spawn(async move { uploads.add_plugin(upload).await });
     for _ in 0..3 {
         // The channel holds one message: when the third was taken, the first has been sent.
-        chunks.send(AddPluginRequest { name: "never".into(), chunk: vec![0].into() }).await?;
+        let (name, chunk) = ("never".into(), vec![0].into());
+        chunks.send(AddPluginRequest { name, chunk, ..Default::default() }).await?;
     }
     // A connection's requests are taken in order, so the upload was taken before this is answered.
     admin.list_volumes(mortise::pb::mortise::v1::ListVolumesRequest {}).await?;

@@ -4,10 +4,11 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mortise_kernel::node::{Node, NodeConfig};
 use mortise_kernel::seams::SystemClock;
-use mortise_mechanisms::{ShippedPlugin, System, SystemConfig};
+use mortise_mechanisms::{Limits, ShippedPlugin, System, SystemConfig};
 use mortise_plugin_runtime::{Runtime, RuntimeConfig};
 
 const ACTIVATIONS: usize = 1000;
@@ -55,6 +56,11 @@ async fn a_thousand_activations_leak_neither_files_nor_threads_nor_memory() {
     let config = SystemConfig::new(shipped, "compaction-leveled");
     let system = System::start(Arc::clone(&node), runtime, config).await.expect("a system");
 
+    // The machine that runs the tests may be busy.
+    let patient = Limits { deadline: Duration::from_secs(10), ..Limits::default() };
+    for name in names {
+        system.plugin_limits(name, patient).await.expect("the limits");
+    }
     let mut settled = None;
     for round in 0..ACTIVATIONS {
         let activation = system.plugin_use(names[round % names.len()], None, "default", None).await;
