@@ -9,6 +9,7 @@ mod gated;
 #[path = "../node_support/mod.rs"]
 mod node_support;
 
+mod crash;
 mod ends;
 mod readers;
 mod writers;

@@ -1,0 +1,156 @@
+//! The process aborts at every point, under write load, amid rebuilds and ways back; what was acknowledged is there
+//! afterwards, in exactly one current generation, with nothing left over.
+//!
+//! The test starts itself again as a child, which takes its faults from `FAILPOINTS`, tells of every
+//! acknowledged write, and dies. Point by point all children work on one directory.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fail::FailScenario;
+use mortise_kernel::node::{Node, Volume};
+use mortise_kernel::rebuild::RebuildOptions;
+use mortise_kernel::seams::fault::{self, Point};
+
+use crate::node_support::{config, get, life, open, put, volume};
+
+/// Names the directory to the child.
+const DIRECTORY: &str = "MORTISE_CRASH_DIRECTORY";
+/// Where its keys begin.
+const FIRST_KEY: &str = "MORTISE_CRASH_FIRST_KEY";
+const WRITERS: u64 = 4;
+const SIGABRT: i32 = 6;
+/// Rounds of a child in which its point has to come up.
+const ROUNDS: usize = 6;
+
+/// Rebuilds under writers until a fault point ends it. Only ever run by the test below.
+#[test]
+#[ignore = "this is what the crash test starts and kills"]
+fn child() {
+    let directory = PathBuf::from(std::env::var(DIRECTORY).expect("a directory"));
+    let first: u64 = std::env::var(FIRST_KEY).expect("a first key").parse().expect("a number");
+    fault::arm();
+    life(async move {
+        let node = open(config(&directory)).await;
+        let one = node.open_volume(volume(2)).await.expect("opened");
+        let next = Arc::new(AtomicU64::new(first));
+        let writers: Vec<_> =
+            (0..WRITERS).map(|_| tokio::spawn(write(Arc::clone(&one), Arc::clone(&next)))).collect();
+        for _ in 0..ROUNDS {
+            go_round(&node, &one).await;
+        }
+        writers.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+}
+
+/// Writes, and tells of each acknowledgement, without end.
+async fn write(one: Arc<Volume>, next: Arc<AtomicU64>) {
+    loop {
+        let key = next.fetch_add(1, Ordering::SeqCst);
+        put(&one, &format!("key-{key}"), key.to_string()).await.expect("written");
+        #[expect(clippy::print_stdout, reason = "the parent listens")]
+        {
+            println!("acknowledged {key}");
+        }
+    }
+}
+
+/// A rebuild, one that keeps the previous generation, the way back, and what else passes fault points.
+async fn go_round(node: &Arc<Node>, one: &Arc<Volume>) {
+    let keeping =
+        RebuildOptions { keep_previous: Some(Duration::from_secs(3600)), ..RebuildOptions::default() };
+    for options in [RebuildOptions::default(), keeping] {
+        one.rebuild(options).expect("begun").wait().await.expect("rebuilt");
+        one.flush().await.expect("flushed");
+        one.content_hash(0).await.expect("hashed");
+        get(one, "key-0").await.expect("there");
+    }
+    one.undo(None).expect("begun").wait().await.expect("gone back");
+    // The child before may have died while it had this one.
+    node.remove_volume(volume(3).id).await.expect("removed");
+    node.create_volume(volume(3)).await.expect("created");
+    node.remove_volume(volume(3).id).await.expect("removed");
+}
+
+/// Runs a child until it dies; the keys that it told of.
+fn die_at(directory: &Path, point: Point, passes: u32, first_key: u64) -> Vec<u64> {
+    let action = format!("{}={passes}*off->return(abort)", point.name());
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "crash::child", "--ignored", "--nocapture"])
+        .env(DIRECTORY, directory)
+        .env(FIRST_KEY, first_key.to_string())
+        .env("FAILPOINTS", &action)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a child");
+    let told = BufReader::new(child.stdout.take().expect("its output"));
+    let told = told.lines().map_while(Result::ok);
+    // A line that the end cut off is not a number; its write may or may not be there.
+    let keys = told.filter_map(|line| line.strip_prefix("acknowledged ").and_then(|key| key.parse().ok()));
+    let keys = keys.collect();
+    let ended = child.wait().expect("its end");
+    assert_eq!(ended.signal(), Some(SIGABRT), "{action}: {ended:?}");
+    keys
+}
+
+/// Opens the volume and checks everything; the first key that no child has used.
+async fn check(directory: &Path, acknowledged: &BTreeMap<u64, &'static str>, what: &str) -> u64 {
+    let node = open(config(directory)).await;
+    let one = node.open_volume(volume(2)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let names = crate::names(directory);
+    let generations = names.iter().filter(|name| name.starts_with("gen-")).count();
+    let kept = usize::from(names.iter().any(|name| name == "KEPT"));
+    assert_eq!((names.len(), generations), (2 + 2 * kept, 1 + kept), "{what}: {names:?}");
+    assert_eq!(one.kept().is_some(), kept == 1, "{what}");
+    for (key, point) in acknowledged {
+        let found = get(&one, &format!("key-{key}")).await;
+        assert_eq!(found, Some(key.to_string()), "{what}: key {key}, acknowledged before {point}");
+    }
+    let keys = one.content_hash(0).await.expect("hashed").keys;
+    let known = acknowledged.len() as u64;
+    assert!(keys >= known, "{what}: {keys} keys, {known} were acknowledged");
+    put(&one, "check", what.to_owned()).await.expect("written");
+    node.shutdown().await.expect("stopped");
+    acknowledged.last_key_value().map_or(0, |(key, _)| key + 2 * WRITERS)
+}
+
+#[test]
+fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_is_left_over() {
+    // Keeps the faults of other tests away from what is opened here.
+    let scenario = FailScenario::setup();
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut acknowledged = BTreeMap::new();
+    let path = directory.path().to_path_buf();
+    life(async move {
+        let node = open(config(&path)).await;
+        let one = node.create_volume(volume(2)).await.expect("created");
+        put(&one, "key-0", "0").await.expect("written");
+        node.shutdown().await.expect("stopped");
+    });
+    acknowledged.insert(0, "the beginning");
+    let mut next = 1;
+    for point in Point::ALL {
+        for passes in [0, 2] {
+            // A volume votes once, when it is opened.
+            if passes > 0 && matches!(point, Point::VoteBefore | Point::VoteMiddle) {
+                continue;
+            }
+            let told = die_at(directory.path(), *point, passes, next);
+            #[expect(clippy::print_stdout, reason = "the table of points")]
+            {
+                println!("{:>26} after {passes}: {:>5} acknowledged", point.name(), told.len());
+            }
+            acknowledged.extend(told.into_iter().map(|key| (key, point.name())));
+            let (path, expected, what) = (directory.path().to_path_buf(), acknowledged.clone(), point.name());
+            next = next.max(life(async move { check(&path, &expected, what).await }));
+        }
+    }
+    scenario.teardown();
+}
