@@ -275,6 +275,7 @@ impl Task {
             let hold = Arc::clone(&hold);
             (replay, catch_up) = blocking(move || {
                 catch_up.run(&mut replay, &hold)?;
+                pass(Point::RebuildSwitchBefore)?;
                 Ok((replay, catch_up))
             })
             .await?;

@@ -86,6 +86,8 @@ points! {
     RebuildCatchUpMiddle = "rebuild-catch-up-middle",
     /// Few entries are left: the end of the second phase.
     RebuildCaughtUp = "rebuild-caught-up",
+    /// Apply is about to be held.
+    RebuildSwitchBefore = "rebuild-switch-before",
     /// Apply is held, and the new generation has every entry.
     RebuildSwitchHeld = "rebuild-switch-held",
     /// The new `CURRENT` is written beside the old one.

@@ -11,13 +11,14 @@ use crate::node_support::{put, volume};
 use crate::{Bench, hear, set};
 
 /// The points of a rebuild between the begin of its copy and the flip, in order.
-const BEFORE_THE_FLIP: [Point; 7] = [
+const BEFORE_THE_FLIP: [Point; 8] = [
     Point::RebuildCopyMiddle,
     Point::RebuildCopied,
     Point::RebuildNamed,
     Point::RebuildCatchUpMiddle,
     Point::RebuildCaughtUp,
     Point::RebuildFlipPrepared,
+    Point::RebuildSwitchBefore,
     Point::RebuildSwitchHeld,
 ];
 

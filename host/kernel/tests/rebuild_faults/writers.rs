@@ -9,7 +9,7 @@ use mortise_kernel::seams::fault::Point;
 use tokio::runtime::Handle;
 
 use crate::Bench;
-use crate::node_support::put;
+use crate::node_support::{get, put};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_outrun_the_rebuild_are_slowed_until_it_has_caught_up() {
@@ -50,5 +50,38 @@ async fn writers_that_outrun_the_rebuild_are_slowed_until_it_has_caught_up() {
     fail::remove(Point::RebuildCatchUpMiddle.name());
     drop(volume);
     bench.check_usable("outrun").await;
+    scenario.teardown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_right_before_the_switch_is_applied_by_it_unless_it_is_too_much() {
+    let scenario = FailScenario::setup();
+    let bench = Bench::new().await;
+    let (rebuild, mut gate) = bench.rebuild_halfway().await;
+    // At first more than a switch may apply, then less.
+    let (runtime, volume) = (Handle::current(), Arc::clone(&bench.volume));
+    let calls = Arc::new(AtomicU64::new(0));
+    let write = {
+        let calls = Arc::clone(&calls);
+        move || {
+            let call = calls.fetch_add(1, Ordering::SeqCst);
+            let writes = if call == 0 { SWITCH_ENTRIES + 4 } else { 3 };
+            for number in 0..writes {
+                let done = runtime.block_on(put(&volume, &format!("late-{call}-{number}"), "z"));
+                done.expect("written");
+            }
+        }
+    };
+    fail::cfg_callback(Point::RebuildSwitchBefore.name(), write).expect("a callback");
+    gate.open();
+    let outcome = rebuild.wait().await.expect("rebuilt");
+    fail::remove(Point::RebuildSwitchBefore.name());
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "the first switch is refused");
+    assert_eq!(outcome.switch_entries, 3);
+    assert!(outcome.switch_bytes > 0);
+    for key in ["since-19", "late-0-11", "late-1-0", "late-1-2"] {
+        assert!(get(&bench.volume, key).await.is_some(), "{key}");
+    }
+    bench.check_usable("written late").await;
     scenario.teardown();
 }
