@@ -163,3 +163,43 @@ async fn one_refused_record_ends_a_conversion_which_tells_how_many_there_are() {
     let error = convert(&one, &format("unknown")).await.expect_err("no such codec");
     assert!(matches!(error, Error::CodecMissing { .. }), "{error}");
 }
+
+/// What is written behind the copy's back meets the new codec while the conversion catches up.
+#[tokio::test]
+async fn a_write_that_the_new_format_refuses_ends_a_conversion_that_catches_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let reversed = codec("reversed");
+    let node = open_with(dir.path(), &TestCodecs::with(&[&reversed])).await;
+    let one = filled(&node).await;
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let (let_on, permits) = std::sync::mpsc::channel::<()>();
+    let permits = parking_lot::Mutex::new(permits);
+    reversed.controls.sabotage(move |_, _| {
+        // The first call comes from the copy, which has pinned its rows by then. An error of the second
+        // channel says that the test has let go of it.
+        if arrived.send(()).is_ok() {
+            let _ = permits.lock().recv();
+        }
+        None
+    });
+    let converting = {
+        let one = Arc::clone(&one);
+        tokio::spawn(async move { convert(&one, &format("reversed")).await })
+    };
+    arrivals.recv().await.expect("the copy has begun");
+    put(&one, "late!", "1").await.expect("a natural volume takes it");
+    drop(let_on);
+    match converting.await.expect("joined").expect_err("refused") {
+        Error::Refused { refusal, .. } => assert_eq!(refusal.key, "\"late!\""),
+        other => panic!("{other}"),
+    }
+    assert_eq!(one.format(), FormatId::natural());
+    assert_eq!(get(&one, "late!").await.as_deref(), Some("1"));
+    reversed.controls.heal();
+    let delete = mortise_kernel::kv::DeleteRangeRequest { key: "late!".into(), ..Default::default() };
+    one.propose(Command::DeleteRange(delete), soon()).await.expect("deleted");
+    let revision = one.status().revision;
+    one.compact(revision, true, soon()).await.expect("compacted");
+    convert(&one, &format("reversed")).await.expect("nothing is left to refuse");
+    assert_eq!(one.format(), format("reversed"));
+}

@@ -131,6 +131,40 @@ fn a_generation_of_an_unknown_format_is_left_untouched_with_all_beside_it() {
 }
 
 #[test]
+fn a_generation_tells_its_format_with_digest_and_config() {
+    let digest = Some("ab".repeat(32));
+    let coded = FormatId {
+        name: "hierarchical".into(),
+        version: "1.2.0".into(),
+        digest,
+        config: "{\"depth\":\"\u{e9}\"}".into(),
+    };
+    let native = FormatId { digest: None, ..coded.clone() };
+    for format in [FormatId::natural(), coded, native] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let volume = open(dir.path());
+        let made = generation::prepare(&volume, &format).expect("prepared");
+        generation::complete(&volume, &made).expect("completed");
+        assert_eq!(recover(&volume).expect("recovered").format, format);
+        let text = fs::read_to_string(dir.path().join("gen-000001/FORMAT")).expect("read");
+        assert_eq!(text == FORMAT, format.is_natural(), "a natural FORMAT stays as it always was");
+
+        // What a newer version adds is not understood, and so not opened; nor is what lacks a part.
+        let newer = text.replace("}\n", ",\"salt\":1}\n");
+        fs::write(dir.path().join("gen-000001/FORMAT"), newer).expect("written");
+        assert!(recover(&volume).is_err());
+        let older = text.replace("\"version\":1", "\"version\":2");
+        fs::write(dir.path().join("gen-000001/FORMAT"), older).expect("written");
+        assert!(matches!(recover(&volume), Err(Error::UnknownFormat { .. })));
+        let lacking = text.replace(",\"config\"", ",\"codec_version\"");
+        if lacking != text {
+            fs::write(dir.path().join("gen-000001/FORMAT"), lacking).expect("written");
+            assert!(recover(&volume).is_err());
+        }
+    }
+}
+
+#[test]
 fn creation_is_incomplete_until_current_exists() {
     let dir = tempfile::tempdir().expect("a directory");
     let volume = open(dir.path());
