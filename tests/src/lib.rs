@@ -11,6 +11,7 @@
 //! | `compare` | two outcomes, field by field |
 //! | `load`, `history` | writers that remember, and the judge of what is left |
 //! | `guests` | plugins that misbehave, as components |
+//! | `languages` | the example policy in five languages, as components |
 //! | `tidy` | the house rules |
 //! | `seed` | seeds, printed and replayed |
 //!
@@ -22,6 +23,7 @@ mod daemon;
 mod generate;
 pub mod guests;
 mod history;
+pub mod languages;
 mod load;
 mod model;
 mod pages;

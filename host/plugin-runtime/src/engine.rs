@@ -26,8 +26,9 @@ pub(crate) const MAX_TABLE_ELEMENTS: u64 = 1 << 20;
 /// formats that wait for the next call.
 const SPARE_SLOTS: usize = 40;
 
-/// A component made by the usual tools has up to four core instances: main, adapter, shim and fixups.
-const CORE_INSTANCES_PER_SLOT: u32 = 8;
+/// A component made by the usual tools has up to four core instances: main, adapter, shim and fixups. One
+/// with Python in it is linked of about forty. An instance costs memory only while it lives.
+const CORE_INSTANCES_PER_SLOT: u32 = 64;
 
 /// Bytes of a memory that are cleared by writing rather than given back to the system after a call. Most
 /// plugins touch less than this, and a page fault costs more than clearing a page.

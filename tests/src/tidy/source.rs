@@ -72,7 +72,7 @@ fn walk(folder: &Path, ending: &str, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with('.') || name == "target" || name == "data" {
+        if name.starts_with('.') || matches!(&*name, "target" | "data" | "node_modules") {
             continue;
         }
         if path.is_dir() {
