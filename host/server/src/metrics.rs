@@ -190,4 +190,12 @@ fn describe_lower_layers() {
     describe_histogram!("mortise_log_batch_bytes", Unit::Bytes, "Bytes that one flush of the log wrote");
     describe_gauge!("mortise_log_queue_depth", Unit::Count, "Appends that wait for the log");
     describe_histogram!("mortise_write_delay_seconds", Unit::Seconds, "Time that back-pressure held a write");
+    describe_counter!("mortise_rebuilds_total", Unit::Count, "Rebuilds that ended, by outcome");
+    describe_gauge!(
+        "mortise_rebuild_lag_entries",
+        Unit::Count,
+        "Log entries that a rebuild has to catch up with"
+    );
+    describe_counter!("mortise_rebuild_slowdowns_total", Unit::Count, "Times that a rebuild slowed writers");
+    describe_histogram!("mortise_rebuild_switch_seconds", Unit::Seconds, "Time that a switch held writes");
 }

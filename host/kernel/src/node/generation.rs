@@ -125,12 +125,14 @@ pub(super) fn flip(volume: &Directory) -> Result<()> {
     volume.rename_unsynced(&format!("{CURRENT}{TEMPORARY}"), CURRENT)
 }
 
-/// Removes a generation, under either name, and a `CURRENT` that was prepared for it.
-pub(super) fn abandon(volume: &Directory, number: u64) -> Result<()> {
+/// Removes a `CURRENT` that was prepared and never took its place.
+pub(super) fn unprepare_flip(volume: &Directory) -> Result<()> {
     let prepared = format!("{CURRENT}{TEMPORARY}");
-    if volume.has(&prepared) {
-        volume.remove_file(&prepared)?;
-    }
+    if volume.has(&prepared) { volume.remove_file(&prepared) } else { Ok(()) }
+}
+
+/// Removes a generation, under either name.
+pub(super) fn abandon(volume: &Directory, number: u64) -> Result<()> {
     volume.remove_tree(&building_name(number))?;
     volume.remove_tree(&name_of(number))
 }

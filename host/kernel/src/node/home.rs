@@ -170,12 +170,17 @@ impl Home {
         pass(Point::RebuildSwitched)
     }
 
-    /// Removes what a rebuild that failed has left: the generation in the making, under either name.
-    pub(super) fn abandon(&self, number: u64) -> Result<()> {
-        if number == self.current() {
-            return Err(Error::Internal(format!("generation {number} serves and is not to be abandoned")));
+    /// Removes what a rebuild that failed has left: a `CURRENT` that was prepared, and the generation in the
+    /// making, if there is one, under either name.
+    pub(super) fn abandon(&self, building: Option<u64>) -> Result<()> {
+        generation::unprepare_flip(&self.directory)?;
+        match building {
+            None => Ok(()),
+            Some(number) if number == self.current() => {
+                Err(Error::Internal(format!("generation {number} serves and is not to be abandoned")))
+            }
+            Some(number) => generation::abandon(&self.directory, number),
         }
-        generation::abandon(&self.directory, number)
     }
 
     /// Lets the files of a generation go as soon as nothing reads them.

@@ -83,8 +83,8 @@ impl Site for VolumeSite {
         self.home.settle()
     }
 
-    fn abandon(&self, number: u64) -> Result<()> {
-        self.home.abandon(number)
+    fn abandon(&self, building: Option<u64>) -> Result<()> {
+        self.home.abandon(building)
     }
 
     fn retire(&self, number: u64) {

@@ -58,8 +58,8 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Makes the flip durable.
     fn settle(&self) -> Result<()>;
 
-    /// Removes a generation that was never current.
-    fn abandon(&self, number: u64) -> Result<()>;
+    /// Removes what was prepared for a flip, and the generation in the making, if there is one.
+    fn abandon(&self, building: Option<u64>) -> Result<()>;
 
     /// Lets the files of a generation go as soon as nothing reads them.
     fn retire(&self, number: u64);

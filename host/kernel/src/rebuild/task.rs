@@ -78,11 +78,10 @@ pub(crate) async fn run(task: Task) -> Result<RebuildOutcome> {
 
 /// Removes what a failed attempt has left on disk, and lets the log be purged again.
 async fn clean_up(site: &Arc<dyn Site>, begun: u64) {
-    if begun != NONE {
-        let abandoned = Arc::clone(site);
-        if let Err(error) = blocking(move || abandoned.abandon(begun)).await {
-            tracing::warn!(%error, generation = begun, "what a rebuild left is removed at the next opening");
-        }
+    let abandoned = Arc::clone(site);
+    let building = (begun != NONE).then_some(begun);
+    if let Err(error) = blocking(move || abandoned.abandon(building)).await {
+        tracing::warn!(%error, ?building, "what a rebuild left is removed at the next opening");
     }
     site.group().purge_flushed().await;
 }

@@ -66,7 +66,8 @@ points! {
     LogSyncAfter = "log-sync-after",
     /// Sealed memtables are about to be written to tables.
     FlushBefore = "flush-before",
-    /// The tables of a flush are registered; the store has taken no note of it.
+    /// A flush has begun to write a table; an error shows when its tables are registered, before the store has
+    /// taken note of it.
     FlushMiddle = "flush-middle",
     /// A flush is done; the log is not purged behind it.
     FlushAfter = "flush-after",
@@ -118,15 +119,29 @@ pub(crate) fn reach(_point: Point) -> io::Result<()> {
 #[inline(always)]
 pub fn arm() {}
 
+/// Does work of a library, and passes a point in the middle of it: as soon as `begun` holds.
+///
+/// # Errors
+/// The injected one, beside what the work came to.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub(crate) fn during<T>(
+    _point: Point,
+    _begun: impl Fn() -> bool + Sync,
+    work: impl FnOnce() -> T,
+) -> (T, io::Result<()>) {
+    (work(), Ok(()))
+}
+
 #[cfg(feature = "fault-points")]
 pub use armed::{arm, reached};
 
 #[cfg(feature = "fault-points")]
-pub(crate) use armed::reach;
+pub(crate) use armed::{during, reach};
 
 #[cfg(feature = "fault-points")]
 mod armed {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::{Point, io};
 
@@ -145,6 +160,31 @@ mod armed {
     #[must_use]
     pub fn reached(point: Point) -> u64 {
         REACHED[point as usize].load(Ordering::SeqCst)
+    }
+
+    /// Does work of a library, and passes a point in the middle of it. Nothing can be called from within the
+    /// library, so where a test asked for something, a thread beside it looks for the moment.
+    pub(crate) fn during<T>(
+        point: Point,
+        begun: impl Fn() -> bool + Sync,
+        work: impl FnOnce() -> T,
+    ) -> (T, io::Result<()>) {
+        if !fail::list().iter().any(|(name, actions)| name == point.name() && !actions.is_empty()) {
+            return (work(), reach(point));
+        }
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let beside = scope.spawn(|| {
+                while !begun() && !done.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                reach(point)
+            });
+            let result = work();
+            done.store(true, Ordering::SeqCst);
+            let passed = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (result, passed)
+        })
     }
 
     /// Does what a test asked for at this point.
@@ -172,8 +212,13 @@ mod armed {
 /// The injected one.
 #[inline(always)]
 pub(crate) fn pass(point: Point) -> crate::Result<()> {
-    reach(point).map_err(|source| match source.kind() {
+    reach(point).map_err(injected)
+}
+
+/// The kernel's error for an injected one.
+pub(crate) fn injected(source: io::Error) -> crate::Error {
+    match source.kind() {
         io::ErrorKind::StorageFull => crate::Error::NoSpace(source.to_string()),
         _ => crate::Error::Io { context: "a fault point".into(), source },
-    })
+    }
 }

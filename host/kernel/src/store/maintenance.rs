@@ -24,12 +24,13 @@ use std::sync::atomic::Ordering;
 use lsm_tree::compaction::{CompactionStrategy, Leveled, MoveDown, PullDown};
 use lsm_tree::{AbstractTree, Memtable};
 
+use super::damage;
 use super::handle::Store;
 use super::tree::Tree;
 use super::{
     Applied, Flushed, LEVELS, LevelShape, RunShape, Step, StepOutcome, TableShape, TreeShape, check_step,
 };
-use crate::seams::fault::{Point, pass};
+use crate::seams::fault::{self, Point, pass};
 use crate::{Error, Result};
 
 /// Runs in level 0 beyond which nothing is flushed: the library writes their number into one byte.
@@ -86,9 +87,12 @@ pub(super) fn flush(store: &Store) -> Result<Option<Flushed>> {
     pass(Point::FlushBefore)?;
     let highest_before = tree.get_highest_persisted_seqno();
     let watermark = store.gate.begin();
-    let flushed = tree.flush(&tree.get_flush_lock(), watermark);
+    let first_table = damage::table_path(&store.tree.path(), tree.next_table_id());
+    let begun = || first_table.exists();
+    let (flushed, passed) =
+        fault::during(Point::FlushMiddle, begun, || tree.flush(&tree.get_flush_lock(), watermark));
     flushed.map_err(|error| store.tree.explain("flushing a memtable", &error))?;
-    pass(Point::FlushMiddle)?;
+    passed.map_err(fault::injected)?;
     // A memtable holds nothing but entries that are newer than all tables before it.
     let bytes = tree
         .current_version()

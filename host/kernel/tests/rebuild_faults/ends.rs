@@ -130,6 +130,38 @@ async fn a_rebuild_is_cancelled_in_every_phase_up_to_the_flip() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_back_that_fails_leaves_both_generations_as_they_were() {
+    let points = [
+        (Point::RebuildCatchUpMiddle, "return"),
+        (Point::RebuildCaughtUp, "return(full)"),
+        (Point::RebuildFlipPrepared, "panic"),
+        (Point::RebuildSwitchBefore, "return"),
+        (Point::RebuildSwitchHeld, "panic"),
+    ];
+    for (point, action) in points {
+        let scenario = FailScenario::setup();
+        let bench = Bench::new().await;
+        let hour = Some(std::time::Duration::from_secs(3600));
+        let options = RebuildOptions { keep_previous: hour, ..RebuildOptions::default() };
+        bench.volume.rebuild(options).expect("begun").wait().await.expect("rebuilt");
+        put(&bench.volume, "since-19", "y").await.expect("written");
+        let before = bench.hash().await;
+        set(point, &format!("1*{action}"));
+        let failed = bench.volume.undo(None).expect("begun").wait().await;
+        failed.expect_err(point.name());
+        assert_eq!(bench.volume.status().generation, 2, "{}", point.name());
+        assert_eq!(bench.names(), ["CURRENT", "KEPT", "gen-000001", "gen-000002"], "{}", point.name());
+        assert_eq!(bench.hash().await, before);
+        // The next attempt goes through, and loses nothing.
+        let outcome = bench.volume.undo(None).expect("begun").wait().await.expect("gone back");
+        assert_eq!(outcome.generation, 1);
+        assert_eq!(bench.hash().await, before);
+        bench.check_usable(point.name()).await;
+        scenario.teardown();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelling_after_the_flip_changes_nothing() {
     let scenario = FailScenario::setup();
     let bench = Bench::new().await;
