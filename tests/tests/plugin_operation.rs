@@ -288,3 +288,20 @@ fn metrics_follow_a_plugin_and_go_with_it() -> Result<()> {
     ensure!(other == Some(1.0), "others are not touched: {other:?}");
     Ok(())
 }
+
+#[test]
+fn a_format_is_no_compaction_strategy() -> Result<()> {
+    let bench = Bench::new(&[])?;
+    let file = bench.component("zip", mortise_plugins::FORMAT_DICTIONARY)?;
+    bench.works(&["add", &file, "--name", "zip"])?;
+    let parts = ["zip", "world `format`", "expected `compaction-strategy`", "mortise volume convert"];
+    bench.fails(&["use", "zip", "--volume", "default"], &parts)?;
+    let shown = bench.json(&["show", "zip"])?["versions"][0].clone();
+    ensure!(shown["world"] == "format" && shown["stage"] == "verified", "{shown}");
+    let status = bench.mortise.cli_json(&["volume", "status", "default"])?["strategy"].clone();
+    ensure!(status["serving"]["plugin"] == "compaction-leveled", "{status}");
+    // All versions of a plugin are of one world.
+    let other = bench.component("other", mortise_plugins::COMPACTION_QUIET)?;
+    bench.fails(&["add", &other, "--name", "zip"], &["expected `format`", "another name"])?;
+    bench.works(&["remove", "zip"]).map(drop)
+}
