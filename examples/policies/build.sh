@@ -26,7 +26,7 @@ have() { command -v "$1" >/dev/null; }
 # What a language's components are made of, as one digest. The name of the tool folder is of no matter.
 digest() {
     (cd "$root" && find "wit/v0.2.0" guest-sdk plugins/componentize "examples/policies/$1" -type f \
-        -not -path '*/target/*' -not -path '*/build/*' -not -path '*/node_modules/*' -not -name '*.md' \
+        -not -path '*/target/*' -not -path '*/build/*' -not -path '*/node_modules/*' -not -path '*/__pycache__/*' -not -name '*.md' \
         -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1)
 }
 
