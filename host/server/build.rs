@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "etcd/mvcc.proto",
     "etcd/header.proto",
     "etcd/kv.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 10] = [
     "etcd/maintenance.proto",
     "etcd/authpb.proto",
     "etcd/auth.proto",
+    "mortise/jobs.proto",
     "mortise/admin.proto",
 ];
 

@@ -105,8 +105,20 @@ impl Process {
     /// # Errors
     /// The system refuses the signal.
     pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends SIGINT without waiting, as Ctrl-C does.
+    ///
+    /// # Errors
+    /// The system refuses the signal.
+    pub fn interrupt(&self) -> Result<()> {
+        self.signal(Signal::INT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
-        kill_process(pid, Signal::TERM).with_context(|| format!("cannot signal {}", self.name))
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
     /// Waits for the child to end by itself and returns its status with all it wrote to standard error.

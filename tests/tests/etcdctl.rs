@@ -202,7 +202,6 @@ fn what_is_not_supported_says_so() -> Result<()> {
         ("auth enable", "AuthEnable"),
         ("user list", "UserList"),
         ("role list", "RoleList"),
-        ("defrag", "Defragment"),
         ("member add other --peer-urls=http://127.0.0.1:1", "MemberAdd"),
         ("watch greeting", "etcdserverpb.Watch/Watch"),
         ("move-leader 1", "MoveLeader"),

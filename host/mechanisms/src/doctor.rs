@@ -52,12 +52,20 @@ pub fn examine(path: &Path, read: &dyn Fn(u64)) -> Result<Examination> {
     let mut components = components(&mut report, read)?;
     let mut needed: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
     for volume in &report.volumes {
-        let current = volume.generations.iter().filter(|generation| generation.role != Role::Leftover);
-        for format in current.filter_map(|generation| generation.format.as_ref()) {
-            if let Some(digest) = &format.digest {
-                let name = format!("{} {}", format.format, format.version);
-                needed.entry(digest.clone()).or_default().push((volume.id.0, name));
-            }
+        let used = volume.generations.iter().filter(|generation| generation.role != Role::Leftover);
+        for generation in used {
+            let Some(format) = &generation.format else { continue };
+            let Some(digest) = &format.digest else { continue };
+            let what = match generation.role {
+                Role::Kept => "the kept generation of volume",
+                Role::Current | Role::Leftover => "volume",
+            };
+            let (id, name, version) = (volume.id.0, &format.format, &format.version);
+            let detail = format!(
+                "{what} {id} is written in {name} {version}, whose component is not here; it does not open \
+                 until `mortise plugin add` brings it"
+            );
+            needed.entry(digest.clone()).or_default().push((id, detail));
         }
     }
     let blobs = report.directory.join("plugins").join("blobs");
@@ -67,15 +75,9 @@ pub fn examine(path: &Path, read: &dyn Fn(u64)) -> Result<Examination> {
             found.encodes.dedup();
             continue;
         }
-        for (id, format) in users {
-            report.findings.push(Finding {
-                severity: Severity::Unserved,
-                path: blobs.join(format!("{digest}.wasm")),
-                detail: format!(
-                    "volume {id} is written in {format}, whose component is not here; the volume does not \
-                     open until `mortise plugin add` brings it"
-                ),
-            });
+        for (_, detail) in users {
+            let path = blobs.join(format!("{digest}.wasm"));
+            report.findings.push(Finding { severity: Severity::Unserved, path, detail });
         }
     }
     report.findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.path.cmp(&b.path)));

@@ -199,6 +199,49 @@ pub enum Error {
         /// What the caller can do.
         cure: &'static str,
     },
+    /// A format is wanted that is none.
+    #[error(
+        "plugin {name} is of world {world} and no format; `plugin list` shows those \
+         of world format, and `natural` needs none"
+    )]
+    NoFormat {
+        /// Name of the plugin.
+        name: String,
+        /// World that it implements.
+        world: String,
+    },
+    /// A conversion to the format that the volume has.
+    #[error("volume {volume:?} is in format {format} already; `volume rebuild` copies it in its format")]
+    FormatUnchanged {
+        /// Name of the volume.
+        volume: String,
+        /// The format.
+        format: String,
+    },
+    /// The catalog has to be read before any component is known.
+    #[error("the system volume is always in format natural, because the catalog in it names the components")]
+    SystemFormat,
+    /// There is no previous generation.
+    #[error(
+        "no previous generation of volume {0:?} is kept; `volume convert --keep-previous TIME` keeps one"
+    )]
+    NothingKept(String),
+    /// No job has this number.
+    #[error("there is no job {0}; `volume jobs` lists those that run and the latest that ended")]
+    NoSuchJob(u64),
+    /// Another job works on the volume.
+    #[error(
+        "{kind} job {id} works on volume {volume:?}; wait for its end (`volume job watch {id}`) or end it \
+         (`volume job cancel {id}`)"
+    )]
+    JobUnderWay {
+        /// Name of the volume.
+        volume: String,
+        /// Number of the job.
+        id: u64,
+        /// What it does.
+        kind: &'static str,
+    },
     /// The configuration is not a JSON object.
     #[error("the configuration is not a JSON object: {0}")]
     ConfigSyntax(String),
@@ -297,7 +340,7 @@ impl Error {
             | Self::TrustedKey { .. }
             | Self::NoSuchCapability { .. }
             | Self::Limits(_) => ErrorKind::InvalidArgument,
-            Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } => ErrorKind::NotFound,
+            Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } | Self::NoSuchJob(_) => ErrorKind::NotFound,
             Self::VolumeExists(_)
             | Self::VolumeInTransition { .. }
             | Self::VolumeProtected(_)
@@ -310,6 +353,11 @@ impl Error {
             | Self::NotGranted { .. }
             | Self::PluginStage(_)
             | Self::WrongWorld { .. }
+            | Self::NoFormat { .. }
+            | Self::FormatUnchanged { .. }
+            | Self::SystemFormat
+            | Self::NothingKept(_)
+            | Self::JobUnderWay { .. }
             | Self::PluginInUse { .. }
             | Self::PluginShipped { .. } => ErrorKind::FailedPrecondition,
             Self::VolumeFailed { .. } | Self::ShuttingDown => ErrorKind::Unavailable,

@@ -6,6 +6,7 @@
 //! | `catalog` | volumes, plugins, bindings and history as keys of the system volume |
 //! | `volumes` | which volumes exist and are served |
 //! | `plugins` | the plugin lifecycle: add, rehearse, swap, quarantine, remove |
+//! | `rebuild` | jobs that rebuild and convert volumes, and the codecs of formats |
 //! | `compaction` | a loop per volume that keeps its tree in shape |
 //! | [`doctor`] | looks at a data directory that no daemon uses |
 //! | `telemetry` | metrics |
@@ -20,6 +21,7 @@ mod compaction;
 pub mod doctor;
 mod error;
 mod plugins;
+mod rebuild;
 mod system;
 mod telemetry;
 mod volumes;
@@ -27,9 +29,12 @@ mod volumes;
 pub use error::{Error, Result};
 pub use mortise_plugin_runtime::{Capability, Limits, Usage};
 pub use plugins::{SignatureState, Trust, TrustedKey};
+pub use rebuild::{
+    FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
+};
 pub use system::{
-    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, NATIVE_STRATEGY, NewPlugin, PluginDetail,
-    PluginInfo, QuarantineInfo, ShippedPlugin, StandingInfo, StrategyInfo, System, SystemConfig, VolumeInfo,
-    VolumeReport,
+    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, NATIVE_STRATEGY, NewPlugin,
+    PluginDetail, PluginInfo, QuarantineInfo, ShippedPlugin, StandingInfo, StrategyInfo, System,
+    SystemConfig, VolumeInfo, VolumeReport,
 };
 pub use telemetry::{OTHER_PLUGINS, describe_metrics};

@@ -57,6 +57,15 @@ pub fn describe_metrics() {
     );
     describe_counter!(SWAPS, Unit::Count, "Changes of the strategy that serves a volume");
     describe_counter!(QUARANTINES, Unit::Count, "Plugin versions put into quarantine");
+    describe_counter!(
+        "mortise_rebuild_jobs_total",
+        Unit::Count,
+        "Jobs that rebuilt or converted a volume, by kind and outcome"
+    );
+    describe_gauge!("mortise_rebuild_running", Unit::Count, "1 while a job works on a volume");
+    describe_gauge!("mortise_rebuild_rows", Unit::Count, "Rows that the running job has copied");
+    describe_gauge!("mortise_rebuild_bytes", Unit::Bytes, "Bytes that the running job has copied");
+    describe_gauge!("mortise_rebuild_estimated_bytes", Unit::Bytes, "Bytes that it has to copy, about");
     describe_counter!(STEPS, Unit::Count, "Compaction steps by kind, by who wanted them, and by outcome");
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "Duration of compaction steps");
     describe_counter!(READ_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps consumed");

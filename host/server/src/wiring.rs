@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use mortise_kernel::node::{Node, NodeConfig};
-use mortise_kernel::seams::SystemClock;
-use mortise_mechanisms::{ShippedPlugin, System, SystemConfig, Trust};
+use mortise_kernel::seams::{Seams, SystemClock};
+use mortise_mechanisms::{FormatCodecs, ShippedPlugin, System, SystemConfig, Trust};
 use mortise_plugin_runtime::{CompileLimits, Compiler, Runtime, RuntimeConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -140,8 +140,10 @@ impl Daemon {
         let (close_pages, closed) = watch::channel(false);
         let pages_task = tokio::spawn(serve_pages(pages_listener, pages.clone(), closed));
 
-        let node = Node::open(options.node.clone(), Arc::new(SystemClock)).await?;
-        let system = start_system(&node, &options).await?;
+        let codecs = FormatCodecs::new();
+        let seams = Seams { codecs: codecs.clone(), ..Seams::with_clock(Arc::new(SystemClock)) };
+        let node = Node::open_with(options.node.clone(), seams).await?;
+        let system = start_system(&node, codecs, &options).await?;
 
         let health = HealthReporter::new();
         let context = api::Context {
@@ -214,6 +216,8 @@ impl Daemon {
         self.health.set_service_status("", ServingStatus::NotServing).await;
         self.health.clear_service_status("").await;
         self.phase.send_replace(Phase::Stopping);
+        // Whoever watches a job would keep its connection open for as long as the job takes.
+        self.system.stop_jobs();
         let finished = tokio::time::timeout(self.grace, &mut self.calls).await;
         let cut_off = if finished.is_err() { self.in_flight.calls() } else { 0 };
         if cut_off > 0 {
@@ -234,7 +238,11 @@ impl Daemon {
     }
 }
 
-async fn start_system(node: &Arc<Node>, options: &Options) -> anyhow::Result<Arc<System>> {
+async fn start_system(
+    node: &Arc<Node>,
+    codecs: Arc<FormatCodecs>,
+    options: &Options,
+) -> anyhow::Result<Arc<System>> {
     let runtime = Runtime::new(RuntimeConfig {
         cache_dir: Some(node.subdirectory("plugins")?.join("cache")),
         max_parallel_calls: options.plugin_threads,
@@ -249,6 +257,7 @@ async fn start_system(node: &Arc<Node>, options: &Options) -> anyhow::Result<Arc
         guard_l0_runs: options.guard_l0_runs,
         max_parallel_steps: options.max_parallel_steps,
         trust: options.trust.clone(),
+        codecs,
         ..SystemConfig::new(shipped, &options.default_strategy)
     };
     Ok(System::start(node.clone(), runtime, config).await?)

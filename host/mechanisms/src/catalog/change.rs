@@ -12,7 +12,7 @@ use mortise_kernel::kv::{
 };
 use serde::Serialize;
 
-use super::keys::{BINDINGS, Key, prefix_end};
+use super::keys::{BINDINGS, Key, VOLUMES, prefix_end};
 use super::model::Model;
 use super::rows::{HistoryRow, ROW_VERSION};
 use crate::{Error, Result};
@@ -51,6 +51,12 @@ impl Change {
     /// there are.
     pub(crate) fn require_bindings(&mut self, model: &Model) -> &mut Self {
         self.unchanged.push((BINDINGS, model.revision));
+        self
+    }
+
+    /// Makes the change conditional on no volume having been made or changed since `model`.
+    pub(crate) fn require_volumes(&mut self, model: &Model) -> &mut Self {
+        self.unchanged.push((VOLUMES, model.revision));
         self
     }
 

@@ -3,6 +3,8 @@
 //! | key | row |
 //! |---|---|
 //! | `mortise/catalog/next-volume-id` | [`NextVolumeId`](super::NextVolumeId): ids are handed out once |
+//! | `mortise/catalog/next-job-id` | [`NextJobId`](super::NextJobId): ids are handed out once |
+//! | `mortise/jobs/ID` | [`JobRow`](super::JobRow); twenty digits, so that they sort |
 //! | `mortise/volumes/NAME` | [`VolumeRow`](super::VolumeRow) |
 //! | `mortise/arrivals/DIGEST` | [`ArrivalRow`](super::ArrivalRow): a component that is being verified |
 //! | `mortise/plugins/NAME/VERSION` | [`PluginRow`](super::PluginRow) |
@@ -20,6 +22,9 @@ use bytes::Bytes;
 /// Everything of the catalog lies below this prefix.
 pub(crate) const PREFIX: &str = "mortise/";
 
+/// All volumes lie below this prefix.
+pub(crate) const VOLUMES: &str = "mortise/volumes/";
+
 /// All bindings lie below this prefix.
 pub(crate) const BINDINGS: &str = "mortise/bindings/";
 
@@ -36,6 +41,8 @@ pub(crate) fn prefix_end(prefix: &str) -> Bytes {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     NextVolumeId,
+    NextJobId,
+    Job(u64),
     Volume(String),
     Arrival(String),
     Plugin { name: String, version: String },
@@ -71,6 +78,8 @@ impl Key {
         let parts: Vec<&str> = text.split('/').collect();
         Some(match parts.as_slice() {
             ["catalog", "next-volume-id"] => Self::NextVolumeId,
+            ["catalog", "next-job-id"] => Self::NextJobId,
+            ["jobs", id] if id.len() == 20 => Self::Job(id.parse().ok()?),
             ["volumes", name] => Self::Volume((*name).into()),
             ["arrivals", digest] => Self::Arrival((*digest).into()),
             ["plugins", name, version] => Self::plugin(name, version),
@@ -87,6 +96,8 @@ impl fmt::Display for Key {
         f.write_str(PREFIX)?;
         match self {
             Self::NextVolumeId => f.write_str("catalog/next-volume-id"),
+            Self::NextJobId => f.write_str("catalog/next-job-id"),
+            Self::Job(id) => write!(f, "jobs/{id:020}"),
             Self::Volume(name) => write!(f, "volumes/{name}"),
             Self::Arrival(digest) => write!(f, "arrivals/{digest}"),
             Self::Plugin { name, version } => write!(f, "plugins/{name}/{version}"),
@@ -121,6 +132,8 @@ mod tests {
     fn every_key_reads_back_as_itself() {
         let keys = [
             Key::NextVolumeId,
+            Key::NextJobId,
+            Key::Job(7),
             Key::Volume("tenant-1".into()),
             Key::Arrival("ab12".into()),
             Key::plugin("compaction-tiered", "1.2.3-rc.1+build"),

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod change;
+mod job_rows;
 mod keys;
 mod model;
 mod rows;
@@ -18,10 +19,11 @@ mod tests;
 
 pub(crate) use blobs::Blobs;
 pub(crate) use change::{Change, Keep, ROWS_AT_ONCE};
+pub(crate) use job_rows::{JobRow, NextJobId};
 pub(crate) use keys::{Key, label_problem};
 pub(crate) use model::Model;
 pub(crate) use rows::{
-    ArrivalRow, BindingRow, CandidateRow, HistoryRow, NATURAL_FORMAT, NextVolumeId, Origin, PluginRow,
+    ArrivalRow, BindingRow, CandidateRow, HistoryRow, KeptRow, NextVolumeId, Origin, PluginRow,
     QuarantineRow, ROW_VERSION, TakenBackRow, Target, VolumeRow, VolumeState,
 };
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::job_rows::{JobRow, NextJobId};
 use super::keys::Key;
 use super::rows::{ArrivalRow, BindingRow, HistoryRow, NextVolumeId, PluginRow, QuarantineRow, VolumeRow};
 use crate::plugins::Stage;
@@ -18,6 +19,9 @@ pub(crate) struct Model {
     /// Revision of the system volume that the model shows.
     pub revision: i64,
     pub next_volume_id: Option<u64>,
+    pub next_job_id: Option<u64>,
+    /// Those that run and those that have ended and are still listed.
+    pub jobs: BTreeMap<u64, JobRow>,
     pub volumes: BTreeMap<String, VolumeRow>,
     /// Components that are being verified, by digest.
     pub arrivals: BTreeMap<String, ArrivalRow>,
@@ -91,6 +95,8 @@ impl Model {
     fn read(&mut self, key: &Key, value: &[u8]) -> Result<(), String> {
         match key.clone() {
             Key::NextVolumeId => self.next_volume_id = Some(parse::<NextVolumeId>(value)?.next),
+            Key::NextJobId => self.next_job_id = Some(parse::<NextJobId>(value)?.next),
+            Key::Job(id) => drop(self.jobs.insert(id, parse(value)?)),
             Key::Volume(name) => drop(self.volumes.insert(name, parse(value)?)),
             Key::Arrival(digest) => drop(self.arrivals.insert(digest, parse(value)?)),
             Key::Plugin { name, version } => drop(self.plugins.insert((name, version), parse(value)?)),
@@ -107,6 +113,8 @@ impl Model {
         self.unreadable.remove(key);
         match key.clone() {
             Key::NextVolumeId => self.next_volume_id = None,
+            Key::NextJobId => self.next_job_id = None,
+            Key::Job(id) => drop(self.jobs.remove(&id)),
             Key::Volume(name) => drop(self.volumes.remove(&name)),
             Key::Arrival(digest) => drop(self.arrivals.remove(&digest)),
             Key::Plugin { name, version } => drop(self.plugins.remove(&(name, version))),

@@ -3,6 +3,7 @@
 //! Every row carries `version`, the version of its own layout. Reading ignores fields it doesn't know and
 //! fills those that are missing, so that neighbouring versions of the program read each other's rows.
 
+use mortise_kernel::format::FormatId;
 use mortise_plugin_runtime::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +11,6 @@ use crate::plugins::{Capabilities, SignatureState, Stage, capabilities_by_defaul
 
 /// Layout version that this program writes.
 pub(crate) const ROW_VERSION: u32 = 1;
-
-/// The name of the only format that volumes are written in so far.
-pub(crate) const NATURAL_FORMAT: &str = "natural";
 
 fn first_version() -> u32 {
     1
@@ -53,11 +51,41 @@ pub(crate) struct VolumeRow {
     pub version: u32,
     pub id: u64,
     pub created_unix_ms: u64,
+    /// Name of the format that its data is in.
     pub format: String,
-    /// Digest of the component that the volume's data is written with; `None` where it takes none.
+    /// That format, exactly; none where it is natural.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub codec: Option<String>,
+    pub codec: Option<FormatId>,
+    /// The format that it is being converted to: its data may be in that one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converting: Option<FormatId>,
+    /// The previous generation, while it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptRow>,
     pub state: VolumeState,
+}
+
+impl VolumeRow {
+    /// The format that its data is in, as far as the catalog knows.
+    pub(crate) fn format_id(&self) -> FormatId {
+        self.codec.clone().unwrap_or_default()
+    }
+
+    /// Whether some of its data is encoded by the component with this digest, or may be.
+    pub(crate) fn needs(&self, digest: &str) -> bool {
+        let kept = self.kept.iter().map(|kept| &kept.format);
+        let formats = self.codec.iter().chain(&self.converting).chain(kept);
+        formats.filter_map(|format| format.digest.as_deref()).any(|needed| needed == digest)
+    }
+}
+
+/// A generation that is kept so that a conversion can be undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptRow {
+    pub generation: u64,
+    pub format: FormatId,
+    /// It goes then.
+    pub until_unix_ms: u64,
 }
 
 /// Where a plugin comes from.

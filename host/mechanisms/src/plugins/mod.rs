@@ -8,6 +8,7 @@
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume |
 //! | `admit`, `remove`, `bind`, `supervise` | its verbs: add; remove; use and roll back; quarantine |
+//! | `formats` | components of the world `format`, made ready to encode |
 //! | `recover` | what a stop interrupted is undone or finished |
 //! | `rehearse` | asking a candidate without acting on its answers |
 
@@ -17,6 +18,7 @@ mod bind;
 mod capability;
 mod choose;
 mod decide;
+mod formats;
 mod host;
 mod observe;
 mod recover;
@@ -42,6 +44,8 @@ pub(crate) use act::Lifecycle;
 pub(crate) use admit::Addition;
 pub(crate) use capability::named as capability_named;
 pub(crate) use capability::{Capabilities, by_default as capabilities_by_default};
+pub(crate) use choose::pick;
+pub(crate) use decide::config_text;
 pub(crate) use host::Host;
 pub use signature::{SignatureState, Trust, TrustedKey};
 pub(crate) use stage::Stage;

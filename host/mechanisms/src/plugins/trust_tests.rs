@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use minisign::KeyPair;
 use mortise_kernel::ErrorKind;
+use mortise_kernel::format::FormatId;
 use mortise_plugin_runtime::Capability;
 
 use super::decide::{Place, activate, propose};
@@ -144,7 +145,7 @@ async fn a_format_that_a_volume_is_written_in_cannot_be_removed() {
     let world = World::new();
     let node = world.start(&["leveled 1.0.0 wait"]).await;
     let digest = node.add("zip 1.0.0 codec").await.unwrap().row.digest;
-    let written = |codec: Option<String>| {
+    let written = |codec: Option<FormatId>| {
         node.catalog.commit(move |model| {
             let row = VolumeRow { codec: codec.clone(), ..model.volumes[VOLUME].clone() };
             let mut change = Change::default();
@@ -152,7 +153,8 @@ async fn a_format_that_a_volume_is_written_in_cannot_be_removed() {
             Ok((change, ()))
         })
     };
-    written(Some(digest)).await.unwrap();
+    let zip = FormatId { name: "zip".into(), digest: Some(digest), ..FormatId::natural() };
+    written(Some(zip)).await.unwrap();
     let error = node.lifecycle.remove("zip", None).await.unwrap_err();
     assert!(matches!(&error, Error::PluginInUse { volumes, .. } if volumes == VOLUME), "{error}");
     written(None).await.unwrap();

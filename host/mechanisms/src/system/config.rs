@@ -9,6 +9,7 @@ use mortise_kernel::seams::{SharedClock, SystemClock};
 use mortise_plugin_runtime::MAX_COMPONENT_BYTES;
 
 use crate::plugins::Trust;
+use crate::rebuild::FormatCodecs;
 
 /// A component that comes with the program and is in the catalog from the start.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct SystemConfig {
     pub max_component_bytes: usize,
     /// Keys whose signatures are trusted, and whether a component needs one.
     pub trust: Trust,
+    /// Finds the codecs of the node that the system is started over. The same that the node was opened with.
+    pub codecs: Arc<FormatCodecs>,
     /// Audit rows kept in the catalog for each plugin.
     pub history_rows_per_plugin: usize,
     /// Audit rows kept in the catalog for all plugins and volumes together.
@@ -77,6 +80,7 @@ impl SystemConfig {
             catalog_deadline: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(5),
             max_component_bytes: MAX_COMPONENT_BYTES,
+            codecs: FormatCodecs::new(),
             trust: Trust::default(),
             history_rows_per_plugin: 200,
             history_rows: 4000,

@@ -1,10 +1,12 @@
 //! What the mechanisms tell about volumes and plugins. Plain data, ready to be shown or sent.
 
+use mortise_kernel::format::FormatId;
 use mortise_kernel::node::{VolumeCounters, VolumeStatus};
 use mortise_kernel::store::TreeShape;
 use mortise_plugin_runtime::{Capability, Limits, Usage};
 
 use crate::plugins::SignatureState;
+use crate::rebuild::JobInfo;
 
 /// A volume of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,6 +222,17 @@ pub struct Activation {
     pub changed: bool,
 }
 
+/// A generation that is kept so that a conversion can be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptInfo {
+    /// Its number.
+    pub generation: u64,
+    /// Format of its data.
+    pub format: FormatId,
+    /// It is removed then, Unix milliseconds; before, when disk space runs short.
+    pub until_unix_ms: u64,
+}
+
 /// Everything about one open volume.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VolumeReport {
@@ -227,6 +240,12 @@ pub struct VolumeReport {
     pub info: VolumeInfo,
     /// Kernel's status.
     pub status: VolumeStatus,
+    /// Format of its data.
+    pub format: FormatId,
+    /// The previous generation, while it is kept.
+    pub kept: Option<KeptInfo>,
+    /// The job that works on it, when one does.
+    pub job: Option<JobInfo>,
     /// Kernel's counters.
     pub counters: VolumeCounters,
     /// Shape of the tree.

@@ -5,24 +5,27 @@
 
 mod config;
 mod info;
+mod jobs;
 mod start;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mortise_kernel::node::Volume;
-use mortise_plugin_runtime::Limits;
+use mortise_plugin_runtime::{Limits, World};
 
 pub use config::{NewPlugin, ShippedPlugin, SystemConfig};
 pub use info::{
-    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo,
-    StandingInfo, StrategyInfo, VolumeInfo, VolumeReport,
+    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, PluginDetail, PluginInfo,
+    QuarantineInfo, StandingInfo, StrategyInfo, VolumeInfo, VolumeReport,
 };
 
 use crate::catalog::{Catalog, Origin};
 use crate::plugins::{Addition, Lifecycle, capability_named};
+use crate::rebuild::{Jobs, WantedFormat};
 use crate::volumes::{DEFAULT, Volumes};
 use crate::{Error, Result};
 
@@ -34,6 +37,8 @@ pub struct System {
     catalog: Arc<Catalog>,
     lifecycle: Arc<Lifecycle>,
     volumes: Arc<Volumes>,
+    jobs: Arc<Jobs>,
+    stop_grace: Duration,
 }
 
 impl std::fmt::Debug for System {
@@ -51,20 +56,21 @@ impl System {
         self.volumes.opened(name.unwrap_or(DEFAULT)).map(|open| Arc::clone(&open.volume))
     }
 
-    /// Whether a volume of this name is served.
+    /// Whether there is a volume of this name that is served, or would be if it could be opened. One that
+    /// could not must be refused by name: whoever means it must not get another one.
     #[must_use]
     pub fn has_volume(&self, name: &str) -> bool {
         self.volumes.has(name)
     }
 
-    /// Creates a volume; it is served when this returns.
+    /// Creates a volume in a format; it is served when this returns.
     ///
     /// # Errors
-    /// [`Error::VolumeName`], [`Error::VolumeExists`], [`Error::VolumeInTransition`], and those of the
-    /// kernel.
-    pub async fn create_volume(&self, name: &str) -> Result<VolumeInfo> {
+    /// [`Error::VolumeName`], [`Error::VolumeExists`], [`Error::VolumeInTransition`], [`Error::NoSuchPlugin`]
+    /// and [`Error::NoFormat`] for a format that is none, and those of the kernel.
+    pub async fn create_volume(&self, name: &str, format: WantedFormat) -> Result<VolumeInfo> {
         let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
-        detached(async move { volumes.create(&name).await }).await
+        detached(async move { volumes.create(&name, &format).await }).await
     }
 
     /// All volumes of the catalog, by name.
@@ -80,7 +86,13 @@ impl System {
     /// kernel.
     pub async fn delete_volume(&self, name: &str) -> Result<()> {
         let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
-        detached(async move { volumes.delete(&name).await }).await
+        let jobs = Arc::clone(&self.jobs);
+        detached(async move {
+            volumes.deletable(&name)?;
+            jobs.cancel_on(&name).await;
+            volumes.delete(&name).await
+        })
+        .await
     }
 
     /// Everything about one open volume.
@@ -88,7 +100,9 @@ impl System {
     /// # Errors
     /// As [`System::resolve`].
     pub fn volume_report(&self, name: &str) -> Result<VolumeReport> {
-        self.volumes.report(name)
+        let mut report = self.volumes.report(name)?;
+        report.job = self.jobs.on(name);
+        Ok(report)
     }
 
     /// Verifies, compiles and stores a component under the name given, or under the one that it gives itself.
@@ -99,13 +113,16 @@ impl System {
     /// [`Error::Unsigned`], [`Error::WrongSignature`], [`Error::NotGranted`], [`Error::NoSuchCapability`],
     /// [`Error::PluginName`], [`Error::PluginVersion`], [`Error::PluginConflict`], and those of the catalog.
     pub async fn plugin_add(&self, new: NewPlugin) -> Result<PluginInfo> {
-        let lifecycle = Arc::clone(&self.lifecycle);
+        let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
         let NewPlugin { bytes, name, signature, grants } = new;
         let bytes = bytes.into();
         let grants = grants.iter().map(|name| capability_named(name)).collect::<Result<_>>()?;
         detached(async move {
             let addition = Addition { bytes, name, signature, grants, origin: Origin::Added };
             let chosen = lifecycle.add(addition).await?;
+            if chosen.row.world == World::Format.as_str() {
+                volumes.open_failed().await;
+            }
             lifecycle.info_of(&chosen)
         })
         .await
@@ -167,8 +184,10 @@ impl System {
     /// # Errors
     /// [`Error::NoSuchPlugin`], [`Error::PluginInUse`], [`Error::PluginShipped`], and those of the catalog.
     pub async fn plugin_remove(&self, name: &str, version: Option<&str>) -> Result<()> {
-        let lifecycle = Arc::clone(&self.lifecycle);
+        let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
         let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        // What a volume needs may have become less by itself, when a kept generation went.
+        volumes.note_formats().await;
         detached(async move { lifecycle.remove(&name, version.as_deref()).await }).await
     }
 
@@ -183,8 +202,12 @@ impl System {
         Ok(self.lifecycle.versions(&self.catalog.model(), &name))
     }
 
-    /// Ends the compaction loops. The volumes stay open: the node closes them.
+    /// Ends the jobs and the compaction loops. The volumes stay open: the node closes them.
     pub async fn shutdown(&self) {
+        self.jobs.stop();
+        if tokio::time::timeout(self.stop_grace, self.jobs.stopped()).await.is_err() {
+            tracing::warn!("a job was still running when it was abandoned; the volume is as it was");
+        }
         self.volumes.stop_loops().await;
     }
 }

@@ -12,6 +12,7 @@ use mortise_plugin_runtime::Runtime;
 use super::{System, SystemConfig};
 use crate::catalog::{Blobs, Catalog, Keep, SystemVolume};
 use crate::plugins::{Host, Lifecycle};
+use crate::rebuild::Jobs;
 use crate::volumes::{
     LoopConfig, SYSTEM, SystemVolumeStart, Volumes, found, on_disk, start_plan, system_start,
 };
@@ -53,6 +54,7 @@ impl System {
             config.max_component_bytes,
             config.trust.clone(),
         ));
+        config.codecs.serve(&lifecycle);
         lifecycle.recover().await;
         lifecycle.register_shipped(&config.shipped).await;
         if config.default_strategy == NATIVE_STRATEGY {
@@ -64,6 +66,7 @@ impl System {
             tick: config.safety_tick,
             stop_grace: config.shutdown_grace,
         };
+        let jobs = Jobs::new(Arc::clone(&catalog), Arc::clone(&clock));
         let volumes = Volumes::new(
             node,
             Arc::clone(&catalog),
@@ -74,7 +77,9 @@ impl System {
         );
         volumes.serve(SYSTEM, system_volume).await;
         volumes.start(start_plan(&catalog.model(), &ids)).await;
-        Ok(Arc::new(Self { catalog, lifecycle, volumes: Arc::new(volumes) }))
+        jobs.recover(|name| volumes.opened(name).ok().map(|open| Arc::clone(&open.volume))).await;
+        let stop_grace = config.shutdown_grace;
+        Ok(Arc::new(Self { catalog, lifecycle, volumes: Arc::new(volumes), jobs, stop_grace }))
     }
 }
 

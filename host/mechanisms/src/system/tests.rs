@@ -13,6 +13,7 @@ use mortise_kernel::seams::{Deadline, SystemClock};
 
 use super::{NewPlugin, ShippedPlugin, System, SystemConfig};
 use crate::plugins::fake::FakeHost;
+use crate::rebuild::WantedFormat;
 use crate::volumes::reserve;
 use crate::{Error, Result};
 
@@ -102,7 +103,9 @@ async fn of_many_concurrent_creations_each_name_is_made_once() {
     let node = start(directory.path()).await;
     let tasks = (0..24).map(|i| {
         let system = Arc::clone(&node.system);
-        tokio::spawn(async move { system.create_volume(&format!("t{}", i / 2)).await })
+        tokio::spawn(
+            async move { system.create_volume(&format!("t{}", i / 2), WantedFormat::default()).await },
+        )
     });
     let results = futures::future::join_all(tasks).await.into_iter().map(|result| result.unwrap());
     let (made, refused): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
@@ -119,14 +122,17 @@ async fn of_many_concurrent_creations_each_name_is_made_once() {
 async fn a_deleted_volume_is_gone_and_its_name_is_free() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    let first = node.system.create_volume("tenant").await.unwrap();
+    let first = node.system.create_volume("tenant", WantedFormat::default()).await.unwrap();
     node.put("tenant", "k").await;
-    assert!(matches!(node.system.create_volume("tenant").await, Err(Error::VolumeExists(_))));
+    assert!(matches!(
+        node.system.create_volume("tenant", WantedFormat::default()).await,
+        Err(Error::VolumeExists(_))
+    ));
     node.system.delete_volume("tenant").await.unwrap();
     assert!(!node.system.has_volume("tenant"));
     assert!(matches!(node.system.resolve(Some("tenant")), Err(Error::NoSuchVolume(_))));
     assert!(!node.node.volumes_on_disk().unwrap().contains(&VolumeId(first.id)));
-    let second = node.system.create_volume("tenant").await.unwrap();
+    let second = node.system.create_volume("tenant", WantedFormat::default()).await.unwrap();
     assert!(second.id > first.id);
     assert!(!node.has("tenant", "k").await);
     assert!(matches!(node.system.delete_volume("default").await, Err(Error::VolumeProtected(_))));
@@ -137,13 +143,16 @@ async fn a_deleted_volume_is_gone_and_its_name_is_free() {
 async fn interrupted_creations_and_deletions_are_finished_by_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    node.system.create_volume("doomed").await.unwrap();
-    node.system.create_volume("doomed-gone").await.unwrap();
+    node.system.create_volume("doomed", WantedFormat::default()).await.unwrap();
+    node.system.create_volume("doomed-gone", WantedFormat::default()).await.unwrap();
     let catalog = &node.system.catalog;
     let disk = crate::volumes::on_disk(&node.node).unwrap();
     // Creations that stopped after the row, and after the files.
-    catalog.commit(|model| reserve(model, "row-only", &disk, 0)).await.unwrap();
-    let row = catalog.commit(|model| reserve(model, "with-files", &disk, 0)).await.unwrap();
+    catalog.commit(|model| reserve(model, "row-only", &WantedFormat::default(), &disk, 0)).await.unwrap();
+    let row = catalog
+        .commit(|model| reserve(model, "with-files", &WantedFormat::default(), &disk, 0))
+        .await
+        .unwrap();
     let config = mortise_kernel::node::VolumeConfig { id: VolumeId(row.id), name: "with-files".into() };
     node.node.create_volume(config).await.unwrap();
     // Deletions that stopped after the row, and after the files.
@@ -207,7 +216,7 @@ fn content(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 async fn directories_that_no_row_names_are_neither_opened_nor_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    let id = node.system.create_volume("lost").await.unwrap().id;
+    let id = node.system.create_volume("lost", WantedFormat::default()).await.unwrap().id;
     node.put("lost", "k").await;
     node.stop().await;
     let volumes = directory.path().join("volumes");
@@ -231,7 +240,7 @@ async fn directories_that_no_row_names_are_neither_opened_nor_deleted() {
 
     let node = start(directory.path()).await;
     assert_eq!(node.names(), ["default ready", "system ready"]);
-    let made = node.system.create_volume("lost").await.unwrap();
+    let made = node.system.create_volume("lost", WantedFormat::default()).await.unwrap();
     assert_eq!(made.id, id + 3, "above every directory");
     assert!(!node.has("lost", "k").await, "a new volume is empty");
     node.system.delete_volume("lost").await.unwrap();
@@ -256,7 +265,7 @@ fn copy(from: &Path, to: &Path) {
 async fn one_damaged_volume_does_not_keep_the_others_from_being_served() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    let id = node.system.create_volume("tenant").await.unwrap().id;
+    let id = node.system.create_volume("tenant", WantedFormat::default()).await.unwrap().id;
     node.stop().await;
     std::fs::write(directory.path().join(format!("volumes/{id}/CURRENT")), "nonsense").unwrap();
 

@@ -17,15 +17,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::StreamExt;
+use mortise_kernel::format::FormatId;
 use mortise_kernel::node::{Node, Volume, VolumeConfig, VolumeId};
 use mortise_kernel::seams::SharedClock;
 use parking_lot::Mutex;
 
 use super::decide::{self, StartPlan};
 use super::observe::on_disk;
-use crate::catalog::{Catalog, HistoryRow};
+use crate::catalog::{Catalog, HistoryRow, VolumeState};
 use crate::compaction::{self, FreeDisk, Handle, Observer, Permits, Supervisor, Task};
 use crate::plugins::Lifecycle;
+use crate::rebuild::{WantedFormat, kept, note_format};
 use crate::system::VolumeInfo;
 use crate::{Error, Result};
 
@@ -110,9 +112,9 @@ impl Volumes {
         }
     }
 
-    /// Whether a volume is served under `name`.
+    /// Whether there is a volume of this name that is served, or would be if it could be opened.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.open.load().contains_key(name)
+        self.open.load().contains_key(name) || self.failed.lock().contains_key(name)
     }
 
     /// Carries out what was decided at the start. A volume that cannot be opened is set aside with its
@@ -136,12 +138,14 @@ impl Volumes {
                 tracing::error!(volume = name, id, %error, "the deletion could not be finished");
             }
         }
-        let complete = plan.complete.into_iter().map(|(name, id)| (name, id, true));
-        let open = plan.open.into_iter().map(|(name, id)| (name, id, false));
+        let complete = plan.complete.into_iter().map(|(name, id, format)| (name, id, Some(format)));
+        let open = plan.open.into_iter().map(|(name, id)| (name, id, None));
         futures::stream::iter(complete.chain(open))
             .for_each_concurrent(OPENED_AT_ONCE, |(name, id, incomplete)| async move {
-                let opened =
-                    if incomplete { self.complete(&name, id).await } else { self.open_one(&name, id).await };
+                let opened = match incomplete {
+                    Some(format) => self.complete(&name, id, format).await,
+                    None => self.open_one(&name, id).await,
+                };
                 if let Err(error) = opened {
                     tracing::error!(volume = name, id, %error, "the volume cannot be served; the others are");
                     self.failed.lock().insert(name, error.to_string());
@@ -152,13 +156,53 @@ impl Volumes {
 
     async fn open_one(&self, name: &str, id: u64) -> Result<()> {
         let volume = self.node.open_volume(config(name, id)).await?;
+        self.note_format(name, &volume).await;
         self.serve(name, volume).await;
         Ok(())
     }
 
+    /// Brings a volume's row in line with what its data is in, where no job works on it.
+    async fn note_format(&self, name: &str, volume: &Volume) {
+        let (id, format, kept) = (volume.id().0, volume.format(), kept(volume));
+        let noted = self.catalog.commit(|model| note_format(model, name, id, &format, kept.clone()));
+        if let Err(error) = noted.await {
+            tracing::warn!(volume = name, %error, "the format of the volume could not be written down");
+        }
+    }
+
+    /// Brings the rows of all open volumes in line.
+    pub(crate) async fn note_formats(&self) {
+        for (name, open) in self.open.load_full().iter() {
+            self.note_format(name, &open.volume).await;
+        }
+    }
+
+    /// Tries again to open the volumes that could not be opened, because what they lacked may be there now.
+    pub(crate) async fn open_failed(&self) {
+        let failed: Vec<String> = self.failed.lock().keys().cloned().collect();
+        for name in failed {
+            let Ok(_claim) = self.claim(&name) else { continue };
+            let model = self.catalog.model();
+            let Some(row) = model.volumes.get(&name).filter(|row| row.state != VolumeState::Deleting) else {
+                continue;
+            };
+            let opened = match row.state {
+                VolumeState::Creating => self.complete(&name, row.id, row.format_id()).await,
+                _ => self.open_one(&name, row.id).await,
+            };
+            match opened {
+                Ok(()) => {
+                    self.failed.lock().remove(&name);
+                    tracing::info!(volume = name, "the volume is served again");
+                }
+                Err(error) => drop(self.failed.lock().insert(name, error.to_string())),
+            }
+        }
+    }
+
     /// Completes a creation that was interrupted: makes the files, or opens them when they were complete.
-    async fn complete(&self, name: &str, id: u64) -> Result<()> {
-        let volume = match self.node.create_volume(config(name, id)).await {
+    async fn complete(&self, name: &str, id: u64, format: FormatId) -> Result<()> {
+        let volume = match self.node.create_volume_with(config(name, id), format).await {
             Err(mortise_kernel::Error::VolumeExists(_)) => self.node.open_volume(config(name, id)).await?,
             other => other?,
         };
@@ -167,12 +211,12 @@ impl Volumes {
 
     /// Makes the files of a volume whose id was just reserved. Whatever lies there already was not made for
     /// it: then nothing is touched, and the answer is [`VolumeExists`](mortise_kernel::Error::VolumeExists).
-    async fn make(&self, name: &str, id: u64) -> Result<()> {
+    async fn make(&self, name: &str, id: u64, format: FormatId) -> Result<()> {
         // The kernel would clear away what looks like a creation that was interrupted.
         if on_disk(&self.node)?.contains(&id) {
             return Err(mortise_kernel::Error::VolumeExists(VolumeId(id)).into());
         }
-        let volume = self.node.create_volume(config(name, id)).await?;
+        let volume = self.node.create_volume_with(config(name, id), format).await?;
         self.declare_ready(name, id, volume).await
     }
 
@@ -211,12 +255,12 @@ impl Volumes {
     }
 
     /// Creates a volume and serves it.
-    pub(crate) async fn create(&self, name: &str) -> Result<VolumeInfo> {
+    pub(crate) async fn create(&self, name: &str, format: &WantedFormat) -> Result<VolumeInfo> {
         let _claim = self.claim(name)?;
         let unix_ms = self.clock.unix_millis();
         let taken = on_disk(&self.node)?;
-        let row = self.catalog.commit(|model| decide::reserve(model, name, &taken, unix_ms)).await?;
-        if let Err(error) = self.make(name, row.id).await {
+        let row = self.catalog.commit(|model| decide::reserve(model, name, format, &taken, unix_ms)).await?;
+        if let Err(error) = self.make(name, row.id, row.format_id()).await {
             let id = row.id;
             tracing::warn!(volume = name, id, %error, "the volume could not be created; cleaning up");
             let audit = HistoryRow::node("volume-create", error.to_string()).outcome("failed");
@@ -234,6 +278,11 @@ impl Volumes {
         }
         tracing::info!(volume = name, id = row.id, "created the volume");
         self.info_of(&self.catalog.model(), name)
+    }
+
+    /// Whether there is a volume of this name that may be deleted.
+    pub(crate) fn deletable(&self, name: &str) -> Result<()> {
+        decide::doom(&self.catalog.model(), name).map(drop)
     }
 
     /// Deletes a volume with everything in it.

@@ -7,12 +7,14 @@
 
 use std::collections::BTreeSet;
 
+use mortise_kernel::format::FormatId;
 use mortise_kernel::node::VolumeId;
 
 use crate::catalog::{
-    Change, HistoryRow, Key, Model, NATURAL_FORMAT, NextVolumeId, ROW_VERSION, ROWS_AT_ONCE, VolumeRow,
-    VolumeState, label_problem,
+    Change, HistoryRow, Key, Model, NextVolumeId, ROW_VERSION, ROWS_AT_ONCE, VolumeRow, VolumeState,
+    label_problem,
 };
+use crate::rebuild::{WantedFormat, wanted_format};
 use crate::{Error, Result};
 
 /// Name of the volume that holds the catalog.
@@ -81,7 +83,7 @@ pub(crate) fn found(model: &Model, on_disk: &BTreeSet<u64>, unix_ms: u64) -> Res
             } else {
                 VolumeState::Creating
             };
-            change.put(model, key, &new_row(id, state, unix_ms))?;
+            change.put(model, key, &new_row(id, state, &FormatId::natural(), unix_ms))?;
             if state == VolumeState::Ready {
                 change.audit(HistoryRow::node("volume-create", FROM_THE_START).volume(name));
             }
@@ -97,16 +99,24 @@ fn free_id(next: u64, taken: &BTreeSet<u64>) -> u64 {
     highest.map_or(next, |highest| next.max(highest + 1))
 }
 
-fn new_row(id: u64, state: VolumeState, created_unix_ms: u64) -> VolumeRow {
-    let format = NATURAL_FORMAT.into();
-    VolumeRow { version: ROW_VERSION, id, created_unix_ms, format, codec: None, state }
+fn new_row(id: u64, state: VolumeState, format: &FormatId, created_unix_ms: u64) -> VolumeRow {
+    VolumeRow {
+        version: ROW_VERSION,
+        id,
+        created_unix_ms,
+        format: format.name.clone(),
+        codec: (!format.is_natural()).then(|| format.clone()),
+        converting: None,
+        kept: None,
+        state,
+    }
 }
 
 /// What to do with the volumes when the node starts. The system volume is not among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StartPlan {
     /// Rows in `creating`: complete the creation.
-    pub complete: Vec<(String, u64)>,
+    pub complete: Vec<(String, u64, FormatId)>,
     /// Rows in `ready`: open.
     pub open: Vec<(String, u64)>,
     /// Rows in `deleting`: finish the deletion.
@@ -128,7 +138,7 @@ pub(crate) fn start_plan(model: &Model, on_disk: &BTreeSet<u64>) -> StartPlan {
         }
         let entry = (name.clone(), row.id);
         match row.state {
-            VolumeState::Creating => plan.complete.push(entry),
+            VolumeState::Creating => plan.complete.push((name.clone(), row.id, row.format_id())),
             VolumeState::Ready => plan.open.push(entry),
             VolumeState::Deleting => plan.remove.push(entry),
         }
@@ -138,10 +148,11 @@ pub(crate) fn start_plan(model: &Model, on_disk: &BTreeSet<u64>) -> StartPlan {
     plan
 }
 
-/// Reserves a name and an id that nothing on the disk has.
+/// Reserves a name and an id that nothing on the disk has, for a volume in a format that is named.
 pub(crate) fn reserve(
     model: &Model,
     name: &str,
+    format: &WantedFormat,
     on_disk: &BTreeSet<u64>,
     unix_ms: u64,
 ) -> Result<(Change, VolumeRow)> {
@@ -170,8 +181,12 @@ pub(crate) fn reserve(
         return Err(Error::CatalogRow { key: Key::NextVolumeId.to_string(), detail });
     };
     let next = free_id(next, on_disk);
-    let row = new_row(next, VolumeState::Creating, unix_ms);
+    let format = wanted_format(model, format)?;
+    let row = new_row(next, VolumeState::Creating, &format.id, unix_ms);
     let mut change = Change::default();
+    if let Some(plugin) = format.plugin {
+        change.require(model, plugin);
+    }
     change.put(model, Key::NextVolumeId, &NextVolumeId { version: ROW_VERSION, next: next + 1 })?;
     change.put(model, key, &row)?;
     Ok((change, row))

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use super::decide::{
     DEFAULT, StartPlan, SystemVolumeStart, bury, doom, found, ready, reserve, start_plan, system_start,
 };
+use mortise_kernel::format::FormatId;
+
 use crate::Error;
 use crate::catalog::memory_rows::MemoryRows;
 use crate::catalog::{Catalog, HistoryRow};
+use crate::rebuild::WantedFormat;
 
 fn ids<const N: usize>(ids: [u64; N]) -> BTreeSet<u64> {
     BTreeSet::from(ids)
@@ -15,6 +18,14 @@ fn ids<const N: usize>(ids: [u64; N]) -> BTreeSet<u64> {
 
 fn named(name: &str, id: u64) -> Vec<(String, u64)> {
     vec![(name.into(), id)]
+}
+
+fn incomplete(name: &str, id: u64) -> Vec<(String, u64, FormatId)> {
+    vec![(name.into(), id, FormatId::natural())]
+}
+
+fn natural() -> WantedFormat {
+    WantedFormat::default()
 }
 
 async fn founded(rows: &MemoryRows) -> Catalog {
@@ -44,7 +55,7 @@ async fn an_empty_catalog_beside_volumes_stops_the_start() {
 async fn the_first_start_and_its_repetitions_found_the_same() {
     let rows = MemoryRows::default();
     let catalog = founded(&rows).await;
-    assert_eq!(start_plan(&catalog.model(), &ids([1])).complete, named(DEFAULT, 2));
+    assert_eq!(start_plan(&catalog.model(), &ids([1])).complete, incomplete(DEFAULT, 2));
     let revision = catalog.model().revision;
     catalog.commit(|model| found(model, &ids([1, 2]), 9)).await.unwrap();
     assert_eq!(catalog.model().revision, revision, "nothing is written twice");
@@ -58,10 +69,10 @@ async fn each_step_of_a_creation_and_a_deletion_is_finished_at_the_next_start() 
     let rows = MemoryRows::default();
     let catalog = founded(&rows).await;
     catalog.commit(|model| ready(model, DEFAULT, 2)).await.unwrap();
-    let row = catalog.commit(|model| reserve(model, "a", &ids([1, 2]), 0)).await.unwrap();
+    let row = catalog.commit(|model| reserve(model, "a", &natural(), &ids([1, 2]), 0)).await.unwrap();
     assert_eq!(row.id, 3);
     for disk in [ids([1, 2]), ids([1, 2, 3])] {
-        assert_eq!(start_plan(&catalog.model(), &disk).complete, named("a", 3));
+        assert_eq!(start_plan(&catalog.model(), &disk).complete, incomplete("a", 3));
     }
     catalog.commit(|model| ready(model, "a", 3)).await.unwrap();
     assert!(start_plan(&catalog.model(), &ids([1, 2, 3])).open.contains(&("a".into(), 3)));
@@ -71,7 +82,7 @@ async fn each_step_of_a_creation_and_a_deletion_is_finished_at_the_next_start() 
     }
     let audit = HistoryRow::node("volume-delete", "test");
     catalog.commit(|model| bury(model, "a", 3, &audit)).await.unwrap();
-    let again = catalog.commit(|model| reserve(model, "a", &ids([1, 2]), 0)).await.unwrap();
+    let again = catalog.commit(|model| reserve(model, "a", &natural(), &ids([1, 2]), 0)).await.unwrap();
     assert_eq!(again.id, 4, "the name comes back, the id does not");
 }
 
@@ -80,7 +91,7 @@ async fn directories_without_a_row_are_left_alone_and_their_ids_skipped() {
     let rows = MemoryRows::default();
     let catalog = founded(&rows).await;
     let reserve = async |disk: &BTreeSet<u64>| {
-        let row = catalog.commit(|model| reserve(model, "a", disk, 0)).await.unwrap();
+        let row = catalog.commit(|model| reserve(model, "a", &natural(), disk, 0)).await.unwrap();
         catalog.commit(|model| bury(model, "a", row.id, &HistoryRow::default())).await.unwrap();
         row.id
     };
@@ -96,7 +107,7 @@ async fn directories_without_a_row_are_left_alone_and_their_ids_skipped() {
 #[tokio::test]
 async fn a_volume_takes_all_its_quarantines_with_it() {
     let rows = MemoryRows::default();
-    founded(&rows).await.commit(|model| reserve(model, "a", &ids([1, 2]), 0)).await.unwrap();
+    founded(&rows).await.commit(|model| reserve(model, "a", &natural(), &ids([1, 2]), 0)).await.unwrap();
     let row = r#"{"version":1,"plugin":"p","plugin_version":"1.0.0","since_unix_ms":0,"reason":"test"}"#;
     for i in 0..200 {
         rows.put(&format!("mortise/quarantine/a/compaction-strategy/{i:064x}"), row);
@@ -115,8 +126,9 @@ async fn a_volume_takes_all_its_quarantines_with_it() {
 async fn names_are_checked_and_protected() {
     let rows = MemoryRows::default();
     let catalog = founded(&rows).await;
-    let reserve =
-        async |name: &str| catalog.commit(|model| reserve(model, name, &ids([1, 2]), 0)).await.unwrap_err();
+    let reserve = async |name: &str| {
+        catalog.commit(|model| reserve(model, name, &natural(), &ids([1, 2]), 0)).await.unwrap_err()
+    };
     assert!(matches!(reserve("Bad Name").await, Error::VolumeName { .. }));
     assert!(matches!(reserve("system").await, Error::VolumeExists(_)));
     assert!(matches!(reserve("default").await, Error::VolumeInTransition { .. }));

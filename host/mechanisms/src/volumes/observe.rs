@@ -7,6 +7,7 @@ use mortise_kernel::node::Node;
 use super::act::Volumes;
 use crate::catalog::{Model, VolumeRow, VolumeState};
 use crate::compaction::write_amplification;
+use crate::rebuild::kept_info;
 use crate::system::{VolumeInfo, VolumeReport};
 use crate::{Error, Result};
 
@@ -28,16 +29,22 @@ impl Volumes {
         Ok(self.info(name, row))
     }
 
+    /// Whether the catalog has a volume of this name.
+    pub(crate) fn known(&self, name: &str) -> Result<()> {
+        self.info_of(&self.catalog.model(), name).map(drop)
+    }
+
     fn info(&self, name: &str, row: &VolumeRow) -> VolumeInfo {
-        let open = self.open.load().get(name).map(|open| open.volume.status());
+        let open = self.open.load();
+        let open = open.get(name).map(|open| (open.volume.status(), open.volume.format()));
         let problem = self.failed.lock().get(name).cloned();
         let failed = problem.is_some() && row.state == VolumeState::Ready;
         VolumeInfo {
             name: name.into(),
             id: row.id,
             created_unix_ms: row.created_unix_ms,
-            generation: open.map_or(0, |status| status.generation),
-            format: row.format.clone(),
+            generation: open.as_ref().map_or(0, |(status, _)| status.generation),
+            format: open.as_ref().map_or_else(|| row.format.clone(), |(_, format)| format.name.clone()),
             state: if failed { "failed".into() } else { row.state.as_str().into() },
             problem,
         }
@@ -50,6 +57,9 @@ impl Volumes {
         Ok(VolumeReport {
             info: self.info_of(&self.catalog.model(), name)?,
             status: open.volume.status(),
+            format: open.volume.format(),
+            kept: kept_info(&open.volume),
+            job: None,
             strategy: self.lifecycle.binding_info(name)?,
             write_rate: observed.write_rate,
             write_amplification: write_amplification(&observed.counters),

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Context;
 use super::admin_messages as messages;
 use super::errors::from_mechanisms;
+use super::jobs;
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::admin_server::Admin;
 
@@ -53,8 +54,9 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::CreateVolumeRequest>,
     ) -> Result<Response<pb::CreateVolumeResponse>, Status> {
-        let name = request.into_inner().name;
-        let info = self.context.system.create_volume(&name).await.map_err(failed)?;
+        let pb::CreateVolumeRequest { name, format } = request.into_inner();
+        let format = format.map(jobs::wanted).unwrap_or_default();
+        let info = self.context.system.create_volume(&name, format).await.map_err(failed)?;
         Ok(Response::new(pb::CreateVolumeResponse { volume: Some(messages::volume(info)) }))
     }
 

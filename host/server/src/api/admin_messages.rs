@@ -5,6 +5,7 @@ use mortise_mechanisms::{
     PluginInfo, QuarantineInfo, SignatureState, StandingInfo, StrategyInfo, Usage, VolumeInfo, VolumeReport,
 };
 
+use super::jobs;
 use crate::pb::mortise::v1 as pb;
 
 pub(super) fn volume(info: VolumeInfo) -> pb::Volume {
@@ -55,6 +56,13 @@ pub(super) fn volume_status(report: VolumeReport) -> pb::VolumeStatusResponse {
         write_rate: report.write_rate,
         write_amplification: report.write_amplification,
         strategy: Some(binding(report.strategy)),
+        format: Some(jobs::format(report.format)),
+        previous: report.kept.map(|kept| pb::PreviousGeneration {
+            generation: kept.generation,
+            format: Some(jobs::format(kept.format)),
+            until_unix_ms: kept.until_unix_ms,
+        }),
+        job: report.job.map(jobs::job),
     }
 }
 

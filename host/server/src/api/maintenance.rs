@@ -1,11 +1,11 @@
-//! etcd's maintenance service: status, hashes and alarms of a volume.
+//! etcd's maintenance service: status, hashes, alarms and defragmentation of a volume.
 
 use mortise_kernel::node::ContentHash;
 use tonic::codegen::tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
 use super::errors::{self, unsupported};
-use super::{Context, ETCD_VERSION, call};
+use super::{Context, ETCD_VERSION, call, jobs};
 use crate::pb::etcdserverpb as pb;
 use crate::pb::etcdserverpb::alarm_request::AlarmAction;
 use crate::pb::etcdserverpb::maintenance_server::Maintenance;
@@ -100,11 +100,25 @@ impl Maintenance for MaintenanceService {
         }
     }
 
+    /// Rebuilds the volume and answers when that is done. As in etcd the work goes on when the client gives
+    /// up; unlike there it can be listed and cancelled (`mortise volume jobs`).
     async fn defragment(
         &self,
-        _request: Request<pb::DefragmentRequest>,
+        request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
-        Err(unsupported("etcdserverpb.Maintenance/Defragment"))
+        let volume = call::volume(&self.context.system, request.metadata(), request.extensions())?;
+        let deadline = call::deadline(&self.context, request.metadata())?;
+        let done = jobs::rebuild(&self.context, volume.name());
+        if deadline.from_client {
+            let what = "the rebuild, which goes on (see `mortise volume jobs`),";
+            let bounded = deadline.deadline.bound(what, done).await;
+            bounded.map_err(|error| errors::from_kernel(&error, true))??;
+        } else {
+            // A rebuild takes as long as it takes; the node's default is for calls that should be quick.
+            done.await?;
+        }
+        let header = self.context.header(&volume, volume.status().revision);
+        Ok(Response::new(pb::DefragmentResponse { header: Some(header) }))
     }
 
     type SnapshotStream = Empty<Result<pb::SnapshotResponse, Status>>;

@@ -8,6 +8,7 @@
 //! | `errors` | errors of the layers below to etcd's codes and texts |
 //! | `kv`, `maintenance`, `cluster` | etcd's services |
 //! | `admin` | our own service for volumes and plugins |
+//! | `jobs` | our own service for long work on volumes |
 //! | `stub` | a server that answers every call with nothing: the ceiling of the transport |
 //!
 //! Nothing here decides about storage: requests are translated, handed down, and answers are translated
@@ -19,6 +20,7 @@ mod call;
 mod cluster;
 mod errors;
 mod front;
+mod jobs;
 mod kv;
 mod maintenance;
 mod stub;
@@ -42,6 +44,7 @@ use crate::pb::etcdserverpb::cluster_server::ClusterServer;
 use crate::pb::etcdserverpb::kv_server::KvServer;
 use crate::pb::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::pb::mortise::v1::admin_server::AdminServer;
+use crate::pb::mortise::v1::jobs_server::JobsServer;
 
 /// Version of etcd whose KV interface is spoken, as clients are told.
 ///
@@ -96,6 +99,7 @@ pub fn front(
     let others = Routes::default()
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService::new(context.clone())))
         .add_service(ClusterServer::new(cluster::ClusterService::new(context.clone())))
+        .add_service(JobsServer::new(jobs::JobsService::new(context.clone())))
         .add_service(AdminServer::new(admin::AdminService::new(context)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1()?)

@@ -34,10 +34,18 @@ fn every_client_command_takes_an_endpoint_and_an_output() {
     let command = Cli::command();
     for group in ["kv", "volume", "plugin", "bench"] {
         for action in command.find_subcommand(group).expect(group).get_subcommands() {
-            let longs: Vec<_> = action.get_arguments().filter_map(clap::Arg::get_long).collect();
-            assert!(longs.contains(&"endpoint") && longs.contains(&"output"), "{group} {action}");
+            takes_both(group, action);
         }
     }
+}
+
+/// A command, or each command below it, takes an endpoint and an output.
+fn takes_both(group: &str, action: &clap::Command) {
+    if action.has_subcommands() {
+        return action.get_subcommands().for_each(|below| takes_both(group, below));
+    }
+    let longs: Vec<_> = action.get_arguments().filter_map(clap::Arg::get_long).collect();
+    assert!(longs.contains(&"endpoint") && longs.contains(&"output"), "{group} {action}");
 }
 
 #[test]

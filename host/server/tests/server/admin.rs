@@ -9,7 +9,7 @@ use crate::support::Running;
 async fn volumes_are_created_listed_inspected_and_deleted() {
     let running = Running::start().await;
     let mut admin = running.admin().await;
-    let create = |name: &str| pb::CreateVolumeRequest { name: name.to_owned() };
+    let create = |name: &str| pb::CreateVolumeRequest { name: name.to_owned(), ..Default::default() };
     let made = admin.create_volume(create("tenant-a")).await.expect("created").into_inner();
     assert_eq!(made.volume.expect("a volume").name, "tenant-a");
     let again = admin.create_volume(create("tenant-a")).await.expect_err("exists");

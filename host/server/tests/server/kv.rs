@@ -141,7 +141,8 @@ async fn compacted_revisions_cannot_be_read_and_hashes_agree_with_themselves() {
 #[tokio::test]
 async fn volumes_are_apart_and_an_unknown_one_says_how_to_make_it() {
     let running = Running::start().await;
-    let create = mortise::pb::mortise::v1::CreateVolumeRequest { name: "tenant-a".into() };
+    let create =
+        mortise::pb::mortise::v1::CreateVolumeRequest { name: "tenant-a".into(), ..Default::default() };
     running.admin().await.create_volume(create).await.expect("created");
     let mut kv = running.kv().await;
     kv.put(on_volume("tenant-a", put("k", "a"))).await.expect("a put");

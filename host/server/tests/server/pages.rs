@@ -47,7 +47,8 @@ fn sample(text: &str, name: &str, labels: &[&str]) -> f64 {
 #[tokio::test]
 async fn metrics_move_with_what_happens() {
     let running = Running::start().await;
-    let create = mortise::pb::mortise::v1::CreateVolumeRequest { name: "measured".into() };
+    let create =
+        mortise::pb::mortise::v1::CreateVolumeRequest { name: "measured".into(), ..Default::default() };
     running.admin().await.create_volume(create).await.expect("created");
     let mut kv = running.kv().await;
     let puts = |text: &str| {
@@ -80,7 +81,7 @@ async fn gauges_of_a_deleted_volume_fall_to_zero() {
     let running = Running::start().await;
     let name = "doomed".to_owned();
     let mut admin = running.admin().await;
-    let create = mortise::pb::mortise::v1::CreateVolumeRequest { name: name.clone() };
+    let create = mortise::pb::mortise::v1::CreateVolumeRequest { name: name.clone(), ..Default::default() };
     admin.create_volume(create).await.expect("created");
     running.kv().await.put(crate::support::on_volume(&name, put("k", "v"))).await.expect("a put");
     running.daemon.system().resolve(Some(&name)).expect("it is there").flush().await.expect("flushed");

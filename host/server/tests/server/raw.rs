@@ -96,7 +96,8 @@ async fn malformed_frames_are_refused_and_the_daemon_goes_on() {
 #[tokio::test]
 async fn the_host_dialled_chooses_a_volume_that_exists() {
     let running = Running::start().await;
-    let create = mortise::pb::mortise::v1::CreateVolumeRequest { name: "tenant-a".into() };
+    let create =
+        mortise::pb::mortise::v1::CreateVolumeRequest { name: "tenant-a".into(), ..Default::default() };
     running.admin().await.create_volume(create).await.expect("created");
     let put = frame(b"\x0a\x01k\x12\x01v");
     let path = "/etcdserverpb.KV/Put";

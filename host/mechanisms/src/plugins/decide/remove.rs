@@ -30,7 +30,7 @@ pub(crate) fn mark_removed(
     }
     let mut change = Change::default();
     // Someone may be binding one of them right now.
-    change.require_bindings(model);
+    change.require_bindings(model).require_volumes(model);
     let mut victims = victims.iter();
     for victim in victims.by_ref().take(ROWS_AT_ONCE / 2) {
         let Chosen { name, version, row } = victim;
@@ -115,7 +115,6 @@ fn users(model: &Model, victim: &Chosen) -> Vec<String> {
         let candidate = binding.candidate.as_ref().map(|candidate| &candidate.target);
         names(&binding.current) || candidate.is_some_and(names)
     });
-    let written =
-        model.volumes.iter().filter(|(_, volume)| volume.codec.as_ref() == Some(&victim.row.digest));
+    let written = model.volumes.iter().filter(|(_, volume)| volume.needs(&victim.row.digest));
     bound.map(|((volume, _), _)| volume.clone()).chain(written.map(|(volume, _)| volume.clone())).collect()
 }

@@ -1,121 +1,13 @@
-//! `mortise volume`: creates, lists, inspects and deletes volumes.
+//! What `mortise volume status` shows: numbers, strategy, format, and the shape of the tree.
 
-use anyhow::bail;
-use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
-use super::client::{Target, refused};
-use super::output::{self, pairs, size, time};
+use super::jobs::{format_json, format_name, job_json, spaced};
+use super::volume_json;
+use crate::cli::output::{self, pairs, size, time};
 use crate::pb::mortise::v1 as pb;
-use crate::pb::mortise::v1::admin_client::AdminClient;
 
-/// Create, list, inspect and delete volumes.
-#[derive(Debug, Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Volume {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// Create a volume. Its name may have lower-case letters, digits and hyphens.
-    Create {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// List all volumes.
-    List {
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Show revision, sizes, strategy and the shape of the tree, level by level.
-    Status {
-        /// Its name; without one MORTISE_VOLUME, else default.
-        name: Option<String>,
-        /// Its name, as other commands take it.
-        #[arg(long, value_name = "NAME", conflicts_with = "name")]
-        volume: Option<String>,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Delete a volume with everything in it. Its name can be used again.
-    Delete {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        target: Target,
-    },
-}
-
-pub(super) async fn admin(target: &Target) -> anyhow::Result<AdminClient<Channel>> {
-    Ok(AdminClient::new(target.connect().await?).max_decoding_message_size(usize::MAX))
-}
-
-impl Volume {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
-        match self.action {
-            Action::Create { name, target } => {
-                let request = target.request(None, pb::CreateVolumeRequest { name })?;
-                let answer = admin(&target).await?.create_volume(request).await.map_err(refused)?;
-                let volume = answer.into_inner().volume.unwrap_or_default();
-                target.output.emit(|| format!("volume {} created\n", volume.name), || volume_json(&volume))
-            }
-            Action::List { target } => {
-                let request = target.request(None, pb::ListVolumesRequest {})?;
-                let answer = admin(&target).await?.list_volumes(request).await.map_err(refused)?;
-                let volumes = answer.into_inner().volumes;
-                let json = || Value::Array(volumes.iter().map(volume_json).collect());
-                target.output.emit(|| list(&volumes), json)
-            }
-            Action::Status { name, volume, target } => {
-                let name = name.or(volume).unwrap_or_else(usual);
-                let request = target.request(None, pb::VolumeStatusRequest { name })?;
-                let answer =
-                    admin(&target).await?.volume_status(request).await.map_err(refused)?.into_inner();
-                target.output.emit(|| status(&answer), || status_json(&answer))
-            }
-            Action::Delete { name, target } => {
-                if name.is_empty() {
-                    bail!("the name is empty; name the volume to delete");
-                }
-                let request = target.request(None, pb::DeleteVolumeRequest { name: name.clone() })?;
-                admin(&target).await?.delete_volume(request).await.map_err(refused)?;
-                target.output.emit(|| format!("volume {name} deleted\n"), || json!({ "deleted": name }))
-            }
-        }
-    }
-}
-
-/// The volume that is meant when none is named. The variable is not bound to an argument, because clap would
-/// take it for a second name beside the one that was given.
-fn usual() -> String {
-    std::env::var("MORTISE_VOLUME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".into())
-}
-
-fn list(volumes: &[pb::Volume]) -> String {
-    let rows = volumes.iter().map(|volume| {
-        let state = match volume.problem.as_str() {
-            "" => volume.state.clone(),
-            problem => format!("{}: {problem}", volume.state),
-        };
-        vec![
-            volume.name.clone(),
-            volume.id.to_string(),
-            state,
-            volume.generation.to_string(),
-            volume.format.clone(),
-            time(volume.created_unix_ms),
-        ]
-    });
-    let head = ["NAME", "ID", "STATE", "GENERATION", "FORMAT", "CREATED"];
-    output::wrapped(&head, &[1, 3], &[2], rows.collect(), output::line_width())
-}
-
-fn status(answer: &pb::VolumeStatusResponse) -> String {
+pub(super) fn status(answer: &pb::VolumeStatusResponse) -> String {
     let volume = answer.volume.clone().unwrap_or_default();
     let counters = answer.counters.unwrap_or_default();
     let leader = match answer.leader {
@@ -135,7 +27,9 @@ fn status(answer: &pb::VolumeStatusResponse) -> String {
                 answer.raft_index, answer.raft_applied_index, answer.flushed_index
             ),
         ),
-        ("generation", format!("{} (format {})", volume.generation, volume.format)),
+        ("generation", format!("{} (format {})", volume.generation, format_name(answer.format.as_ref()))),
+        ("kept", kept(answer.previous.as_ref())),
+        ("job", job(answer.job.as_ref())),
         ("on disk", size(answer.disk_bytes)),
         ("memtables", format!("{} ({} sealed)", size(answer.memtable_bytes), answer.sealed_memtables)),
         ("write rate", format!("{}/s", size(rounded(answer.write_rate)))),
@@ -152,8 +46,29 @@ fn status(answer: &pb::VolumeStatusResponse) -> String {
         ("slowed writes", counters.slowed_writes.to_string()),
         ("strategy", strategy(answer.strategy.as_ref())),
     ];
-    let rows = rows.into_iter().filter(|(name, value)| *name != "problem" || !value.is_empty()).collect();
+    let shown =
+        |(name, value): &(&str, String)| !["problem", "kept", "job"].contains(name) || !value.is_empty();
+    let rows = rows.into_iter().filter(shown).collect();
     format!("{}\n{}", pairs(rows), tree(&answer.levels))
+}
+
+/// The previous generation, while it is kept.
+fn kept(previous: Option<&pb::PreviousGeneration>) -> String {
+    previous.map_or(String::new(), |previous| {
+        format!(
+            "generation {} (format {}), until {}",
+            previous.generation,
+            format_name(previous.format.as_ref()),
+            time(previous.until_unix_ms)
+        )
+    })
+}
+
+fn job(job: Option<&pb::Job>) -> String {
+    job.map_or(String::new(), |job| {
+        let phase = spaced(&job.progress.clone().unwrap_or_default().phase);
+        format!("{} {}, {phase}", job.kind, job.id)
+    })
 }
 
 fn strategy(binding: Option<&pb::Binding>) -> String {
@@ -206,19 +121,7 @@ fn rounded(rate: f64) -> u64 {
     rate.round() as u64
 }
 
-pub(super) fn volume_json(volume: &pb::Volume) -> Value {
-    json!({
-        "name": volume.name,
-        "id": volume.id,
-        "state": volume.state,
-        "problem": volume.problem,
-        "generation": volume.generation,
-        "format": volume.format,
-        "created_unix_ms": volume.created_unix_ms,
-    })
-}
-
-fn status_json(answer: &pb::VolumeStatusResponse) -> Value {
+pub(super) fn status_json(answer: &pb::VolumeStatusResponse) -> Value {
     let counters = answer.counters.unwrap_or_default();
     let run = |run: &pb::Run| {
         json!({
@@ -250,7 +153,14 @@ fn status_json(answer: &pb::VolumeStatusResponse) -> Value {
         },
         "write_rate": answer.write_rate,
         "write_amplification": answer.write_amplification,
-        "strategy": answer.strategy.as_ref().map(super::plugin_tables::binding_json),
+        "format": answer.format.as_ref().map(format_json),
+        "previous": answer.previous.as_ref().map(|previous| json!({
+            "generation": previous.generation,
+            "format": previous.format.as_ref().map(format_json),
+            "until_unix_ms": previous.until_unix_ms,
+        })),
+        "job": answer.job.as_ref().map(job_json),
+        "strategy": answer.strategy.as_ref().map(crate::cli::plugin_tables::binding_json),
     })
 }
 

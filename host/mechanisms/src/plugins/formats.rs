@@ -1,0 +1,100 @@
+//! Components of the world `format`: found by digest, made ready to encode.
+
+use std::sync::Arc;
+
+use mortise_kernel::format::{Codec, FormatId};
+use mortise_plugin_runtime::{Limits, MAX_ANSWER_BYTES, World};
+use tokio::runtime::Handle;
+
+use super::act::Lifecycle;
+use super::capability::{self, Capabilities};
+use super::host::Loaded;
+use super::stage::Stage;
+use crate::catalog::{Model, Origin, PluginRow};
+use crate::rebuild::FormatCodec;
+
+/// What a format gets at least, whatever its limits say: one record may be as large as a request, and
+/// its stored form larger.
+const LEAST_MEMORY: u64 = 64 * 1024 * 1024;
+
+impl Lifecycle {
+    /// The codec of a format. Blocks, on a thread where that is allowed.
+    ///
+    /// # Errors
+    /// Why there is none, and what would help.
+    pub(crate) fn codec(&self, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
+        let model = self.catalog.model();
+        let row = row_of(&model, format)?;
+        // What comes with the program is trusted like the program.
+        if row.state != Origin::Shipped {
+            self.trust.permits(&row.signature).map_err(|error| error.to_string())?;
+        }
+        let Some(digest) = &format.digest else {
+            return Err(format!("{format} names no component, and this version has no such native format"));
+        };
+        let component = self.component(digest, &row.wants)?;
+        let served = component.format(limits(row), &format.config).map_err(|error| error.to_string())?;
+        let codec = FormatCodec::new(format.clone(), served);
+        Ok(Arc::new(codec.map_err(|fault| format!("its component does not serve: {fault}"))?))
+    }
+
+    /// A compiled component by digest: from memory, else from its file.
+    fn component(&self, digest: &str, wants: &Capabilities) -> Result<Arc<dyn Loaded>, String> {
+        if let Some(component) = self.known(digest) {
+            return Ok(component);
+        }
+        let handle = Handle::try_current().map_err(|error| error.to_string())?;
+        let _alone = handle.block_on(self.compile_alone()).map_err(|error| error.to_string())?;
+        // Whoever was first may have compiled the same.
+        if let Some(component) = self.known(digest) {
+            return Ok(component);
+        }
+        let bytes = self.blobs.get(digest).map_err(|error| error.to_string())?;
+        let capabilities = wants.union(&capability::by_default()).copied().collect();
+        let component = self.host.load(&bytes, &capabilities).map_err(|error| error.to_string())?;
+        self.keep(digest, Arc::clone(&component));
+        Ok(component)
+    }
+}
+
+/// The row of the component that encodes a format, if the catalog lets it.
+fn row_of<'a>(model: &'a Model, format: &FormatId) -> Result<&'a PluginRow, String> {
+    let digest = format.digest.as_deref().unwrap_or_default();
+    let mut there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
+    let named = there.clone().find(|(_, row)| row.digest == digest);
+    let Some(((name, version), row)) = named else {
+        let like = |name: &str| name.strip_prefix("format-").unwrap_or(name) == format.name;
+        let other = there.find(|((name, version), _)| like(name) && *version == format.version);
+        return Err(match other {
+            Some((_, row)) => format!(
+                "the plugin {} {} that is here has digest {}, and the data was written by {digest}; \
+                 add that very component with `mortise plugin add`",
+                format.name, format.version, row.digest
+            ),
+            None => format!(
+                "no plugin has digest {digest}; add the component of {} {} with `mortise plugin add`",
+                format.name, format.version
+            ),
+        });
+    };
+    if row.world != World::Format.as_str() {
+        return Err(format!("plugin {name} {version} is of world {}, not `format`", row.world));
+    }
+    let convicted = model
+        .quarantines
+        .iter()
+        .find(|((_, world, convicted), _)| world == World::Format.as_str() && convicted == digest);
+    if let Some((_, quarantine)) = convicted {
+        return Err(format!("plugin {name} {version} is in quarantine: {}", quarantine.reason));
+    }
+    Ok(row)
+}
+
+/// The limits of a format's calls.
+fn limits(row: &PluginRow) -> Limits {
+    Limits {
+        memory_bytes: row.limits.memory_bytes.max(LEAST_MEMORY),
+        answer_bytes: MAX_ANSWER_BYTES,
+        ..row.limits
+    }
+}

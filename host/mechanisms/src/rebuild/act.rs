@@ -1,0 +1,268 @@
+//! The jobs that run: beginning, watching, cancelling, ending.
+//!
+//! A job is a task of its own; whoever began it may go away. Its row is written before the work begins and
+//! again when it has ended, so that a job is never forgotten: a row that says `running` when the node starts
+//! is of a job that a stop interrupted. One job runs on a volume at a time; a second one is refused by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::future::BoxFuture;
+use metrics::counter;
+use mortise_kernel::node::Volume;
+use mortise_kernel::rebuild::Phase;
+use mortise_kernel::seams::SharedClock;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::decide::{self, Begun, Ended, Facts, JobRequest};
+use super::launch::{End, Work, kept, launch};
+use super::observe::{JobInfo, JobMetrics, JobProgress, JobResult, JobState};
+use crate::catalog::{Catalog, JobRow};
+use crate::{Error, Result};
+
+/// A job that runs.
+struct Live {
+    info: watch::Sender<JobInfo>,
+    end: End,
+}
+
+/// All jobs of a node.
+pub(crate) struct Jobs {
+    catalog: Arc<Catalog>,
+    clock: SharedClock,
+    /// Those that run, by id.
+    live: Mutex<BTreeMap<u64, Arc<Live>>>,
+    /// Held while a job is begun, so that two on one volume cannot both find it free.
+    beginning: tokio::sync::Mutex<()>,
+    stopping: AtomicBool,
+}
+
+impl Jobs {
+    pub(crate) fn new(catalog: Arc<Catalog>, clock: SharedClock) -> Arc<Self> {
+        Arc::new(Self {
+            catalog,
+            clock,
+            live: Mutex::default(),
+            beginning: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Begins a job; returns when its work is under way.
+    pub(crate) async fn start(self: &Arc<Self>, volume: Arc<Volume>, request: JobRequest) -> Result<JobInfo> {
+        let name = volume.name().to_owned();
+        let order = self.beginning.lock().await;
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        if let Some(running) = self.running_on(&name) {
+            let kind = running.kind.as_str();
+            return Err(Error::JobUnderWay { volume: name, id: running.id, kind });
+        }
+        let facts = facts(&volume);
+        let unix_ms = self.clock.unix_millis();
+        let begun =
+            self.catalog.commit(|model| decide::begin(model, &name, &facts, &request.work, unix_ms)).await?;
+        let work = match launch(&volume, &begun.row.to, &request).await {
+            Ok(work) => work,
+            Err(error) => {
+                let ended = ended(&volume, JobState::Failed, error.to_string());
+                self.write_end(begun.id, &ended).await;
+                return Err(error);
+            }
+        };
+        let Begun { id, row } = begun;
+        let info = JobInfo::new(id, &row);
+        tracing::info!(job = id, volume = name, kind = row.kind.as_str(), to = %row.to, "the job begins");
+        let Work { progress, end, outcome } = work;
+        let live = Live { info: watch::Sender::new(info.clone()), end };
+        let live = Arc::new(live);
+        self.live.lock().insert(id, Arc::clone(&live));
+        drop(order);
+        tokio::spawn(Arc::clone(self).follow(live, volume, progress, outcome));
+        Ok(info)
+    }
+
+    /// Passes progress on until the work has ended, then writes down what came of it.
+    async fn follow(
+        self: Arc<Self>,
+        live: Arc<Live>,
+        volume: Arc<Volume>,
+        mut progress: watch::Receiver<JobProgress>,
+        mut work: BoxFuture<'static, Result<JobResult, mortise_kernel::Error>>,
+    ) {
+        let (id, kind) = {
+            let info = live.info.borrow();
+            (info.id, info.kind)
+        };
+        let metrics = JobMetrics::new(volume.name(), kind);
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                outcome = &mut work => break outcome,
+                Ok(()) = progress.changed() => {
+                    let now = progress.borrow_and_update().clone();
+                    metrics.show(&now);
+                    live.info.send_modify(|info| info.progress = now);
+                }
+            }
+        };
+        let ended = match outcome {
+            Ok(result) => Ended { result: Some(result), ..ended(&volume, JobState::Done, String::new()) },
+            Err(error) => {
+                let state = self.failure(&error);
+                let detail = if state == JobState::Cancelled { String::new() } else { error.to_string() };
+                ended(&volume, state, detail)
+            }
+        };
+        tracing::info!(
+            job = id,
+            volume = volume.name(),
+            state = ended.state.as_str(),
+            detail = ended.detail,
+            "the job has ended"
+        );
+        let labels = [
+            ("volume", volume.name().to_owned()),
+            ("kind", kind.as_str().to_owned()),
+            ("outcome", ended.state.as_str().to_owned()),
+        ];
+        counter!("mortise_rebuild_jobs_total", &labels).increment(1);
+        drop(metrics);
+        self.write_end(id, &ended).await;
+        let unix_ms = self.clock.unix_millis();
+        let mut last = progress.borrow().clone();
+        last.phase = if ended.state == JobState::Done { Phase::Done } else { Phase::Failed };
+        live.info.send_modify(|info| {
+            info.progress = last;
+            info.state = ended.state;
+            info.detail = ended.detail;
+            info.result = ended.result;
+            info.ended_unix_ms = Some(unix_ms);
+        });
+        self.live.lock().remove(&id);
+    }
+
+    fn failure(&self, error: &mortise_kernel::Error) -> JobState {
+        match error {
+            _ if self.stopping.load(Ordering::Acquire) => JobState::Interrupted,
+            mortise_kernel::Error::Cancelled(_) => JobState::Cancelled,
+            mortise_kernel::Error::ShuttingDown(_) => JobState::Interrupted,
+            _ => JobState::Failed,
+        }
+    }
+
+    /// Writes down how a job ended. Where the catalog cannot be written the row says `running`, and the next
+    /// start finds out from the volume what came of it.
+    async fn write_end(&self, id: u64, ended: &Ended) {
+        let unix_ms = self.clock.unix_millis();
+        if let Err(error) = self.catalog.commit(|model| decide::end(model, id, ended, unix_ms)).await {
+            tracing::warn!(job = id, %error, "the end of the job could not be written down");
+        }
+    }
+
+    fn running_on(&self, volume: &str) -> Option<JobInfo> {
+        let live = self.live.lock();
+        let infos = live.values().map(|live| live.info.borrow().clone());
+        infos.into_iter().find(|info| info.volume == volume)
+    }
+
+    /// The job that runs on a volume.
+    pub(crate) fn on(&self, volume: &str) -> Option<JobInfo> {
+        self.running_on(volume)
+    }
+
+    /// The jobs that run and the latest ones that have ended, newest first.
+    pub(crate) fn list(&self, volume: Option<&str>) -> Vec<JobInfo> {
+        let model = self.catalog.model();
+        let live = self.live.lock();
+        let wanted = |row: &JobRow| volume.is_none_or(|volume| row.volume == volume);
+        let rows = model.jobs.iter().rev().filter(|(_, row)| wanted(row));
+        rows.map(|(id, row)| match live.get(id) {
+            Some(live) => live.info.borrow().clone(),
+            None => JobInfo::new(*id, row),
+        })
+        .collect()
+    }
+
+    /// A job as it is and will be. One that has ended does not change any more.
+    pub(crate) fn watch(&self, id: u64) -> Result<watch::Receiver<JobInfo>> {
+        if let Some(live) = self.live.lock().get(&id) {
+            return Ok(live.info.subscribe());
+        }
+        let model = self.catalog.model();
+        let row = model.jobs.get(&id).ok_or(Error::NoSuchJob(id))?;
+        Ok(watch::channel(JobInfo::new(id, row)).1)
+    }
+
+    /// Ends a job and returns what came of it, when nothing is left of it.
+    pub(crate) async fn cancel(&self, id: u64) -> Result<JobInfo> {
+        let mut info = self.watch(id)?;
+        let live = self.live.lock().get(&id).cloned();
+        if let Some(live) = live {
+            (live.end)();
+        }
+        // An error means that the job ended without a last word, which `info` still has.
+        drop(info.wait_for(|info| !info.runs()).await);
+        let info = info.borrow().clone();
+        Ok(info)
+    }
+
+    /// Ends the job of a volume that is to go.
+    pub(crate) async fn cancel_on(&self, volume: &str) {
+        if let Some(running) = self.running_on(volume) {
+            drop(self.cancel(running.id).await);
+        }
+    }
+
+    /// Begins no more jobs and asks those that run to end; they are listed as interrupted.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.live.lock().values().for_each(|live| (live.end)());
+    }
+
+    /// Waits until no job runs.
+    pub(crate) async fn stopped(&self) {
+        loop {
+            let some = self.live.lock().values().next().cloned();
+            let Some(live) = some else { return };
+            let mut info = live.info.subscribe();
+            drop(live);
+            drop(info.wait_for(|info| !info.runs()).await);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Writes down what became of the jobs that the last stop interrupted.
+    pub(crate) async fn recover(&self, open: impl Fn(&str) -> Option<Arc<Volume>>) {
+        let model = self.catalog.model();
+        for (id, row) in model.jobs.iter().filter(|(_, row)| row.state == JobState::Running) {
+            let volume = open(&row.volume).filter(|volume| volume.id().0 == row.volume_id);
+            let found = volume.as_ref().map(|volume| (volume.status().generation, volume.format()));
+            let (state, detail) = decide::interrupted(row, found);
+            tracing::info!(
+                job = id,
+                volume = row.volume,
+                state = state.as_str(),
+                detail,
+                "a job was interrupted"
+            );
+            let now = volume.map(|volume| (volume.format(), kept(&volume)));
+            self.write_end(*id, &Ended { state, detail, result: None, now }).await;
+        }
+    }
+}
+
+fn facts(volume: &Volume) -> Facts {
+    Facts {
+        format: volume.format(),
+        generation: volume.status().generation,
+        kept: kept(volume).map(|kept| kept.format),
+    }
+}
+
+fn ended(volume: &Volume, state: JobState, detail: String) -> Ended {
+    Ended { state, detail, result: None, now: Some((volume.format(), kept(volume))) }
+}

@@ -1,0 +1,289 @@
+//! Which work may begin, and what the catalog says before and after it: functions of the catalog's model.
+//!
+//! A volume's row names every format that its data may be in: the one it has, the one it is being converted
+//! to (written before the conversion begins), and that of a generation that is kept. So a crash at any point
+//! leaves a row by which the right component is still protected, and the generation on the disk, which is the
+//! truth, is one of those that the row names.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use mortise_kernel::format::FormatId;
+use mortise_plugin_runtime::World;
+
+use super::observe::{JobKind, JobResult, JobState};
+use crate::catalog::{
+    Change, HistoryRow, JobRow, KeptRow, Key, Model, NextJobId, ROW_VERSION, VolumeRow, VolumeState,
+};
+use crate::plugins::{config_text, pick};
+use crate::{Error, Result};
+
+/// Jobs that have ended and are still listed.
+pub(crate) const KEPT_JOBS: usize = 50;
+/// Of those, how many one change drops; the others wait for the next one.
+const DROPPED_AT_ONCE: usize = 16;
+
+/// What is to be done, and how fast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRequest {
+    /// Bytes of keys and values copied in a second at most; `None` for no limit.
+    pub rate: Option<NonZeroU64>,
+    /// What is to be done.
+    pub work: JobWork,
+}
+
+/// What a job is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobWork {
+    /// Copy the data into a new generation of the same format.
+    Rebuild,
+    /// Copy the data into a new generation of another format.
+    Convert {
+        /// That format.
+        to: WantedFormat,
+        /// Verify only some of the records.
+        sample: bool,
+        /// Encode and verify every record, and change nothing.
+        dry_run: bool,
+        /// Keep the previous generation for this long.
+        keep_previous: Option<Duration>,
+    },
+    /// Go back to the format of the previous generation, which is kept.
+    Undo,
+}
+
+impl JobWork {
+    pub(super) fn kind(&self) -> JobKind {
+        match self {
+            Self::Rebuild => JobKind::Rebuild,
+            Self::Convert { .. } => JobKind::Convert,
+            Self::Undo => JobKind::Undo,
+        }
+    }
+
+    pub(super) fn is_dry_run(&self) -> bool {
+        matches!(self, Self::Convert { dry_run: true, .. })
+    }
+}
+
+/// A format by name; the default is the natural one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedFormat {
+    /// `natural`, or the name of a plugin of the world `format`; the `format-` that it may begin with can be
+    /// left out.
+    pub name: String,
+    /// Its version; the newest when `None`.
+    pub version: Option<String>,
+    /// Its configuration, a JSON object; none when `None`.
+    pub config: Option<String>,
+}
+
+impl Default for WantedFormat {
+    fn default() -> Self {
+        Self { name: FormatId::natural().name, version: None, config: None }
+    }
+}
+
+/// What names of plugins of the world `format` may begin with, and names of formats do not.
+const PREFIX: &str = "format-";
+
+/// A format that was chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct ChosenFormat {
+    pub(crate) id: FormatId,
+    /// The row of its component, which must stay; a native format has none.
+    pub(crate) plugin: Option<Key>,
+}
+
+/// The format that is meant, exactly.
+///
+/// # Errors
+/// There is no such plugin, it is of another world, or the configuration is no JSON object.
+pub(crate) fn wanted_format(model: &Model, wanted: &WantedFormat) -> Result<ChosenFormat> {
+    let config = config_text(wanted.config.clone())?;
+    let natural = FormatId::natural();
+    if wanted.name == natural.name {
+        if config != natural.config {
+            return Err(Error::ConfigSyntax("the format `natural` has no settings".into()));
+        }
+        return Ok(ChosenFormat { id: natural, plugin: None });
+    }
+    let version = wanted.version.as_deref();
+    let prefixed = format!("{PREFIX}{}", wanted.name);
+    let chosen = match pick(model, &wanted.name, version) {
+        Err(unknown) => pick(model, &prefixed, version).map_err(|_| unknown)?,
+        chosen => chosen?,
+    };
+    if chosen.row.world != World::Format.as_str() {
+        return Err(Error::NoFormat { name: chosen.name, world: chosen.row.world });
+    }
+    let plugin = Some(Key::plugin(&chosen.name, &chosen.version));
+    let name = chosen.name.strip_prefix(PREFIX).unwrap_or(&chosen.name).to_owned();
+    let id = FormatId { name, version: chosen.version, digest: Some(chosen.row.digest), config };
+    Ok(ChosenFormat { id, plugin })
+}
+
+/// What the catalog says of a job that begins.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    pub(super) id: u64,
+    pub(super) row: JobRow,
+}
+
+/// The facts about an open volume that a decision needs.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) format: FormatId,
+    pub(super) generation: u64,
+    /// Format of the generation that is kept, when one is.
+    pub(super) kept: Option<FormatId>,
+}
+
+/// Gives a job its number and its row, and names the format that the volume may be in from now on.
+pub(super) fn begin(
+    model: &Model,
+    volume: &str,
+    facts: &Facts,
+    work: &JobWork,
+    unix_ms: u64,
+) -> Result<(Change, Begun)> {
+    let row = match model.volumes.get(volume) {
+        Some(row) if row.state == VolumeState::Ready => row,
+        _ => return Err(Error::NoSuchVolume(volume.into())),
+    };
+    let mut change = Change::default();
+    let to = match work {
+        JobWork::Rebuild => facts.format.clone(),
+        JobWork::Convert { to, .. } => {
+            let ChosenFormat { id: to, plugin } = wanted_format(model, to)?;
+            if to == facts.format {
+                return Err(Error::FormatUnchanged { volume: volume.into(), format: to.to_string() });
+            }
+            if let Some(plugin) = plugin {
+                change.require(model, plugin);
+            }
+            if row.id == mortise_kernel::node::VolumeId::SYSTEM.0 {
+                return Err(Error::SystemFormat);
+            }
+            to
+        }
+        JobWork::Undo => facts.kept.clone().ok_or_else(|| Error::NothingKept(volume.into()))?,
+    };
+    let converting = (!work.is_dry_run() && to != facts.format).then(|| to.clone());
+    if converting.is_some() || row.converting.is_some() {
+        change.put(model, Key::Volume(volume.into()), &VolumeRow { converting, ..row.clone() })?;
+    } else {
+        change.require(model, Key::Volume(volume.into()));
+    }
+    let id = model.next_job_id.unwrap_or(1).max(model.jobs.keys().next_back().map_or(0, |id| id + 1));
+    change.put(model, Key::NextJobId, &NextJobId { version: ROW_VERSION, next: id + 1 })?;
+    let job = JobRow {
+        version: ROW_VERSION,
+        kind: work.kind(),
+        volume: volume.into(),
+        volume_id: row.id,
+        state: JobState::Running,
+        dry_run: work.is_dry_run(),
+        from: facts.format.clone(),
+        to,
+        generation: facts.generation,
+        started_unix_ms: unix_ms,
+        ended_unix_ms: None,
+        detail: String::new(),
+        result: None,
+    };
+    change.put(model, Key::Job(id), &job)?;
+    let ended = model.jobs.iter().filter(|(_, row)| row.state != JobState::Running);
+    let excess = ended.clone().count().saturating_sub(KEPT_JOBS - 1).min(DROPPED_AT_ONCE);
+    for (old, _) in ended.take(excess) {
+        change.delete(model, Key::Job(*old));
+    }
+    Ok((change, Begun { id, row: job }))
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) state: JobState,
+    pub(super) detail: String,
+    pub(super) result: Option<JobResult>,
+    /// What the volume is in now, and which generation is kept; `None` when that cannot be told, and then
+    /// what the row names stays named.
+    pub(super) now: Option<(FormatId, Option<KeptRow>)>,
+}
+
+/// Writes down how a job ended, and which formats its volume is in from now on.
+pub(super) fn end(model: &Model, id: u64, ended: &Ended, unix_ms: u64) -> Result<(Change, JobRow)> {
+    let mut change = Change::default();
+    let Some(row) = model.jobs.get(&id) else {
+        return Err(Error::NoSuchJob(id));
+    };
+    let row = JobRow {
+        state: ended.state,
+        detail: ended.detail.clone(),
+        result: ended.result.clone(),
+        ended_unix_ms: Some(unix_ms),
+        ..row.clone()
+    };
+    change.put(model, Key::Job(id), &row)?;
+    let volume = model.volumes.get(&row.volume).filter(|volume| volume.id == row.volume_id);
+    if let (Some(volume), Some((format, kept))) = (volume, &ended.now) {
+        let settled = settled(volume, format, kept.clone());
+        if settled != *volume {
+            change.put(model, Key::Volume(row.volume.clone()), &settled)?;
+        }
+    }
+    let reason = match row.kind {
+        JobKind::Rebuild => format!("job {id}"),
+        JobKind::Convert | JobKind::Undo => format!("job {id}: from {} to {}", row.from, row.to),
+    };
+    let outcome = match ended.detail.as_str() {
+        "" => ended.state.as_str().to_owned(),
+        detail => format!("{}: {detail}", ended.state.as_str()),
+    };
+    let action = format!("volume-{}", row.kind.as_str());
+    change.audit(HistoryRow::admin(&action, reason).volume(&row.volume).outcome(outcome));
+    Ok((change, row))
+}
+
+/// The row of a volume on which no job runs.
+fn settled(row: &VolumeRow, format: &FormatId, kept: Option<KeptRow>) -> VolumeRow {
+    let codec = (!format.is_natural()).then(|| format.clone());
+    VolumeRow { format: format.name.clone(), codec, converting: None, kept, ..row.clone() }
+}
+
+/// Brings the row of a volume in line with what was found when it was opened, where no job runs on it.
+pub(crate) fn note_format(
+    model: &Model,
+    name: &str,
+    id: u64,
+    format: &FormatId,
+    kept: Option<KeptRow>,
+) -> Result<(Change, ())> {
+    let mut change = Change::default();
+    let at_work = model.jobs.values().any(|job| job.volume_id == id && job.state == JobState::Running);
+    if let Some(row) = model.volumes.get(name).filter(|row| row.id == id && !at_work) {
+        let settled = settled(row, format, kept);
+        if settled != *row {
+            change.put(model, Key::Volume(name.into()), &settled)?;
+        }
+    }
+    Ok((change, ()))
+}
+
+/// How a job ended that a stop of the node interrupted, from what its volume is now. `None` when the volume
+/// is not open, and nothing more is known.
+pub(super) fn interrupted(row: &JobRow, found: Option<(u64, FormatId)>) -> (JobState, String) {
+    match found {
+        Some((generation, format)) if generation > row.generation && format == row.to && !row.dry_run => (
+            JobState::Done,
+            "the node stopped after the new generation had begun to serve, and before that was noted".into(),
+        ),
+        Some(_) => {
+            (JobState::Interrupted, "the node stopped before it ended; the volume is as it was".into())
+        }
+        None => {
+            (JobState::Interrupted, "the node stopped before it ended, and the volume is not open".into())
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Rebuilding and converting volumes: jobs that administrators begin, watch and cancel.
+//!
+//! The kernel does the work and promises that a volume is as it was unless the new generation serves. Here is
+//! what surrounds it: which format is meant and where its codec comes from, one job for each volume at a
+//! time, what the catalog says meanwhile and afterwards, and what came of every job.
+//!
+//! | file | what |
+//! |---|---|
+//! | `observe` | what is told of a job: progress, result, metrics |
+//! | `decide` | which work may begin, and what the catalog says before and after it, as pure functions |
+//! | `act` | the jobs that run: beginning, watching, cancelling, ending |
+//! | `launch` | a request as the kernel's rebuild |
+//! | `codec` | components of the world `format` as the kernel's codecs |
+
+mod act;
+mod codec;
+mod decide;
+mod launch;
+mod observe;
+
+#[cfg(test)]
+mod decide_tests;
+
+pub(crate) use act::Jobs;
+pub(crate) use codec::FormatCodec;
+pub use codec::FormatCodecs;
+pub use decide::{JobRequest, JobWork, WantedFormat};
+pub(crate) use decide::{note_format, wanted_format};
+pub(crate) use launch::{kept, kept_info};
+pub use observe::{JobInfo, JobKind, JobProgress, JobResult, JobState};

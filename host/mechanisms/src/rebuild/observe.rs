@@ -1,0 +1,222 @@
+//! What is told of jobs. Plain data, ready to be shown, sent or kept.
+
+use std::time::Duration;
+
+use metrics::{Gauge, gauge};
+use mortise_kernel::format::FormatId;
+use mortise_kernel::rebuild::{Phase, Progress, RebuildOutcome};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::JobRow;
+
+/// What a job does to its volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// The same data in the same format, in a new generation.
+    Rebuild,
+    /// The same data in another format.
+    Convert,
+    /// Back to the format before the last conversion.
+    Undo,
+}
+
+impl JobKind {
+    /// Its name in messages, rows and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rebuild => "rebuild",
+            Self::Convert => "convert",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// It is under way.
+    Running,
+    /// It did what it was asked to do.
+    Done,
+    /// It did not, and the volume is as it was.
+    Failed,
+    /// It was ended on request, and the volume is as it was.
+    Cancelled,
+    /// The node stopped before it ended, and the volume is as it was.
+    Interrupted,
+}
+
+impl JobState {
+    /// Its name in messages, rows and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// How far the work has come.
+pub type JobProgress = Progress;
+
+/// What a job did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobResult {
+    /// Number of the generation that serves now; 0 when nothing was switched.
+    pub generation: u64,
+    /// Number of the generation that served before; 0 when nothing was switched.
+    pub previous: u64,
+    /// Whether that one is kept.
+    pub kept: bool,
+    /// Rows copied or, in a dry run, tried.
+    pub records: u64,
+    /// Their bytes of keys and values.
+    pub bytes: u64,
+    /// Bytes of tables before.
+    pub disk_bytes_before: u64,
+    /// Bytes of tables after.
+    pub disk_bytes_after: u64,
+    /// Entries of the raft log applied before apply was held.
+    pub entries: u64,
+    /// Entries applied while it was held.
+    pub switch_entries: u64,
+    /// For how long it was held.
+    pub switch_held: Duration,
+    /// Time that everything took.
+    pub took: Duration,
+    /// Whether writers had to be slowed.
+    pub slowed_writers: bool,
+    /// Keys and values that the format refused; only a dry run goes on after one.
+    pub refused: u64,
+}
+
+impl From<RebuildOutcome> for JobResult {
+    fn from(outcome: RebuildOutcome) -> Self {
+        Self {
+            generation: outcome.generation,
+            previous: outcome.previous,
+            kept: outcome.kept,
+            records: outcome.records,
+            bytes: outcome.bytes,
+            disk_bytes_before: outcome.disk_bytes_before,
+            disk_bytes_after: outcome.disk_bytes_after,
+            entries: outcome.entries,
+            switch_entries: outcome.switch_entries,
+            switch_held: outcome.switch_held,
+            took: outcome.took,
+            slowed_writers: outcome.slowed_writers,
+            refused: 0,
+        }
+    }
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobInfo {
+    /// Its number, never used again.
+    pub id: u64,
+    /// What it does.
+    pub kind: JobKind,
+    /// Name of its volume.
+    pub volume: String,
+    /// How far it has come.
+    pub state: JobState,
+    /// Whether it only tries.
+    pub dry_run: bool,
+    /// Format of the data when it began.
+    pub from: FormatId,
+    /// Format of the data when it ends well.
+    pub to: FormatId,
+    /// When it began, Unix milliseconds.
+    pub started_unix_ms: u64,
+    /// When it ended, Unix milliseconds.
+    pub ended_unix_ms: Option<u64>,
+    /// How far the work has come.
+    pub progress: JobProgress,
+    /// Why it did not end well; empty otherwise.
+    pub detail: String,
+    /// What it did, when it ended well.
+    pub result: Option<JobResult>,
+}
+
+impl JobInfo {
+    pub(crate) fn new(id: u64, row: &JobRow) -> Self {
+        Self {
+            id,
+            kind: row.kind,
+            volume: row.volume.clone(),
+            state: row.state,
+            dry_run: row.dry_run,
+            from: row.from.clone(),
+            to: row.to.clone(),
+            started_unix_ms: row.started_unix_ms,
+            ended_unix_ms: row.ended_unix_ms,
+            progress: last_word(row),
+            detail: row.detail.clone(),
+            result: row.result.clone(),
+        }
+    }
+
+    /// Whether it is under way.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.state == JobState::Running
+    }
+}
+
+/// The progress of a job of which only the row is left.
+fn last_word(row: &JobRow) -> JobProgress {
+    let phase = match row.state {
+        JobState::Running => Phase::Preparing,
+        JobState::Done => Phase::Done,
+        JobState::Failed | JobState::Cancelled | JobState::Interrupted => Phase::Failed,
+    };
+    let (records, bytes) = row.result.as_ref().map_or((0, 0), |result| (result.records, result.bytes));
+    JobProgress { phase, records, bytes, ..JobProgress::default() }
+}
+
+/// Gauges of the job that runs on a volume; they fall to zero with it.
+pub(super) struct JobMetrics {
+    running: Gauge,
+    rows: Gauge,
+    bytes: Gauge,
+    estimate: Gauge,
+}
+
+impl JobMetrics {
+    pub(super) fn new(volume: &str, kind: JobKind) -> Self {
+        let labels = [("volume", volume.to_owned()), ("kind", kind.as_str().to_owned())];
+        let of = |name: &'static str| gauge!(name, &labels);
+        let metrics = Self {
+            running: of("mortise_rebuild_running"),
+            rows: of("mortise_rebuild_rows"),
+            bytes: of("mortise_rebuild_bytes"),
+            estimate: of("mortise_rebuild_estimated_bytes"),
+        };
+        metrics.running.set(1.0);
+        metrics
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges round above 2^53")]
+    pub(super) fn show(&self, progress: &JobProgress) {
+        self.rows.set(progress.records as f64);
+        self.bytes.set(progress.bytes as f64);
+        self.estimate.set(progress.bytes_estimate as f64);
+    }
+}
+
+impl Drop for JobMetrics {
+    fn drop(&mut self) {
+        for gauge in [&self.running, &self.rows, &self.bytes, &self.estimate] {
+            gauge.set(0.0);
+        }
+    }
+}
