@@ -1,8 +1,8 @@
 //! What a volume's format asks of its requests, and what a conversion asks of a volume.
 //!
 //! Codecs run on the side of the request, before its proposal and on its answer: where they are called when
-//! there is little to do (fuel bounds them), else where blocking is allowed. Nothing here happens on a natural
-//! volume.
+//! there is little to do (fuel bounds them), else where blocking is allowed. Nothing here happens on a
+//! natural volume.
 
 use std::sync::Arc;
 

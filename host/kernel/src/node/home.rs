@@ -1,9 +1,10 @@
 //! The directory of an open volume: which generation serves, which one is in the making, which may go.
 //!
-//! A generation's files may go when two things are true: it is *retired* (another one is current, durably, and
-//! nobody wants to keep this one), and nothing reads its files any more, neither its store nor an iterator of
-//! it. Every store is opened with a tenure that reports the second. Stores are freed and files removed by
-//! one task, [`keep_tidy`], off the path of requests; what a stop leaves is removed at the next opening.
+//! A generation's files may go when two things are true: it is *retired* (another one is current, durably,
+//! and nobody wants to keep this one), and nothing reads its files any more, neither its store nor an
+//! iterator of it. Every store is opened with a tenure that reports the second. Stores are freed and files
+//! removed by one task, [`keep_tidy`], off the path of requests; what a stop leaves is removed at the next
+//! opening.
 //!
 //! Numbers of generations are never used twice while a volume is open: a store that is being freed may still
 //! remove tables by name.

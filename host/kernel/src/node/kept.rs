@@ -1,10 +1,10 @@
 //! The previous generation, kept for a while so that its volume can go back to it.
 //!
-//! Going back must lose nothing that was acknowledged since. So a kept generation is never served as it is: it
-//! catches up with the log from where it stands, like any generation that was just copied. For that the log is
-//! held at its position. The hold ends, and the generation goes, when its time is over, when the log held for
-//! it has grown by [`LOG_BYTES`], or when free disk space runs short; what was written before is then still
-//! undone by a rebuild in the other direction.
+//! Going back must lose nothing that was acknowledged since. So a kept generation is never served as it is:
+//! it catches up with the log from where it stands, like any generation that was just copied. For that the
+//! log is held at its position. The hold ends, and the generation goes, when its time is over, when the log
+//! held for it has grown by [`LOG_BYTES`], or when free disk space runs short; what was written before is
+//! then still undone by a rebuild in the other direction.
 //!
 //! The file `KEPT` in the volume's directory names the generation, its position and its time. It is written
 //! after the switch, so a crash right at the switch may cost the previous generation, and nothing else.
@@ -120,8 +120,8 @@ impl Kept {
         self.keeping.lock().as_ref().map(|keeping| keeping.record.generation)
     }
 
-    /// Keeps a generation whose tables hold `position`, instead of the one kept before. `logged` are the bytes
-    /// that the volume has logged so far.
+    /// Keeps a generation whose tables hold `position`, instead of the one kept before. `logged` are the
+    /// bytes that the volume has logged so far.
     pub(super) fn keep(&self, number: u64, position: Applied, time: Duration, logged: u64) -> Result<()> {
         let gone = || Error::Internal("the log behind the previous generation is purged already".into());
         let hold = self.group.hold_at(position.clone()).ok_or_else(gone)?;
@@ -177,8 +177,8 @@ impl Kept {
         short_of_disk.then_some("free disk space is short")
     }
 
-    /// Lets what is kept go when it is time, until it is aborted. `state` answers the bytes logged so far and
-    /// whether disk space is short; `changes` changes with every flush.
+    /// Lets what is kept go when it is time, until it is aborted. `state` answers the bytes logged so far
+    /// and whether disk space is short; `changes` changes with every flush.
     pub(super) async fn keep_in_bounds(
         self: Arc<Self>,
         state: impl Fn() -> (u64, bool) + Send,

@@ -219,8 +219,8 @@ impl Volume {
         }
     }
 
-    /// Begins to rebuild the store into a new generation while this one serves (see [`crate::rebuild`]). Must
-    /// be called within a tokio runtime.
+    /// Begins to rebuild the store into a new generation while this one serves (see [`crate::rebuild`]).
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`Error::Busy`] while another rebuild of this volume is under way.
@@ -244,8 +244,8 @@ impl Volume {
     /// acknowledged is lost; then it serves. The one that serves now is removed, or kept in its turn when
     /// `keep_previous` says so. Must be called within a tokio runtime.
     ///
-    /// What was written since may be something that the format of the kept generation refuses; then this ends
-    /// with that refusal, and the volume stays as it is.
+    /// What was written since may be something that the format of the kept generation refuses; then this
+    /// ends with that refusal, and the volume stays as it is.
     ///
     /// # Errors
     /// [`Error::FailedPrecondition`] when nothing is kept; [`Error::Busy`] while a rebuild is under way.

@@ -177,8 +177,8 @@ impl VolumeUpkeep {
         Ok(())
     }
 
-    /// Runs one compaction step, alone. A step whose output may not fit beside its input is refused before it
-    /// begins: it would take the space that writes of every volume need, and then fail.
+    /// Runs one compaction step, alone. A step whose output may not fit beside its input is refused before
+    /// it begins: it would take the space that writes of every volume need, and then fail.
     pub(super) async fn step(&self, step: Step) -> Result<StepOutcome> {
         let one_at_a_time = self.stepping.lock().await;
         self.disk.expire();

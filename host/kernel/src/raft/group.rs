@@ -192,8 +192,8 @@ impl Group {
         }
     }
 
-    /// Waits until every entry that was proposed is applied, and keeps new ones back for as long as the answer
-    /// is held; writes wait meanwhile.
+    /// Waits until every entry that was proposed is applied, and keeps new ones back for as long as the
+    /// answer is held; writes wait meanwhile.
     ///
     /// # Errors
     /// The group is stopping.

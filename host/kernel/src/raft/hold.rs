@@ -1,8 +1,8 @@
 //! Keeps the log from being purged.
 //!
-//! The log is purged up to what the store has flushed. Whoever needs entries longer, to apply them to another
-//! store, takes a [`LogHold`]: nothing behind its position is purged while it lives. A position may be moved
-//! on, never back. Dropping the hold releases it; the next purge goes as far as it may.
+//! The log is purged up to what the store has flushed. Whoever needs entries longer, to apply them to
+//! another store, takes a [`LogHold`]: nothing behind its position is purged while it lives. A position may
+//! be moved on, never back. Dropping the hold releases it; the next purge goes as far as it may.
 
 use std::collections::HashMap;
 use std::fmt;

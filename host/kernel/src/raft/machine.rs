@@ -1,11 +1,13 @@
 //! openraft's state machine over the volume's store.
 //!
-//! Entries are applied by an [`Applier`]. Whatever is flushed is the state at exactly one entry; the store itself
-//! seals between entries only. Whoever takes the *turn* holds apply between two entries, to exchange the store.
+//! Entries are applied by an [`Applier`]. Whatever is flushed is the state at exactly one entry; the store
+//! itself seals between entries only. Whoever takes the *turn* holds apply between two entries, to exchange
+//! the store.
 //!
-//! A *snapshot* is only a statement here: «everything up to the flushed position is in tables». openraft asks
-//! for one before it purges the log, so this is what bounds the purge to what is flushed, and to what
-//! [`LogHold`]s keep. Its data cannot be transferred; a replica that is sent one stops with a clear error and changes nothing.
+//! A *snapshot* is only a statement here: «everything up to the flushed position is in tables». openraft
+//! asks for one before it purges the log, so this is what bounds the purge to what is flushed, and to what
+//! [`LogHold`]s keep. Its data cannot be transferred; a replica that is sent one stops with a clear error
+//! and changes nothing.
 
 use std::io::{self, Cursor};
 use std::sync::Arc;

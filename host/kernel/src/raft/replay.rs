@@ -75,8 +75,8 @@ impl Replay {
         self.target().saturating_sub(self.store.applied().index)
     }
 
-    /// Applies a portion of the entries up to `target`, and returns how many and of how many bytes. Blocking.
-    /// `each` is called after every entry and may end the replay.
+    /// Applies a portion of the entries up to `target`, and returns how many and of how many bytes.
+    /// Blocking. `each` is called after every entry and may end the replay.
     ///
     /// # Errors
     /// Entries are missing or cannot be read; the store failed; or what `each` answers. Nothing of the entry
@@ -105,8 +105,8 @@ impl Replay {
         Ok((count, bytes))
     }
 
-    /// Holds apply, applies what is left, calls `flip` and lets this store serve; `None`, and nothing changed,
-    /// when more was left than `limits` allow.
+    /// Holds apply, applies what is left, calls `flip` and lets this store serve; `None`, and nothing
+    /// changed, when more was left than `limits` allow.
     ///
     /// `flip` makes the exchange visible on disk. Once it has succeeded, nothing can fail any more.
     ///

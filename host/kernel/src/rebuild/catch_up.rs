@@ -1,8 +1,8 @@
 //! The second phase: the entries of the log that came since the copy, round after round.
 //!
-//! Each round goes up to where the serving store stood when the round began. Rounds get shorter as long as the
-//! new store is faster than the writers, which it is by nature: it waits for no disk. Should writers be faster
-//! nevertheless, they are slowed a degree at a time until it gains on them.
+//! Each round goes up to where the serving store stood when the round began. Rounds get shorter as long as
+//! the new store is faster than the writers, which it is by nature: it waits for no disk. Should writers be
+//! faster nevertheless, they are slowed a degree at a time until it gains on them.
 
 use std::sync::Arc;
 

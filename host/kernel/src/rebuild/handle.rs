@@ -72,8 +72,8 @@ impl Rebuild {
         self.cancel.request();
     }
 
-    /// Waits for its end. When this returns, nothing of a rebuild that failed is left, neither on disk nor in
-    /// memory, as far as the disk allowed it.
+    /// Waits for its end. When this returns, nothing of a rebuild that failed is left, neither on disk nor
+    /// in memory, as far as the disk allowed it.
     ///
     /// # Errors
     /// Why it failed; [`Error::Cancelled`] when that was asked for. The volume is as it was.

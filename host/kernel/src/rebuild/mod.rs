@@ -3,16 +3,16 @@
 //! A rebuild serves defragmentation (the bytes stay as they are) and conversion (a [`Transform`] turns them
 //! into another format's). Writers and readers go on throughout:
 //!
-//! 1. **Copy.** One iterator is pinned at the applied index *i0*, the purge of the log is held there, and all
-//!    rows go into `gen-N+1.building`. The copy is then read back and gets its final name.
+//! 1. **Copy.** One iterator is pinned at the applied index *i0*, the purge of the log is held there, and
+//!    all rows go into `gen-N+1.building`. The copy is then read back and gets its final name.
 //! 2. **Catch up.** The entries of the log after *i0* are applied to the new store, round after round, until
 //!    few remain. The raft log is the journal: it costs no memory and survives a crash.
-//! 3. **Switch.** Apply is held for at most [`SWITCH_ENTRIES`] entries of together [`SWITCH_BYTES`] bytes; the
-//!    new store gets them, `CURRENT` is renamed, and the new store serves.
+//! 3. **Switch.** Apply is held for at most [`SWITCH_ENTRIES`] entries of together [`SWITCH_BYTES`] bytes;
+//!    the new store gets them, `CURRENT` is renamed, and the new store serves.
 //!
-//! Up to the renaming of `CURRENT` everything can be cancelled, and any error or panic leaves the volume as it
-//! was. From there on nothing can fail: until the renaming is durable, the log is held for both generations,
-//! so that a power failure may choose either.
+//! Up to the renaming of `CURRENT` everything can be cancelled, and any error or panic leaves the volume as
+//! it was. From there on nothing can fail: until the renaming is durable, the log is held for both
+//! generations, so that a power failure may choose either.
 //!
 //! | module | what it does |
 //! |---|---|

@@ -64,7 +64,8 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Lets the files of a generation go as soon as nothing reads them.
     fn retire(&self, number: u64);
 
-    /// Keeps a generation for this long, whose tables hold `position`; the log behind it is held by the caller.
+    /// Keeps a generation for this long, whose tables hold `position`; the log behind it is held by the
+    /// caller.
     fn keep(&self, number: u64, position: Applied, time: Duration) -> Result<()>;
 
     /// Number of the generation that is kept.

@@ -1,8 +1,8 @@
 //! A rebuild from beginning to end, and what is cleaned up when it fails.
 //!
 //! The *attempt* runs in a task of its own, and whatever blocks in it on threads that may; so a panic ends
-//! nothing but the attempt. What it holds (the log, the pinned iterator) goes with it; what it left on disk is
-//! removed afterwards by [`run`]. An attempt answers as soon as nothing can fail any more.
+//! nothing but the attempt. What it holds (the log, the pinned iterator) goes with it; what it left on disk
+//! is removed afterwards by [`run`]. An attempt answers as soon as nothing can fail any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,8 +150,8 @@ struct Switched {
     exchange: Exchange,
     previous: Arc<Served>,
     slowed_writers: bool,
-    /// Where the format changed, nothing was proposed since before the switch: until the flip is durable, the
-    /// log must hold nothing that only the new format can store.
+    /// Where the format changed, nothing was proposed since before the switch: until the flip is durable,
+    /// the log must hold nothing that only the new format can store.
     quiet: Option<OwnedSemaphorePermit>,
 }
 
@@ -200,8 +200,8 @@ impl Task {
         .await
     }
 
-    /// Keeps the previous generation if that was asked for; whether it is kept. It gets its last entries into
-    /// tables first, so that little of the log is held for it.
+    /// Keeps the previous generation if that was asked for; whether it is kept. It gets its last entries
+    /// into tables first, so that little of the log is held for it.
     async fn keep(&self, store: Arc<Served>, number: u64) -> bool {
         let Some(time) = self.options.keep_previous else { return false };
         let site = Arc::clone(&self.site);

@@ -1,14 +1,14 @@
 //! Fault points: named places where a test makes the kernel fail, wait or abort.
 //!
-//! A point is *reached* where an error, a pause or the end of the process would be most telling: around every
-//! sync, rename and removal, in the middle of an append, and between the phases of a rebuild. With the cargo
-//! feature `fault-points` each point asks the `fail` crate what to do; without it, reaching a point compiles
-//! to nothing, and no name is left in the program.
+//! A point is *reached* where an error, a pause or the end of the process would be most telling: around
+//! every sync, rename and removal, in the middle of an append, and between the phases of a rebuild. With
+//! the cargo feature `fault-points` each point asks the `fail` crate what to do; without it, reaching a
+//! point compiles to nothing, and no name is left in the program.
 //!
-//! Actions are written as the `fail` crate reads them, in the environment variable `FAILPOINTS` (see [`arm`])
-//! or with `fail::cfg`: `name=action;name=action`. `return` fails with an I/O error, `return(full)` with a
-//! full disk, `return(abort)` aborts the process at once, as `kill -9` would; `panic`, `pause` and `sleep(ms)`
-//! do as they say, `3*off->return(abort)` lets three pass first.
+//! Actions are written as the `fail` crate reads them, in the environment variable `FAILPOINTS` (see
+//! [`arm`]) or with `fail::cfg`: `name=action;name=action`. `return` fails with an I/O error,
+//! `return(full)` with a full disk, `return(abort)` aborts the process at once, as `kill -9` would;
+//! `panic`, `pause` and `sleep(ms)` do as they say, `3*off->return(abort)` lets three pass first.
 
 use std::io;
 
@@ -66,8 +66,8 @@ points! {
     LogSyncAfter = "log-sync-after",
     /// Sealed memtables are about to be written to tables.
     FlushBefore = "flush-before",
-    /// A flush has begun to write a table; an error shows when its tables are registered, before the store has
-    /// taken note of it.
+    /// A flush has begun to write a table; an error shows when its tables are registered, before the store
+    /// has taken note of it.
     FlushMiddle = "flush-middle",
     /// A flush is done; the log is not purged behind it.
     FlushAfter = "flush-after",

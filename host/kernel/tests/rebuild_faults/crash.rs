@@ -1,5 +1,5 @@
-//! The process aborts at every point, under write load, amid rebuilds and ways back; what was acknowledged is there
-//! afterwards, in exactly one current generation, with nothing left over.
+//! The process aborts at every point, under write load, amid rebuilds and ways back; what was acknowledged
+//! is there afterwards, in exactly one current generation, with nothing left over.
 //!
 //! The test starts itself again as a child, which takes its faults from `FAILPOINTS`, tells of every
 //! acknowledged write, and dies. Point by point all children work on one directory.

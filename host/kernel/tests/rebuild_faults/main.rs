@@ -1,7 +1,7 @@
 //! Rebuilds while the kernel fails, panics, is cancelled or runs out of disk at every point of them.
 //!
-//! Faults are global to the process, so each test sets up a scenario of its own, and those exclude each other.
-//! Run with `cargo test -p mortise-kernel --features fault-points --test rebuild_faults`.
+//! Faults are global to the process, so each test sets up a scenario of its own, and those exclude each
+//! other. Run with `cargo test -p mortise-kernel --features fault-points --test rebuild_faults`.
 
 #[path = "../rebuild_suite/gated.rs"]
 #[allow(dead_code, reason = "the other suite uses more of it")]
