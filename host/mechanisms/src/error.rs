@@ -306,6 +306,17 @@ pub enum Error {
     /// The runtime failed for a reason that is not the component's.
     #[error("the plugin runtime failed: {0}")]
     Runtime(String),
+    /// A simulation was asked for that cannot be run, or its writes stopped for good.
+    #[error("{0}")]
+    Simulation(String),
+    /// A line of a trace cannot be read.
+    #[error("line {line} of the trace cannot be read: {detail}; each line must be one recorded call")]
+    Trace {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The operating system refused an operation on a file.
     #[error("{context}: {source}")]
     Io {
@@ -339,7 +350,9 @@ impl Error {
             | Self::ConfigTooLarge { .. }
             | Self::TrustedKey { .. }
             | Self::NoSuchCapability { .. }
-            | Self::Limits(_) => ErrorKind::InvalidArgument,
+            | Self::Limits(_)
+            | Self::Simulation(_)
+            | Self::Trace { .. } => ErrorKind::InvalidArgument,
             Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } | Self::NoSuchJob(_) => ErrorKind::NotFound,
             Self::VolumeExists(_)
             | Self::VolumeInTransition { .. }
@@ -363,6 +376,16 @@ impl Error {
             Self::VolumeFailed { .. } | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::CatalogRow { .. } | Self::Blob { .. } => ErrorKind::Corrupt,
             Self::Runtime(_) | Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+impl From<mortise_plugin_runtime::Error> for Error {
+    fn from(error: mortise_plugin_runtime::Error) -> Self {
+        if error.is_component_fault() {
+            Self::ComponentRefused(error.to_string())
+        } else {
+            Self::Runtime(error.to_string())
         }
     }
 }

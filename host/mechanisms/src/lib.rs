@@ -9,6 +9,8 @@
 //! | `rebuild` | jobs that rebuild and convert volumes, and the codecs of formats |
 //! | `compaction` | a loop per volume that keeps its tree in shape |
 //! | [`doctor`] | looks at a data directory that no daemon uses |
+//! | [`conformance`] | what a plugin's author asks: check, test, replay, without a node |
+//! | [`simulate`] | a strategy against a real store in simulated time |
 //! | `telemetry` | metrics |
 //!
 //! Every mechanism has the same three files: `observe` (what is known), `decide` (what to do about it, as
@@ -18,10 +20,12 @@
 
 mod catalog;
 mod compaction;
+pub mod conformance;
 pub mod doctor;
 mod error;
 mod plugins;
 mod rebuild;
+pub mod simulate;
 mod system;
 mod telemetry;
 mod volumes;

@@ -249,18 +249,20 @@ async fn start_system(
         compiler: options.plugin_compiler.clone(),
         ..RuntimeConfig::default()
     })?;
-    let shipped = mortise_plugins::shipped()
-        .iter()
-        .map(|plugin| ShippedPlugin { name: plugin.name.to_owned(), bytes: plugin.bytes.into() })
-        .collect();
     let config = SystemConfig {
         guard_l0_runs: options.guard_l0_runs,
         max_parallel_steps: options.max_parallel_steps,
         trust: options.trust.clone(),
         codecs,
-        ..SystemConfig::new(shipped, &options.default_strategy)
+        ..SystemConfig::new(shipped(), &options.default_strategy)
     };
     Ok(System::start(node.clone(), runtime, config).await?)
+}
+
+/// The plugins that come with the program.
+pub(crate) fn shipped() -> Vec<ShippedPlugin> {
+    let shipped = mortise_plugins::shipped().iter();
+    shipped.map(|plugin| ShippedPlugin { name: plugin.name.to_owned(), bytes: plugin.bytes.into() }).collect()
 }
 
 /// Binds `address`, given by `flag`.

@@ -20,7 +20,13 @@ const ALLOWED: [(&str, &str, &[&str]); 8] = [
     (
         "host/server",
         "mortise",
-        &["mortise-kernel", "mortise-plugin-runtime", "mortise-mechanisms", "mortise-plugins"],
+        &[
+            "mortise-kernel",
+            "mortise-plugin-runtime",
+            "mortise-mechanisms",
+            "mortise-plugins",
+            "mortise-componentize",
+        ],
     ),
     ("guest-sdk", "mortise-guest", &[]),
     ("plugins", "mortise-plugins", &["mortise-componentize"]),

@@ -49,7 +49,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// The step as the next question to a plugin tells about it.
-    fn became(&self, outcome: Outcome, took: Duration) -> PreviousStep {
+    pub(crate) fn became(&self, outcome: Outcome, took: Duration) -> PreviousStep {
         let step = match *self.step {
             Step::Partial { l0_threshold, level_ratio, table_bytes } => {
                 Answer::Partial { l0_threshold, level_ratio, table_bytes }

@@ -18,8 +18,11 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod task_tests;
 
-pub(crate) use act::Permits;
-pub(crate) use decide::{Verdict, judge};
-pub(crate) use observe::{FreeDisk, Observer, shape_of, write_amplification};
-pub(crate) use strategy::{Active, Candidate, Slot, Strategy, native_info};
+pub(crate) use act::{Permits, Wanted};
+pub(crate) use decide::{Plan, Verdict, judge, plan};
+pub(crate) use observe::{
+    FreeDisk, Observation, Observer, WriteRate, fingerprint, shape_of, write_amplification,
+};
+pub(crate) use pace::{By, FAULTS_IN_A_ROW, Pace};
+pub(crate) use strategy::{Active, Candidate, NativeLeveled, Slot, Strategy, native_info};
 pub(crate) use task::{Handle, Supervisor, Task, spawn};

@@ -50,12 +50,12 @@ pub(crate) trait Loaded: Send + Sync + 'static {
 
 impl Host for Runtime {
     fn inspect(&self, bytes: &[u8]) -> Result<Description> {
-        Self::inspect(self, bytes).map_err(runtime_error)
+        Self::inspect(self, bytes).map_err(Error::from)
     }
 
     fn load(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>> {
         let grants = capability::as_grants(capabilities);
-        Ok(Arc::new(self.load_granted(bytes, grants).map_err(runtime_error)?))
+        Ok(Arc::new(self.load_granted(bytes, grants).map_err(Error::from)?))
     }
 
     fn evict(&self, digest: &str) {
@@ -73,11 +73,11 @@ impl Loaded for Component {
     }
 
     fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>> {
-        Ok(Arc::new(self.compaction_strategy(limits).map_err(runtime_error)?))
+        Ok(Arc::new(self.compaction_strategy(limits).map_err(Error::from)?))
     }
 
     fn format(&self, limits: Limits, config: &str) -> Result<Format> {
-        Self::format(self, limits, config).map_err(runtime_error)
+        Self::format(self, limits, config).map_err(Error::from)
     }
 
     fn usage(&self) -> Usage {
@@ -86,13 +86,5 @@ impl Loaded for Component {
 
     fn name_for_metrics(&self, plugin: &str, version: &str) {
         Self::name_for_metrics(self, plugin, version);
-    }
-}
-
-fn runtime_error(error: mortise_plugin_runtime::Error) -> Error {
-    if error.is_component_fault() {
-        Error::ComponentRefused(error.to_string())
-    } else {
-        Error::Runtime(error.to_string())
     }
 }

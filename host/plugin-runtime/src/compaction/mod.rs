@@ -4,6 +4,7 @@
 //! copy in between; their documentation is the contract's. Components of version 0.1.0 are served through
 //! `v0_1_0`, on the same types.
 
+mod ratio;
 mod strategy;
 mod v0_1_0;
 mod views;

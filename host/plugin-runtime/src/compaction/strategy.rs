@@ -57,6 +57,7 @@ pub enum Answer {
         /// Runs in level 0 that start a compaction.
         l0_threshold: u8,
         /// Size ratio between neighbouring levels; may be any float, NaN included.
+        #[serde(with = "super::ratio")]
         level_ratio: f32,
         /// Size that tables should have, in bytes.
         table_bytes: u64,

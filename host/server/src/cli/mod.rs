@@ -5,6 +5,7 @@
 //! | `serve` | runs the daemon |
 //! | `kv`, `volume`, `plugin` | talk to a daemon |
 //! | `doctor` | checks a data directory while no daemon uses it |
+//! | `plugin_author` and the files named by its commands | what a plugin's author does without a daemon |
 //! | `bench` | loads a daemon, or etcd, and measures |
 //! | `config` | lets a file supply the defaults of flags |
 //! | `client` | connects, and explains why it cannot |
@@ -21,9 +22,18 @@ mod doctor;
 mod kv;
 mod output;
 mod plugin;
+mod plugin_author;
+mod plugin_build;
+mod plugin_check;
 mod plugin_history;
 mod plugin_limits;
+mod plugin_new;
+mod plugin_plot;
+mod plugin_replay;
+mod plugin_simulate;
 mod plugin_tables;
+mod plugin_templates;
+mod plugin_test;
 mod serve;
 mod volume;
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Target, refused};
 use super::config::byte_size;
+use super::plugin_author::Author;
 use super::volume::admin;
 use super::{plugin_history as history, plugin_limits as limits, plugin_tables as tables};
 use crate::pb::mortise::v1 as pb;
@@ -68,6 +69,8 @@ enum Action {
     /// Show what one call of a plugin may use and what calls did use, or set it. What is not named stays as
     /// it is.
     Limits(Limits),
+    #[command(flatten)]
+    Author(Author),
 }
 
 #[derive(Debug, Args)]
@@ -171,6 +174,7 @@ impl Plugin {
                 target.output.emit(|| format!("plugin {what} removed\n"), || json!({ "removed": what }))
             }
             Action::Limits(limits) => limits.run().await,
+            Action::Author(author) => author.run().await,
         }
     }
 }

@@ -1,0 +1,88 @@
+//! Running recorded calls against a component, to see what would differ.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::strategy;
+use super::trace::{Question, Record, Reply};
+use super::views::described;
+use super::workbench::Specimen;
+use crate::Result;
+
+/// What became of the recorded calls.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replayed {
+    /// Name and version of the plugin.
+    pub plugin: String,
+    /// Calls that were made.
+    pub calls: u64,
+    /// Calls that were answered as recorded.
+    pub same: u64,
+    /// Answers that are faults or illegal, as recorded or not.
+    pub bad: u64,
+    /// The others.
+    pub differences: Vec<Difference>,
+    /// The longest call.
+    pub longest: Duration,
+}
+
+/// A call that is answered otherwise.
+#[derive(Clone, Debug, Serialize)]
+pub struct Difference {
+    /// Its record, counted from 1.
+    pub record: u64,
+    /// What was asked, in one line.
+    pub seen: String,
+    /// The answer then.
+    pub recorded: Reply,
+    /// The answer now.
+    pub found: Reply,
+    /// Whether the answer now is legal; a fault is not.
+    pub legal: bool,
+}
+
+pub(super) fn replay(
+    specimen: &Specimen,
+    records: &[Record],
+    progress: &mut dyn FnMut(u64),
+) -> Result<Replayed> {
+    let subject = specimen.strategy(specimen.limits())?;
+    let mut replayed = Replayed {
+        plugin: specimen.label(),
+        calls: 0,
+        same: 0,
+        bad: 0,
+        differences: Vec::new(),
+        longest: Duration::ZERO,
+    };
+    for (number, record) in (1..).zip(records) {
+        let Question::CompactionStrategy { view } = &record.question;
+        let begun = Instant::now();
+        let (found, legal) = strategy::replay(&subject, record, view);
+        replayed.longest = replayed.longest.max(begun.elapsed());
+        replayed.calls += 1;
+        replayed.bad += u64::from(!legal);
+        if same(&record.answer, &found) {
+            replayed.same += 1;
+        } else {
+            let seen = described(&view.into());
+            let recorded = record.answer.clone();
+            replayed.differences.push(Difference { record: number, seen, recorded, found, legal });
+        }
+        progress(number);
+    }
+    Ok(replayed)
+}
+
+/// Faults are the same by their kind: their texts may hold addresses and durations.
+fn same(recorded: &Reply, found: &Reply) -> bool {
+    match (recorded, found) {
+        // A float that is no number is not equal to itself, and yet the same answer.
+        (Reply::Decision(one), Reply::Decision(other)) => {
+            one.step == other.step || format!("{:?}", one.step) == format!("{:?}", other.step)
+        }
+        (Reply::Fault { kind: one, .. }, Reply::Fault { kind: other, .. }) => one == other,
+        _ => false,
+    }
+}

@@ -1,0 +1,128 @@
+//! `mortise plugin new`, `build`, `check`, `test`, `replay` and `simulate`: what the author of a plugin does,
+//! without a daemon.
+//!
+//! All of them block, so each runs on a thread of its own; Ctrl-C is theirs where they take long.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use mortise_mechanisms::conformance::{Allowance, Specimen, Workbench};
+
+use super::config::byte_size;
+use super::output::Format;
+use super::plugin_build::Build;
+use super::plugin_check::Check;
+use super::plugin_new::New;
+use super::plugin_replay::Replay;
+use super::plugin_simulate::Simulate;
+use super::plugin_test::Test;
+
+/// The author's commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Author {
+    /// Write a small plugin project that builds, in Rust, C, Python or JavaScript.
+    New(New),
+    /// Build the component of a project that `plugin new` wrote.
+    Build(Build),
+    /// Say what a component is, and whether a host would take it. Needs no daemon.
+    Check(Check),
+    /// Run the conformance battery of a component's world. Needs no daemon.
+    Test(Test),
+    /// Run recorded calls against a component, and say what it would answer otherwise. Needs no daemon.
+    Replay(Replay),
+    /// Drive compaction strategies against a real store in simulated time. Needs no daemon.
+    Simulate(Simulate),
+}
+
+/// Set when the user wants no more.
+pub(super) type Stop = Arc<AtomicBool>;
+
+impl Author {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        // A simulation ends between two writes and removes what it has made; the others leave nothing behind.
+        let ends_itself = matches!(self, Self::Simulate(_));
+        let stop = Stop::default();
+        let stopped = Arc::clone(&stop);
+        let work = tokio::task::spawn_blocking(move || match self {
+            Self::New(new) => new.run(),
+            Self::Build(build) => build.run(),
+            Self::Check(check) => check.run(),
+            Self::Test(test) => test.run(),
+            Self::Replay(replay) => replay.run(),
+            Self::Simulate(simulate) => simulate.run(&stopped),
+        });
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done.context("the command ended early")?,
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted?;
+                    // A second one does not wait for the clean end.
+                    if stop.swap(true, Ordering::Relaxed) || !ends_itself {
+                        anyhow::bail!("interrupted");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How the answer is printed.
+#[derive(Debug, Args)]
+pub(super) struct Output {
+    /// A table for people or JSON for programs.
+    #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value = "table")]
+    pub(super) output: Format,
+}
+
+/// What a call of the component may use.
+#[derive(Debug, Args)]
+pub(super) struct CallLimits {
+    /// Memory of one call; without it what a daemon gives by default.
+    #[arg(long, value_name = "SIZE", value_parser = byte_size)]
+    memory: Option<bytesize::ByteSize>,
+    /// Time of one call; without it what a daemon gives by default.
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<humantime::Duration>,
+    /// Grant a capability, as the operator would.
+    #[arg(long, value_name = "CAPABILITY", value_parser = ["wasi-minimal"])]
+    grant: Option<String>,
+}
+
+impl CallLimits {
+    pub(super) fn allowance(&self) -> Allowance {
+        let memory_bytes = self.memory.map(|memory| memory.as_u64());
+        let mut allowance = Allowance { memory_bytes, ..Allowance::default() };
+        allowance.deadline = self.deadline.map(Into::into);
+        allowance.grants.wasi_minimal = self.grant.is_some();
+        allowance
+    }
+}
+
+/// Reads a component.
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read the component {}", file.display()))
+}
+
+/// Puts a component on the workbench; the error names the file.
+pub(super) fn specimen(bench: &Workbench, file: &Path, limits: &CallLimits) -> anyhow::Result<Specimen> {
+    bench.specimen(read(file)?, limits.allowance()).with_context(|| {
+        format!("{} cannot be used (`mortise plugin check` says more about it)", file.display())
+    })
+}
+
+/// `1234567` as `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
