@@ -188,3 +188,28 @@ fn new_projects_build_pass_their_tests_and_serve() -> Result<()> {
     ensure!(empty.code == Some(1) && empty.stderr.contains("mortise-plugin.toml"), "{empty:?}");
     Ok(())
 }
+
+/// Every language has a project that says what it needs; what can be built without that language's tools is.
+#[test]
+fn projects_of_other_languages_are_written_and_say_what_is_missing() -> Result<()> {
+    let directory = TempDir::new()?;
+    for lang in ["c", "python", "javascript"] {
+        let project = directory.path().join(lang);
+        let dir = project.to_str().context("a path of text")?;
+        let finished = cli(&["plugin", "new", "my-policy", "--lang", lang, "--dir", dir, "-o", "json"])?;
+        let files = json(&finished)?["files"].to_string();
+        for expected in ["README.md", "mortise-plugin.toml", ".gitignore", "wit/compaction.wit"] {
+            ensure!(
+                files.contains(expected) && project.join(expected).is_file(),
+                "{lang}: {expected}: {files}"
+            );
+        }
+        // With an empty PATH no language's tools are found.
+        let mut command = Command::new(mortise_binary()?);
+        command.args(["plugin", "build", dir]).env("PATH", directory.path());
+        let built = run(&mut command, b"", PATIENCE)?;
+        ensure!(built.code == Some(1) && built.stderr.contains("what is missing"), "{lang}: {built:?}");
+        ensure!(lang != "c" || project.join("generated/compaction_strategy.h").is_file(), "{built:?}");
+    }
+    Ok(())
+}

@@ -31,19 +31,20 @@ pub(super) struct Build {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Recipe {
-    #[expect(dead_code, reason = "for people, and for tools to come")]
     world: String,
     component: PathBuf,
     step: Vec<Step>,
 }
 
-/// One step: a command, or the making of a component.
+/// One step: a command, or what is done here: bindings for C from the contract in `wit`, and the making of
+/// a component.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Step {
     what: String,
     run: Option<Vec<String>>,
     componentize: Option<PathBuf>,
+    bindings: Option<PathBuf>,
     probe: Option<Vec<String>>,
     missing: Option<String>,
 }
@@ -54,7 +55,7 @@ impl Build {
         let component = self.dir.join(&recipe.component);
         for step in &recipe.step {
             say(self.output.output, &step.what);
-            step.take(&self.dir, &component).with_context(|| format!("to {}", step.what))?;
+            step.take(&self.dir, &recipe.world, &component).with_context(|| format!("to {}", step.what))?;
         }
         let size = std::fs::metadata(&component)
             .with_context(|| format!("the steps are done, but {} is not there", component.display()))?
@@ -87,11 +88,12 @@ fn say(format: Format, what: &str) {
 }
 
 impl Step {
-    fn take(&self, dir: &Path, component: &Path) -> anyhow::Result<()> {
-        match (&self.run, &self.componentize) {
-            (Some(command), None) => self.execute(dir, command),
-            (None, Some(module)) => componentize(&dir.join(module), component),
-            _ => bail!("a step in {RECIPE} has either `run` or `componentize`; this one has both or none"),
+    fn take(&self, dir: &Path, world: &str, component: &Path) -> anyhow::Result<()> {
+        match (&self.run, &self.bindings, &self.componentize) {
+            (Some(command), None, None) => self.execute(dir, command),
+            (None, Some(folder), None) => bind(&dir.join("wit"), world, &dir.join(folder)),
+            (None, None, Some(module)) => componentize(&dir.join(module), component),
+            _ => bail!("a step in {RECIPE} has one of `run`, `bindings` and `componentize`, and no two"),
         }
     }
 
@@ -131,6 +133,16 @@ fn spawn(dir: &Path, command: &[String], quiet: bool) -> std::io::Result<std::pr
         child.stdout(std::io::stderr());
     }
     child.status()
+}
+
+/// Writes C bindings of a world.
+fn bind(wit: &Path, world: &str, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (name, contents) in mortise_componentize::c_bindings(wit, world)? {
+        let path = folder.join(name);
+        std::fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn componentize(module: &Path, component: &Path) -> anyhow::Result<()> {
