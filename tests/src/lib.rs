@@ -10,13 +10,14 @@
 //! | `model`, `rules` | etcd's semantics, in memory |
 //! | `compare` | two outcomes, field by field |
 //! | `load`, `history` | writers that remember, and the judge of what is left |
-//! | `guests` | plugins that misbehave, as components |
+//! | `guests`, `bombs` | plugins that misbehave, as components |
 //! | `languages` | the example policy in five languages, as components |
 //! | `tidy` | the house rules |
 //! | `seed` | seeds, printed and replayed |
 //!
 //! No suite sleeps: each waits for a signal, with a deadline.
 
+pub mod bombs;
 mod client;
 mod compare;
 mod daemon;

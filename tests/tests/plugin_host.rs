@@ -32,18 +32,29 @@ const OUTCOMES: &[(&str, Outcome)] = &[
         "half_a_world",
         Unloaded("it exports `mortise:plugin/compaction@0.1.0`, expected `mortise:plugin/plugin@0.2.0`"),
     ),
-    ("huge_error", Undecided(AnswerTooLarge, "larger than 65536 bytes")),
-    ("huge_name", Unnamed(AnswerTooLarge, "larger than 65536 bytes")),
+    ("huge_error", Undecided(AnswerTooLarge, "more than 65536 bytes")),
+    ("huge_message", Undecided(AnswerTooLarge, "passed more than 65536 bytes")),
+    ("huge_name", Unnamed(AnswerTooLarge, "more than 65536 bytes")),
     (
         "imports_clock",
         Unloaded("imports `wasi:clocks/monotonic-clock@0.2.0`, `wasi:filesystem/preopens@0.2.0`"),
     ),
+    (
+        "imports_environment",
+        Unloaded("belong to the capability `wasi-minimal`, and this plugin was not granted it"),
+    ),
+    (
+        "imports_sockets",
+        Unloaded("`wasi:http/outgoing-handler@0.2.0`, which is not granted to plugins; granted is"),
+    ),
+    ("imports_whatever", Unloaded("imports `open`, `helper`, which is not granted to plugins")),
     ("invalid_step", Undecided(Trap, "discriminant")),
     ("invalid_text", Undecided(Trap, "utf-8")),
     ("last_words", Undecided(Trap, "its last message: the tree makes no sense")),
     ("leftover", Answers),
     ("loop_in_decide", Undecided(Deadline, "within 50ms")),
     ("loop_in_describe", Unnamed(Deadline, "within 50ms")),
+    ("loop_in_post_return", Undecided(Deadline, "within 50ms")),
     ("loop_in_realloc", Undecided(Deadline, "within 50ms")),
     ("loop_in_start", Unnamed(Deadline, "within 50ms")),
     ("memory_bomb", Unnamed(Memory, "would need 67108864 bytes; its limit is 16777216")),
@@ -61,8 +72,10 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("table_hog", Undecided(Memory, "its limit is 16777216")),
     ("trap", Undecided(Trap, "unreachable")),
     ("trap_in_start", Unnamed(Trap, "unreachable")),
+    ("trap_in_third_call", Answers),
     ("turncoat", Answers),
     ("unknown_version", Unloaded("built for mortise:plugin@0.9.0; this host serves 0.1.0, 0.2.0")),
+    ("weathercock", Answers),
     ("wild_pointer", Undecided(Trap, "")),
     ("wild_realloc", Undecided(Trap, "realloc")),
     ("wrong_types", Unloaded("does not fit world `compaction-strategy`")),
@@ -202,6 +215,63 @@ fn memory_of_one_call_does_not_reach_the_next() {
     for seed in 0..100 {
         assert_eq!(decide(&component, seed), Ok(Answer::Wait { ask_again_ms: None }));
     }
+}
+
+#[test]
+fn what_is_not_granted_cannot_be_observed() {
+    let component = load(guests::WEATHERCOCK);
+    let first = decide(&component, 0).expect("an answer");
+    for seed in 1..100 {
+        assert_eq!(decide(&component, seed), Ok(first.clone()));
+    }
+    // A fresh instance for each call never comes to its third.
+    let component = load(guests::TRAP_IN_THIRD_CALL);
+    (0..10).for_each(|seed| assert!(decide(&component, seed).is_ok()));
+}
+
+#[test]
+fn fuel_ends_a_call_at_the_same_place_and_is_told() {
+    let limits = Limits { fuel: Some(1_000_000), ..LIMITS };
+    let component = load(guests::LOOP_IN_DECIDE);
+    for _ in 0..3 {
+        let fault = decide_within(limits, &component, 0).expect_err("an endless loop");
+        assert_eq!(fault.kind, FaultKind::Fuel, "{fault}");
+        assert!(fault.detail.contains("within 1000000 units of fuel"), "{fault}");
+    }
+    let usage = component.usage();
+    assert_eq!((usage.calls, usage.faults["fuel"], usage.faulted()), (3, 3, 3));
+    assert!((990_000..=1_010_000).contains(&usage.peak_fuel), "{usage:?}");
+    assert_eq!(usage.total_fuel, usage.peak_fuel * 3, "three times the same");
+    // No limit, or 0, is none.
+    for fuel in [None, Some(0)] {
+        let fault = decide_within(Limits { fuel, ..SHORT }, &component, 0).expect_err("an endless loop");
+        assert_eq!(fault.kind, Deadline, "{fault}");
+    }
+}
+
+#[test]
+fn usage_tells_what_calls_used() {
+    let component = runtime().load(mortise_plugins::COMPACTION_LEVELED).expect("a component");
+    assert_eq!(component.usage(), mortise_plugin_runtime::Usage::default());
+    for seed in 0..100 {
+        decide(&component, seed).expect("an answer");
+    }
+    let usage = component.usage();
+    assert_eq!((usage.calls, usage.instantiations, usage.faulted()), (100, 100, 0));
+    assert!(usage.peak_memory_bytes >= 1 << 20 && usage.peak_memory_bytes % 8 == 0, "{usage:?}");
+    assert!(
+        usage.p50_us > 0 && usage.p50_us <= usage.p99_us && usage.p99_us <= usage.longest_us,
+        "{usage:?}"
+    );
+    assert!(usage.peak_fuel > 1_000 && usage.total_fuel >= usage.peak_fuel * 50, "{usage:?}");
+    assert!(usage.bytes_in > 100 * 300 && usage.bytes_out >= 100 * 24, "{usage:?}");
+    let hog = load(guests::MEMORY_HOG);
+    decide(&hog, 0).expect_err("it wants too much");
+    decide(&load(guests::REFUSE), 0).expect_err("it refuses");
+    hog.count_illegal();
+    let usage = hog.usage();
+    assert!(usage.peak_memory_bytes > (16 << 20) - (1 << 20) - 65_536, "{usage:?}");
+    assert_eq!((usage.faults["memory"], usage.faults["illegal"]), (1, 1));
 }
 
 #[test]

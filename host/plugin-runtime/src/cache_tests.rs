@@ -155,3 +155,35 @@ fn a_directory_that_cannot_be_made_is_an_error_with_its_path() {
     let error = Cache::open(&file.join("cache"), &fixture.engine).unwrap_err();
     assert!(error.to_string().contains("file/cache"), "{error}");
 }
+
+/// Even with a right tag, which only a daemon with the key can make, what another engine made is not run.
+#[test]
+fn an_authentic_artifact_of_another_engine_is_refused() {
+    let fixture = Fixture::new();
+    let cache = fixture.cache();
+    let bytes = wat::parse_str(FIRST).unwrap();
+    let digest = Digest::of(&bytes);
+    let other = Engine::new(Config::new().consume_fuel(true)).unwrap();
+    cache.store(&digest, &Compiler::InProcess.compile(&other, &bytes).unwrap());
+    assert!(!fixture.loads(&cache, &digest));
+    cache.store(&digest, &Compiler::InProcess.compile(&fixture.engine, &bytes).unwrap());
+    assert!(fixture.loads(&cache, &digest));
+}
+
+/// A directory that moved to a machine with another processor: code for the oldest one of its family is named
+/// otherwise than code for this one, is not taken under this one's name, and goes when the cache opens.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_artifact_for_another_processor_is_not_used() {
+    let fixture = Fixture::new();
+    let old = Engine::new(Config::new().target("x86_64-unknown-linux-gnu").unwrap()).unwrap();
+    let foreign = Cache::open(fixture.dir.path(), &old).unwrap();
+    let bytes = wat::parse_str(FIRST).unwrap();
+    let digest = Digest::of(&bytes);
+    foreign.store(&digest, &Compiler::InProcess.compile(&old, &bytes).unwrap());
+    let artifact = fs::read(foreign.path(&digest)).unwrap();
+    let cache = fixture.cache();
+    assert!(!foreign.path(&digest).exists() && !fixture.loads(&cache, &digest));
+    fs::write(cache.path(&digest), artifact).unwrap();
+    assert!(!fixture.loads(&cache, &digest));
+}

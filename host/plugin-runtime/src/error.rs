@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::log::presentable;
+
 /// Result of an operation of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -55,7 +57,7 @@ pub enum Error {
     /// The component imports what plugins are not granted.
     #[error(
         "the component imports {}, which is not granted to plugins; granted is {granted}",
-        .imports.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        listed(.imports)
     )]
     RefusedImports {
         /// The imports that are not granted.
@@ -68,7 +70,7 @@ pub enum Error {
         "the component imports {}, which belong to the capability `{capability}`, and this plugin was not \
          granted it; if its language needs that (Go does), grant it with `--grant {capability}`, else build it \
          without WASI",
-        .imports.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        listed(.imports)
     )]
     NotGranted {
         /// The capability.
@@ -161,5 +163,39 @@ impl Error {
     #[must_use]
     pub fn is_component_fault(&self) -> bool {
         !matches!(self, Self::Cache { .. } | Self::Engine { .. } | Self::Limit { .. } | Self::Compiler { .. })
+    }
+}
+
+/// Names that one message lists.
+const NAMES: usize = 8;
+
+/// Characters that are shown of a name; a component may have names of a hundred thousand.
+const NAME_CHARACTERS: usize = 120;
+
+/// The first of some names that a component has, fit for one line.
+pub(crate) fn listed(names: &[String]) -> String {
+    let shown = |name: &String| {
+        let mut short: String = name.chars().take(NAME_CHARACTERS).collect();
+        if short.len() < name.len() {
+            short.push('…');
+        }
+        format!("`{}`", presentable(&short))
+    };
+    let mut list: Vec<String> = names.iter().take(NAMES).map(shown).collect();
+    if names.len() > NAMES {
+        list.push(format!("and {} more", names.len() - NAMES));
+    }
+    list.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_short_whatever_a_component_is_called() {
+        assert_eq!(listed(&["a\nb".to_owned(), "c".to_owned()]), "`a\\nb`, `c`");
+        let long = listed(&vec!["ü".repeat(90_000); 1_000]);
+        assert!(long.ends_with("…`, and 992 more") && long.len() < 2_500, "{}", long.len());
     }
 }

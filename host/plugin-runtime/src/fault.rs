@@ -80,8 +80,10 @@ impl Fault {
         let cause = error.root_cause().to_string();
         // wasmtime keeps the type of this error to itself; a test holds the text in place.
         if cause.contains("fuel allocated for hostcalls has been exhausted") {
-            let detail =
-                format!("the plugin's answer is larger than {} bytes, its limit", limits.answer_bytes);
+            let detail = format!(
+                "the plugin passed more than {} bytes to the host in one answer or message, its limit",
+                limits.answer_bytes
+            );
             return Self::new(FaultKind::AnswerTooLarge, detail);
         }
         match (error.downcast_ref::<Trap>(), bound) {

@@ -12,6 +12,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::config::{MAX_COMPONENT_BYTES, MAX_FUNCTION_BYTES, MAX_MEMORY_BYTES};
 use crate::engine::MAX_TABLE_ELEMENTS;
+use crate::log::presentable;
 use crate::world::Contract;
 use crate::{Capability, Error, Result, World, grants};
 
@@ -173,7 +174,7 @@ impl Outline {
 }
 
 fn malformed(error: impl fmt::Display) -> Error {
-    Error::Malformed { detail: error.to_string() }
+    Error::Malformed { detail: presentable(&error.to_string()) }
 }
 
 #[cfg(test)]

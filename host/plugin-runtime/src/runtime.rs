@@ -13,7 +13,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use crate::bindings;
 use crate::cache::Cache;
 use crate::format::WarmPool;
-use crate::log::{CallLog, LogGate, OldLog};
+use crate::log::{CallLog, LogGate, OldLog, presentable};
 use crate::pool::Pool;
 use crate::state::NEVER;
 use crate::ticker::{Running, Ticker, ticks};
@@ -211,7 +211,7 @@ fn engine_error(error: wasmtime::Error) -> Error {
 
 /// The error of a component whose types don't fit its world.
 pub(crate) fn unfit(world: World, error: &wasmtime::Error) -> Error {
-    Error::Unfit { world: world.as_str(), detail: format!("{error:#}") }
+    Error::Unfit { world: world.as_str(), detail: presentable(&format!("{error:#}")) }
 }
 
 #[cfg(test)]

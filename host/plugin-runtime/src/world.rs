@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::listed;
+use crate::log::presentable;
 use crate::{Description, Error, Limits, Result};
 
 /// Package of the contract.
@@ -110,7 +112,7 @@ impl ContractVersion {
     fn served(found: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == found).ok_or_else(|| {
             let served = Self::ALL.map(Self::as_str).join(", ");
-            Error::UnknownVersion { found: found.to_owned(), served }
+            Error::UnknownVersion { found: presentable(found), served }
         })
     }
 
@@ -148,12 +150,10 @@ impl Contract {
                 }
             }
         }
-        let list =
-            |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let found = if exports.is_empty() { "nothing".to_owned() } else { list(exports) };
+        let found = if exports.is_empty() { "nothing".to_owned() } else { listed(exports) };
         let expected = World::ALL.map(|world| {
             let newest = world.versions()[world.versions().len() - 1];
-            let own = list(&[newest.interface(PLUGIN), newest.interface(world.interface())]);
+            let own = listed(&[newest.interface(PLUGIN), newest.interface(world.interface())]);
             format!("{own} for world `{world}`")
         });
         Err(Error::OtherWorld { found, expected: expected.join(", or ") })

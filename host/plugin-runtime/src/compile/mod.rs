@@ -23,6 +23,7 @@ use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
 
+use crate::log::presentable;
 use crate::{Error, Result};
 
 pub use child::compile_child_main;
@@ -113,7 +114,8 @@ impl Compiler {
     /// The component cannot be compiled, or needs more than the limits; or the process cannot be started.
     pub(crate) fn compile(&self, engine: &Engine, component: &[u8]) -> Result<Artifact> {
         let bytes = match self {
-            Self::InProcess => serialize(engine, component).map_err(|detail| Error::Malformed { detail })?,
+            Self::InProcess => serialize(engine, component)
+                .map_err(|detail| Error::Malformed { detail: presentable(&detail) })?,
             Self::Child { program, arguments, limits } => {
                 parent::compile(program, arguments, limits, component)?
             }

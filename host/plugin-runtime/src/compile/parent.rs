@@ -114,7 +114,7 @@ fn judge(end: End, limits: &CompileLimits) -> Result<Vec<u8>> {
     if end.status.success()
         && let Some(answer) = read_answer(end.answer)
     {
-        return answer.map_err(|detail| Error::Malformed { detail });
+        return answer.map_err(|detail| Error::Malformed { detail: presentable(&detail) });
     }
     debug!(status = %end.status, complaint = %presentable(&end.complaint), "compiling a plugin failed");
     let died_of = |signal: Signal| end.status.signal() == Some(signal.as_raw());

@@ -1,0 +1,4 @@
+;; Never stores a value.
+(func $encode_values (export "mortise:plugin/codec@0.2.0#encode-values") (param i32 i32 i32 i32) (result i32)
+  (loop $for_ever (br $for_ever))
+  unreachable)

@@ -1,0 +1,3 @@
+;; Never becomes an instance.
+(func $start (loop $for_ever (br $for_ever)))
+(start $start)

@@ -1,0 +1,1 @@
+;; Does nothing wrong: what the others are made of.

@@ -1,0 +1,12 @@
+;; Traps when it finds a variable, an argument or a directory.
+(import "wasi:cli/environment@0.2.0" "get-environment" (func $environment (param i32)))
+(import "wasi:cli/environment@0.2.0" "get-arguments" (func $arguments (param i32)))
+(import "wasi:filesystem/preopens@0.2.0" "get-directories" (func $directories (param i32)))
+(func $decide (export "mortise:plugin/compaction@0.1.0#decide") (type $decide_type)
+  (call $environment (i32.const 2048))
+  (call $arguments (i32.const 2056))
+  (call $directories (i32.const 2064))
+  (if (i32.load (i32.const 2052)) (then unreachable))
+  (if (i32.load (i32.const 2060)) (then unreachable))
+  (if (i32.load (i32.const 2068)) (then unreachable))
+  (global.get $answer))

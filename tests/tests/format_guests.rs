@@ -1,0 +1,124 @@
+//! Misbehaving formats against the plugin runtime: each has a stated outcome for each of its functions, under
+//! the clock and under fuel alone, and a good format is served right afterwards.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use mortise_plugin_runtime::format::{Answers, Format, Mode};
+use mortise_plugin_runtime::{Fault, FaultKind, Limits, Runtime, RuntimeConfig};
+use mortise_tests::guests;
+
+use FaultKind::{AnswerTooLarge, Deadline, Fuel, InvalidAnswer, Memory, Refused, Trap};
+
+/// Functions of a format, in the order in which they are called here.
+const FUNCTIONS: [&str; 5] = ["properties", "encode_keys", "decode_keys", "encode_values", "decode_values"];
+
+/// What becomes of a guest: the first function that faults, how, and what is said.
+const OUTCOMES: &[(&str, Option<(&str, FaultKind, &str)>)] = &[
+    ("format_countless", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),
+    ("format_huge_answer", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),
+    ("format_loop_in_decode_keys", Some(("decode_keys", Deadline, "within"))),
+    ("format_loop_in_decode_values", Some(("decode_values", Deadline, "within"))),
+    ("format_loop_in_encode_keys", Some(("encode_keys", Deadline, "within"))),
+    ("format_loop_in_encode_values", Some(("encode_values", Deadline, "within"))),
+    ("format_loop_in_properties", Some(("properties", Deadline, "within"))),
+    ("format_loop_in_start", Some(("properties", Deadline, "within"))),
+    ("format_memory_hog", Some(("encode_keys", Memory, "its limit is 16777216"))),
+    ("format_refuse", Some(("properties", Refused, "the plugin refused: no\\nERROR all is lost"))),
+    ("format_too_few", Some(("encode_keys", InvalidAnswer, "answered 2 records, expected 3"))),
+    ("format_trap_in_third_call", None),
+    ("format_well_behaved", None),
+];
+
+/// Patient, because the machine that runs the tests may be busy.
+const LIMITS: Limits =
+    Limits { memory_bytes: 16 << 20, deadline: Duration::from_secs(10), answer_bytes: 64 << 10, fuel: None };
+
+/// For guests that never answer.
+const SHORT: Limits = Limits { deadline: Duration::from_millis(50), ..LIMITS };
+
+fn runtime() -> Arc<Runtime> {
+    static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new(RuntimeConfig::default()).expect("an engine")).clone()
+}
+
+fn format(name: &str, limits: Limits) -> Format {
+    let bytes = guests::FORMATS.iter().find(|(other, _)| *other == name).expect("a guest of this name").1;
+    runtime().load(bytes).expect("a component").format(limits, "{}").expect("a format")
+}
+
+/// Calls one function by its name.
+fn call(format: &Format, function: &str, mode: Mode) -> Result<Answers, Fault> {
+    let records = [&b"one"[..], b"", &[0xff; 100]];
+    match function {
+        "properties" => format.properties().map(|_| Answers::new()),
+        "encode_keys" => format.encode_keys(&records, mode),
+        "decode_keys" => format.decode_keys(&records, mode),
+        "encode_values" => format.encode_values(&records, mode),
+        _ => format.decode_values(&records, mode),
+    }
+}
+
+fn serves_a_good_format() {
+    let good = format("format_well_behaved", LIMITS);
+    assert!(good.properties().expect("an answer").keeps_order);
+    for function in &FUNCTIONS[1..] {
+        let answers = call(&good, function, Mode::REQUEST).expect("answers");
+        assert_eq!(answers, [Ok(b"one".to_vec()), Ok(vec![]), Ok(vec![0xff; 100])]);
+    }
+}
+
+#[test]
+fn every_format_has_an_outcome() {
+    let stated: Vec<_> = OUTCOMES.iter().map(|(name, _)| *name).collect();
+    let built: Vec<_> = guests::FORMATS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(stated, built);
+}
+
+#[test]
+fn every_format_meets_its_outcome_and_harms_nobody() {
+    for (name, outcome) in OUTCOMES {
+        let endless = matches!(outcome, Some((_, Deadline, _)));
+        let format = format(name, if endless { SHORT } else { LIMITS });
+        let begun = Instant::now();
+        let first = FUNCTIONS.iter().find_map(|function| {
+            call(&format, function, Mode::REQUEST).err().map(|fault| (*function, fault))
+        });
+        match (outcome, first) {
+            (None, None) => {}
+            (Some((function, kind, says)), Some((found, fault))) => {
+                assert_eq!((found, fault.kind), (*function, *kind), "{name}: {fault}");
+                assert!(fault.detail.contains(says), "{name}: expected {says:?} in {fault}");
+                assert_eq!(format.component().usage().faults[kind.as_str()], 1, "{name}");
+            }
+            (_, found) => panic!("{name}: {found:?}"),
+        }
+        // A deadline of 50 ms; the rest is patience with a machine that is busy.
+        assert!(!endless || begun.elapsed() < Duration::from_secs(5), "{name} took {:?}", begun.elapsed());
+        serves_a_good_format();
+    }
+}
+
+/// Inside apply no clock decides: an endless loop ends by fuel.
+#[test]
+fn fuel_ends_what_no_clock_may() {
+    for function in &FUNCTIONS[1..] {
+        let format = format(&format!("format_loop_in_{function}"), SHORT);
+        let fault = call(&format, function, Mode::Apply).expect_err("an endless loop");
+        assert_eq!(fault.kind, Fuel, "{function}: {fault}");
+        assert_eq!(format.component().usage().faults["fuel"], 1);
+    }
+    serves_a_good_format();
+}
+
+/// An instance serves many calls, so it can remember; a fault ends it and the next call gets a fresh one.
+#[test]
+fn a_fault_ends_the_instance_and_not_the_format() {
+    let format = format("format_trap_in_third_call", LIMITS);
+    let outcomes: Vec<_> = (0..9)
+        .map(|_| call(&format, "encode_keys", Mode::REQUEST).map_err(|fault| fault.kind).is_ok())
+        .collect();
+    assert_eq!(outcomes, [true, true, false].repeat(3));
+    let usage = format.component().usage();
+    assert_eq!((usage.calls, usage.instantiations, usage.faults[Trap.as_str()]), (9, 3, 3));
+}
