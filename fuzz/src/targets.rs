@@ -10,7 +10,7 @@ use mortise_plugin_runtime::inspect;
 ///
 /// # Panics
 /// When they are refused without a reason that an operator can be shown, or described wrongly.
-pub fn plugin_add(bytes: &[u8]) {
+pub(crate) fn plugin_add(bytes: &[u8]) {
     match inspect(bytes) {
         Ok(description) => {
             assert_eq!(description.bytes, bytes.len() as u64);
@@ -29,7 +29,7 @@ pub fn plugin_add(bytes: &[u8]) {
 ///
 /// # Panics
 /// When a step is called legal that the rules of the tree forbid.
-pub fn judge_step(bytes: &[u8]) {
+pub(crate) fn judge_step(bytes: &[u8]) {
     let mut bytes = bytes.iter().copied();
     let mut next = || bytes.next().unwrap_or_default();
     let shape = tree(&mut next);

@@ -114,7 +114,7 @@ fn compiled(mortise: &Mortise) -> Result<(f64, f64)> {
 fn all_serve(mortise: &Mortise) -> Result<()> {
     for number in 0..PLUGINS {
         let status = mortise.cli_json(&["volume", "status", &format!("v{number}")])?;
-        let strategy = &status["strategy"];
+        let strategy = &status["strategy"]["serving"];
         ensure!(strategy["plugin"] == format!("p{number}").as_str(), "volume v{number}: {strategy}");
     }
     Ok(())

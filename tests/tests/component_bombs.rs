@@ -1,5 +1,5 @@
-//! Components that are big, deep, or damaged: each has a stated outcome, and none harms the process that reads
-//! it. They are compiled as the daemon does it, by a process with limits.
+//! Components that are big, deep, or damaged: each has a stated outcome, and none harms the process that
+//! reads it. They are compiled as the daemon does it, by a process with limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,12 +38,18 @@ fn outcome(runtime: &Runtime, component: &[u8]) -> String {
 #[test]
 fn each_bomb_meets_its_outcome() {
     let runtime = runtime();
-    let cases: [(&str, Vec<u8>, &str); 9] = [
+    let cases: [(&str, Vec<u8>, &str); 11] = [
         ("100 MB", bombs::padded(GOOD, 100 << 20), "allowed are 33554432"),
         ("code of 50,000 variables each", bombs::locals(GOOD, 20_000), "more than 5s of processor time"),
         ("a function of 1 MiB", bombs::jumps(GOOD, 1, 1 << 20), "has a function of"),
-        ("a jump to 500,000 places", bombs::jumps(GOOD, 1, 500_000), "it is misbehaving"),
-        ("150,000 blocks in each other", bombs::nested_blocks(GOOD, 150_000), "it is misbehaving"),
+        ("a jump to 500,000 places", bombs::jumps(GOOD, 1, 500_000), "has 500000 targets, which exceeds"),
+        ("jumps to 65,000 places", bombs::jumps(GOOD, 4, 65_000), "it is misbehaving"),
+        ("2,000 blocks in each other", bombs::nested_blocks(GOOD, 2_000), "it is misbehaving"),
+        (
+            "150,000 blocks in each other",
+            bombs::nested_blocks(GOOD, 150_000),
+            "more than 5s of processor time|it is misbehaving",
+        ),
         ("a thousand instances", bombs::instances(GOOD, 1_000), "exceeds the limit of"),
         ("a hundred components in each other", bombs::nested_components(GOOD, 100), "it is misbehaving"),
         ("a type of 2^40 fields", doubled_types(40), "effective type size exceeds the limit"),
@@ -51,7 +57,11 @@ fn each_bomb_meets_its_outcome() {
     ];
     for (name, component, expected) in cases {
         let found = outcome(&runtime, &component);
-        assert!(found.contains(expected), "{name}: expected {expected:?}, found {found:?}");
+        // Where two are stated, the speed of the machine decides.
+        assert!(
+            expected.split('|').any(|one| found.contains(one)),
+            "{name}: expected {expected:?}, found {found:?}"
+        );
     }
     assert_eq!(outcome(&runtime, GOOD), "it is misbehaving");
 }
@@ -70,14 +80,15 @@ fn doubled_types(doublings: usize) -> Vec<u8> {
 fn long_name() -> Vec<u8> {
     let name = format!("a{}", "-b".repeat(45_000));
     let text = format!(
-        r#"(component (import "{name}" (func)) (instance $i) (export "mortise:plugin/plugin@0.1.0" (instance $i))
+        r#"(component (import "{name}" (func)) (instance $i)
+        (export "mortise:plugin/plugin@0.1.0" (instance $i))
         (export "mortise:plugin/compaction@0.1.0" (instance $i)))"#
     );
     wat::parse_str(text).expect("a component")
 }
 
-/// Damages every thousandth byte of a shipped plugin, one at a time. Most damage is found; what is not leaves a
-/// component that runs in the sandbox like any other.
+/// Damages every thousandth byte of a shipped plugin, one at a time. Most damage is found; what is not leaves
+/// a component that runs in the sandbox like any other.
 #[test]
 fn damage_at_every_thousandth_byte_is_found_or_contained() {
     let mut rng = seed::rng("damage_at_every_thousandth_byte_is_found_or_contained");

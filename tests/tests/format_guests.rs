@@ -15,7 +15,7 @@ const FUNCTIONS: [&str; 5] = ["properties", "encode_keys", "decode_keys", "encod
 
 /// What becomes of a guest: the first function that faults, how, and what is said.
 const OUTCOMES: &[(&str, Option<(&str, FaultKind, &str)>)] = &[
-    ("format_countless", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),
+    ("format_countless", Some(("encode_keys", Trap, "out of bounds of memory"))),
     ("format_huge_answer", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),
     ("format_loop_in_decode_keys", Some(("decode_keys", Deadline, "within"))),
     ("format_loop_in_decode_values", Some(("decode_values", Deadline, "within"))),
@@ -89,7 +89,8 @@ fn every_format_meets_its_outcome_and_harms_nobody() {
             (Some((function, kind, says)), Some((found, fault))) => {
                 assert_eq!((found, fault.kind), (*function, *kind), "{name}: {fault}");
                 assert!(fault.detail.contains(says), "{name}: expected {says:?} in {fault}");
-                assert_eq!(format.component().usage().faults[kind.as_str()], 1, "{name}");
+                // A batch that wants too much together is tried again in parts.
+                assert!(format.component().usage().faults[kind.as_str()] >= 1, "{name}");
             }
             (_, found) => panic!("{name}: {found:?}"),
         }

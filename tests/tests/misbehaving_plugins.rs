@@ -8,12 +8,13 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use mortise_tests::{Client, History, Load, Mortise, guests, seed};
+use mortise_tests::{Client, History, Load, Mortise, bombs, guests, seed};
 use tempfile::TempDir;
 
 /// Guests whose rehearsed answers are legal: exactly these serve, and what they answer later does no harm.
 /// `random` and `turncoat` misbehave only then; `quarantine.rs` says what becomes of them.
-const SERVE: [&str; 4] = ["chatterbox", "leftover", "random", "turncoat"];
+const SERVE: [&str; 6] =
+    ["chatterbox", "leftover", "random", "trap_in_third_call", "turncoat", "weathercock"];
 
 /// Adds a guest and binds it to the default volume; `false` when it was refused, with a clear message.
 fn try_to_use(mortise: &Mortise, folder: &TempDir, name: &str, bytes: &[u8]) -> Result<bool> {
@@ -43,10 +44,18 @@ async fn no_guest_disturbs_the_node() -> Result<()> {
     let mortise = Mortise::start_with(directory.path(), &["--memtable-size", "256KiB"])?;
     let mut load = Load::start(&mortise.endpoint(), "load", 4, &mut rng).await?;
     let mut served = Vec::new();
-    for (name, bytes) in guests::ALL {
+    let bombs = [
+        ("hundred_megabytes", bombs::padded(guests::LEFTOVER, 100 << 20)),
+        ("thousand_instances", bombs::instances(guests::LEFTOVER, 1_000)),
+        ("jump_to_500_000_places", bombs::jumps(guests::LEFTOVER, 1, 500_000)),
+    ];
+    let bombs = bombs.iter().map(|(name, bytes)| (*name, bytes.as_slice()));
+    // Nothing is granted to those that want a world around them.
+    let all = [guests::ALL, guests::WASI].concat().into_iter().chain(bombs);
+    for (name, bytes) in all {
         load.reach(load.acknowledged() + 20).await.with_context(|| format!("before {name}"))?;
         if try_to_use(&mortise, &folder, name, bytes)? {
-            served.push(*name);
+            served.push(name);
             // It is asked under load, then whoever serves now gives way to a well-behaved one.
             load.reach(load.acknowledged() + 300).await.with_context(|| format!("while {name} serves"))?;
             let next = mortise.cli(&["plugin", "use", "compaction-leveled", "--volume", "default"])?;

@@ -230,51 +230,6 @@ fn what_is_not_granted_cannot_be_observed() {
 }
 
 #[test]
-fn fuel_ends_a_call_at_the_same_place_and_is_told() {
-    let limits = Limits { fuel: Some(1_000_000), ..LIMITS };
-    let component = load(guests::LOOP_IN_DECIDE);
-    for _ in 0..3 {
-        let fault = decide_within(limits, &component, 0).expect_err("an endless loop");
-        assert_eq!(fault.kind, FaultKind::Fuel, "{fault}");
-        assert!(fault.detail.contains("within 1000000 units of fuel"), "{fault}");
-    }
-    let usage = component.usage();
-    assert_eq!((usage.calls, usage.faults["fuel"], usage.faulted()), (3, 3, 3));
-    assert!((990_000..=1_010_000).contains(&usage.peak_fuel), "{usage:?}");
-    assert_eq!(usage.total_fuel, usage.peak_fuel * 3, "three times the same");
-    // No limit, or 0, is none.
-    for fuel in [None, Some(0)] {
-        let fault = decide_within(Limits { fuel, ..SHORT }, &component, 0).expect_err("an endless loop");
-        assert_eq!(fault.kind, Deadline, "{fault}");
-    }
-}
-
-#[test]
-fn usage_tells_what_calls_used() {
-    let component = runtime().load(mortise_plugins::COMPACTION_LEVELED).expect("a component");
-    assert_eq!(component.usage(), mortise_plugin_runtime::Usage::default());
-    for seed in 0..100 {
-        decide(&component, seed).expect("an answer");
-    }
-    let usage = component.usage();
-    assert_eq!((usage.calls, usage.instantiations, usage.faulted()), (100, 100, 0));
-    assert!(usage.peak_memory_bytes >= 1 << 20 && usage.peak_memory_bytes % 8 == 0, "{usage:?}");
-    assert!(
-        usage.p50_us > 0 && usage.p50_us <= usage.p99_us && usage.p99_us <= usage.longest_us,
-        "{usage:?}"
-    );
-    assert!(usage.peak_fuel > 1_000 && usage.total_fuel >= usage.peak_fuel * 50, "{usage:?}");
-    assert!(usage.bytes_in > 100 * 300 && usage.bytes_out >= 100 * 24, "{usage:?}");
-    let hog = load(guests::MEMORY_HOG);
-    decide(&hog, 0).expect_err("it wants too much");
-    decide(&load(guests::REFUSE), 0).expect_err("it refuses");
-    hog.count_illegal();
-    let usage = hog.usage();
-    assert!(usage.peak_memory_bytes > (16 << 20) - (1 << 20) - 65_536, "{usage:?}");
-    assert_eq!((usage.faults["memory"], usage.faults["illegal"]), (1, 1));
-}
-
-#[test]
 fn the_same_call_gets_the_same_answer_and_seeds_make_a_difference() {
     let component = load(guests::RANDOM);
     let answers: Vec<_> =

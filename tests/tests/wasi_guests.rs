@@ -100,7 +100,7 @@ fn dice_follow_from_the_seed() {
     assert_eq!(thrown[0], FIRST_THROW);
 }
 
-/// What the seed 0 gives: the first eight bytes of SHA-256 over the name and two numbers, see `wasi/world.rs`.
+/// What the seed 0 gives: the first eight bytes of SHA-256 over a name and two numbers, see `wasi/world.rs`.
 const FIRST_THROW: u64 = 0x6fcd_b0e2_ebaf_c3db;
 
 #[test]

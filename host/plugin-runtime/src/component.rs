@@ -165,7 +165,7 @@ impl Component {
             let mut fault = Fault::from_wasmtime(&error, limits, state.bound());
             if let (FaultKind::Trap, Some(message)) = (fault.kind, state.last_error()) {
                 fault.detail.push_str("; its last message: ");
-                fault.detail.push_str(message);
+                fault.detail.push_str(&message);
             }
             fault
         });

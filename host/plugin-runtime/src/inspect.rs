@@ -69,8 +69,12 @@ pub struct Description {
     pub capabilities: BTreeSet<Capability>,
 }
 
-/// Reads and checks a component.
-pub(crate) fn inspect(bytes: &[u8]) -> Result<Description> {
+/// Reads and checks a component: its size, world, version and imports. Neither compiles nor runs it, and
+/// needs no [`Runtime`](crate::Runtime).
+///
+/// # Errors
+/// Why no runtime would take the component, whatever it is granted.
+pub fn inspect(bytes: &[u8]) -> Result<Description> {
     let size = bytes.len() as u64;
     if bytes.len() > MAX_COMPONENT_BYTES {
         return Err(Error::TooLarge { found: size, allowed: MAX_COMPONENT_BYTES as u64 });

@@ -52,7 +52,7 @@ pub use config::{
 pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};
 pub use grants::{Capability, Grants};
-pub use inspect::{Description, Digest};
+pub use inspect::{Description, Digest, inspect};
 pub use runtime::Runtime;
 pub use usage::{CallUsage, ILLEGAL, Usage, describe_metrics};
 pub use world::{ContractVersion, World};

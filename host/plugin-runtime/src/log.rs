@@ -73,15 +73,15 @@ impl CallLog {
     }
 
     /// The last message that the plugin logged as an error, which tells more about a trap than the trap does.
-    pub(crate) fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.last_error.as_deref().map(presentable)
     }
 
     /// Takes a line that the plugin printed. What it prints as an error is mostly why it fails, and the first
     /// line says it.
     pub(crate) fn printed(&mut self, as_error: bool, line: &str) {
         if as_error && self.last_error.is_none() {
-            self.last_error = Some(presentable(line));
+            self.last_error = Some(line.to_owned());
         }
         self.keep(if as_error { Level::Warn } else { Level::Info }, line);
     }
@@ -104,10 +104,10 @@ impl CallLog {
 
 impl Host for CallLog {
     fn write(&mut self, level: Level, message: String) {
-        if level == Level::Error {
-            self.last_error = Some(presentable(&message));
-        }
         self.keep(level, &message);
+        if level == Level::Error {
+            self.last_error = Some(message);
+        }
     }
 }
 

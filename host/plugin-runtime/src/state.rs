@@ -72,7 +72,7 @@ impl CallState {
         self.begun.elapsed()
     }
 
-    pub(crate) fn last_error(&self) -> Option<&str> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         self.log.last_error()
     }
 
