@@ -1,8 +1,8 @@
 //! The store that serves a volume, and its exchange for another.
 //!
-//! Whoever works on the store loads it at the beginning of a piece of work and keeps it to the end: work on a
-//! store that was exchanged meanwhile is harmless, and right for a reader that began before. An exchange never
-//! waits for anybody.
+//! Whoever works on the store loads it at the beginning of a piece of work and keeps it to the end: work on
+//! a store that was exchanged meanwhile is harmless, and right for a reader that began before. An exchange
+//! never waits for anybody.
 //!
 //! Freeing a store means freeing its memtables, which takes tens of milliseconds. Whoever lets go last only
 //! hands it to an undertaker, off the path of requests.

@@ -3,8 +3,9 @@
 //! From the bottom up: `columns` and `records` fix the bytes, `tree` and `damage` wrap the library, `view`
 //! says what readers see, `source` lays staged changes over the tree, `scan` and `read` answer, `draft` and
 //! `txn` apply entries, `scrub` removes superseded versions, `maintenance` changes the shape, `hash` proves
-//! that nothing else changed, `transfer` and `convert` move all rows to another store, `handle` is the face of it
-//! all, `current` exchanges one store for another under its users, and `examine` looks at trees that are not open.
+//! that nothing else changed, `transfer` and `convert` move all rows to another store, `handle` is the face
+//! of it all, `current` exchanges one store for another under its users, and `examine` looks at trees that
+//! are not open.
 
 mod columns;
 mod config;
