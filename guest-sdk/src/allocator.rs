@@ -74,9 +74,9 @@ impl Line {
 }
 
 // SAFETY: blocks are disjoint, because `next` only grows, except back to the start of the newest block when
-// that one is freed or shrinks, and back to the floor when no block above it is in use. Blocks below the floor
-// stay below it: only blocks above grow in place. They lie in memory that was grown for them and are aligned
-// by rounding up.
+// that one is freed or shrinks, and back to the floor when no block above it is in use. Blocks below the
+// floor stay below it: only blocks above grow in place. They lie in memory that was grown for them and are
+// aligned by rounding up.
 unsafe impl GlobalAlloc for Line {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         loop {

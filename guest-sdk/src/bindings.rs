@@ -1,4 +1,4 @@
-//! Types and glue generated from `wit/`, for the world `compaction-strategy`; public for its export macro only.
+//! Types and glue generated from `wit/` for world `compaction-strategy`; public for its export macro only.
 //!
 //! The glue of world `format` is generated where it is exported: the generator names its macros by interface,
 //! so that one crate cannot hold two worlds that share one.

@@ -1,8 +1,8 @@
 //! World `format`: how the keys and values of a volume become the bytes that are stored.
 //!
 //! A format is a bijection and a pure function of its configuration and the bytes. The SDK batches: a format
-//! sees one record at a time. The laws below are checked by [`testkit::format`](crate::testkit::format), and by
-//! the host over all data before it converts a volume.
+//! sees one record at a time. The laws below are checked by [`testkit::format`](crate::testkit::format), and
+//! by the host over all data before it converts a volume.
 //!
 //! 1. `decode(encode(x))` is `x`, for every byte string that `encode` takes.
 //! 2. Two keys never have the same encoding.
@@ -68,8 +68,8 @@
 
 /// Translates keys and values to stored bytes and back.
 ///
-/// What is not implemented stores bytes as they are. Implement `encode` and `decode` of keys, of values, or of
-/// both, but never one without the other.
+/// What is not implemented stores bytes as they are. Implement `encode` and `decode` of keys, of values, or
+/// of both, but never one without the other.
 pub trait Format: Sized {
     /// What an operator can set. Read from JSON; derive with `#[serde(default)]` if `{}` is to be valid, and
     /// `deny_unknown_fields` catches what is misspelt. It is stored with the volume and never changes under

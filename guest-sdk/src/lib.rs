@@ -11,9 +11,9 @@
 //!
 //! # What a plugin can count on, and what not
 //! Nothing that a call leaves in memory may matter to a later one: the host makes and drops instances as it
-//! likes, for a strategy at every call. There is no clock, randomness, file, socket or environment; time and a
-//! seed come with a strategy's call, and the same call must get the same answer. A call has a deadline and a
-//! memory limit (100 ms and 16 MiB for a strategy, 1 s and 64 MiB for a format, unless the operator says
+//! likes, for a strategy at every call. There is no clock, randomness, file, socket or environment; time and
+//! a seed come with a strategy's call, and the same call must get the same answer. A call has a deadline and
+//! a memory limit (100 ms and 16 MiB for a strategy, 1 s and 64 MiB for a format, unless the operator says
 //! otherwise). A panic ends the call as a fault, with its message in the host's log.
 //!
 //! # A complete plugin

@@ -16,11 +16,13 @@ const FUNCTIONS: [&str; 5] = ["properties", "encode_keys", "decode_keys", "encod
 /// What becomes of a guest: the first function that faults, how, and what is said.
 const OUTCOMES: &[(&str, Option<(&str, FaultKind, &str)>)] = &[
     ("format_countless", Some(("encode_keys", Trap, "out of bounds of memory"))),
+    ("format_counts_calls", Some(("decode_values", Trap, "unreachable"))),
     ("format_huge_answer", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),
-    ("format_loop_in_decode_keys", Some(("decode_keys", Deadline, "within"))),
-    ("format_loop_in_decode_values", Some(("decode_values", Deadline, "within"))),
-    ("format_loop_in_encode_keys", Some(("encode_keys", Deadline, "within"))),
-    ("format_loop_in_encode_values", Some(("encode_values", Deadline, "within"))),
+    ("format_inflates", Some(("encode_values", AnswerTooLarge, "more than 65536 bytes"))),
+    ("format_loop_in_decode_keys", Some(("decode_keys", Fuel, "units of fuel"))),
+    ("format_loop_in_decode_values", Some(("decode_values", Fuel, "units of fuel"))),
+    ("format_loop_in_encode_keys", Some(("encode_keys", Fuel, "units of fuel"))),
+    ("format_loop_in_encode_values", Some(("encode_values", Fuel, "units of fuel"))),
     ("format_loop_in_properties", Some(("properties", Deadline, "within"))),
     ("format_loop_in_start", Some(("properties", Deadline, "within"))),
     ("format_memory_hog", Some(("encode_keys", Memory, "its limit is 16777216"))),

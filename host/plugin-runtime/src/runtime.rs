@@ -195,7 +195,7 @@ impl Shared {
     /// Gives up all instances that wait for work, so that others find slots. Returns whether there were any.
     pub(crate) fn reclaim(&self) -> bool {
         let pools: Vec<_> = self.warm.lock().iter().filter_map(Weak::upgrade).collect();
-        pools.iter().fold(false, |any, pool| pool.clear() || any)
+        pools.iter().filter(|pool| pool.clear()).count() > 0
     }
 }
 

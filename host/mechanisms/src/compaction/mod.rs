@@ -12,6 +12,8 @@ mod strategy;
 mod task;
 
 #[cfg(test)]
+mod act_tests;
+#[cfg(test)]
 mod decide_tests;
 #[cfg(test)]
 pub(crate) mod fake;

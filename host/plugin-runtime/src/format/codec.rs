@@ -18,10 +18,16 @@ pub type Answers = Vec<Result<Vec<u8>, String>>;
 const PART_BYTES: usize = 256 * 1024;
 
 /// Records that one call of the plugin carries.
-const PART_RECORDS: usize = 1024;
+const PART_RECORDS: usize = 256;
 
-/// Most fuel of a call that the clock doesn't bound: seconds of work, where a batch takes milliseconds.
-const APPLY_FUEL: u64 = 2_000_000_000;
+/// Fuel for a record, milliseconds of work: a codec needs a thousandth, an interpreter at first most of it.
+const RECORD_FUEL: u64 = 20_000_000;
+
+/// Fuel for each byte of a record.
+const BYTE_FUEL: u64 = 2_000;
+
+/// Fuel for each byte of the configuration, which is read once and may be larger than a record.
+const CONFIG_FUEL: u64 = 200;
 
 /// Longest wait for an instance in [`Mode::Apply`]. Whoever has one is bounded, so it comes to an end.
 const APPLY_PATIENCE: Duration = Duration::from_secs(60);
@@ -35,7 +41,8 @@ pub struct Properties {
     pub keeps_order: bool,
 }
 
-/// What bounds a call.
+/// What bounds a call. Fuel does in either mode, and a batch gets what its records would get one by one: what
+/// passes for a request passes again in apply, alone or in company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The clock, for a request that can be refused: the whole batch gets so much time at most, and each part
@@ -44,7 +51,7 @@ pub enum Mode {
         /// Time that the request has left.
         within: Duration,
     },
-    /// Fuel alone, for what must come to the same end on every node and whatever else the machine does.
+    /// Fuel alone, for what must come to the same end whatever else the machine does.
     Apply,
 }
 
@@ -201,7 +208,7 @@ impl Format {
 
     /// Calls the plugin once.
     fn part(&self, function: Function, part: &[&[u8]], mode: Mode, begun: Instant) -> Result<Answers, Fault> {
-        let limits = &self.0.limits;
+        let limits = &Limits { fuel: Some(self.fuel(part)), ..self.0.limits };
         let (bound, patience) = match mode {
             Mode::Request { within } => {
                 let left = within.saturating_sub(begun.elapsed()).min(limits.deadline);
@@ -211,7 +218,7 @@ impl Format {
                 }
                 (Bound::Deadline(left), left)
             }
-            Mode::Apply => (Bound::Fuel(limits.tank().min(APPLY_FUEL)), APPLY_PATIENCE),
+            Mode::Apply => (Bound::Fuel(limits.tank()), APPLY_PATIENCE),
         };
         let answers = self.with_instance(bound, patience, |warm| {
             let answers = warm.batch(&self.0.component, limits, bound, function, &self.0.config, part)?;
@@ -228,6 +235,14 @@ impl Format {
         })?;
         let one_line = |answer: Result<_, String>| answer.map_err(|refusal| presentable(&refusal));
         Ok(answers.into_iter().map(one_line).collect())
+    }
+
+    /// Fuel for a part: in proportion to what it holds, and at most what the limits say.
+    fn fuel(&self, part: &[&[u8]]) -> u64 {
+        let config = self.0.config.len() as u64 * CONFIG_FUEL;
+        let of_record = |record: &&[u8]| RECORD_FUEL + config + record.len() as u64 * BYTE_FUEL;
+        let fuel = part.iter().map(of_record).fold(0, u64::saturating_add);
+        fuel.min(self.0.limits.tank())
     }
 
     /// Lends an instance to a call. It goes back to the others unless the call ended in a fault.

@@ -2,9 +2,9 @@
 //!
 //! While clients write fast, a compaction competes with them for the disk. This strategy does what
 //! `compaction-leveled` would do, but puts it off while the write rate is high, until waiting costs too much:
-//! level 0 has so many runs that reads suffer or that the host would step in, a level has outgrown its target so far that merging into it is
-//! dear, too much space is taken by superseded data, or the disk is filling up, where compaction gives space
-//! back.
+//! level 0 has so many runs that reads suffer or that the host would step in, a level has outgrown its target
+//! so far that merging into it is dear, too much space is taken by superseded data, or the disk is filling
+//! up, where compaction gives space back.
 
 use mortise_guest::Call;
 use mortise_guest::compaction::{CompactionStrategy, Decision, Knobs, Step, View};

@@ -20,7 +20,7 @@ const COMPRESSED: u8 = 1;
 
 /// Largest dictionary, in bytes.
 const MAX_DICTIONARY_BYTES: usize = 32 * 1024;
-/// Largest value that is decoded: far above what a request can carry, so that damaged data cannot ask for more.
+/// Largest value that is decoded: far above what a request can carry. Damaged data cannot ask for more.
 const MAX_VALUE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The knobs of this format.
@@ -62,8 +62,8 @@ impl Format for Dictionary {
         }
         if (id == 0) != dictionary.is_empty() {
             return Err(format!(
-                "configuration: id is {id} and dictionary has {bytes} bytes; expected an id of at least 1, new \
-                 for every dictionary, or neither of the two"
+                "configuration: id is {id} and dictionary has {bytes} bytes; expected an id of at least 1, \
+                 new for every dictionary, or neither of the two"
             ));
         }
         Ok(Self { id, min_bytes, matcher: lz::Matcher::new(dictionary.into_bytes()) })

@@ -1,5 +1,5 @@
-//! A small Lempel-Ziv codec: repeated bytes become references to where they stood before, in the dictionary or
-//! in the value itself.
+//! A small Lempel-Ziv codec: repeated bytes become references to where they stood before, in the dictionary
+//! or in the value itself.
 //!
 //! Compressed data is a series of sequences. Each is a byte with the number of literals (upper half) and the
 //! length of the match less four (lower half), where 15 means that a number with the rest follows; then the

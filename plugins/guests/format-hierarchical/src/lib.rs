@@ -1,7 +1,8 @@
 //! Keys are ordered by depth first, so that the direct children of a directory are neighbours.
 //!
 //! Keys are compared by the number of their `/`, then segment by segment, bytewise. All direct children of
-//! `/a/b/` are thus one range, and what lies below them is elsewhere: from `/a/b/` up to, not including, `/a/b//`.
+//! `/a/b/` are thus one range, and what lies below them is elsewhere: from `/a/b/` up to, but without,
+//! `/a/b//`.
 //!
 //! For the last to hold, a `/` that directly follows another one is not counted and sorts behind every other
 //! byte. So `/a/b//` is the end of the directory `/a/b/`, and at the same time a directory of its own, whose
