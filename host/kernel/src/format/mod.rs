@@ -10,8 +10,8 @@
 //!
 //! *User form* is what clients send and receive, and what the raft log holds. *Stored form* is what a store
 //! keeps: encoded keys and values. A store orders, compares and searches stored keys only, so that a range is
-//! what lies between its encoded bounds. The `natural` format is the identity; it is native, costs nothing and
-//! calls nothing.
+//! what lies between its encoded bounds. The `natural` format is the identity; it is native, costs nothing
+//! and calls nothing.
 //!
 //! Two rules spare calls and ambiguity. The empty value is stored as the empty value, and no other value may
 //! be encoded to it. A codec is never believed: whatever is to be stored must come back from it unchanged

@@ -3,9 +3,9 @@
 //! Stored form needs no types of its own: a request is brought into it by replacing keys, values and bounds,
 //! and everything below works on it as it would on a natural volume. Two things need care.
 //!
-//! *Bounds.* Etcd marks «one key» by an empty `range_end`, «to the end» by a `range_end` of one zero byte, and
-//! clients say «from the start» by a `key` of one zero byte. Those marks are read before encoding and written
-//! again behind it, also where an encoded bound happens to look like one (see [`bounds`]).
+//! *Bounds.* Etcd marks «one key» by an empty `range_end`, «to the end» by a `range_end` of one zero byte,
+//! and clients say «from the start» by a `key` of one zero byte. Those marks are read before encoding and
+//! written again behind it, also where an encoded bound happens to look like one (see [`bounds`]).
 //!
 //! *Comparisons of values.* Equality is decided on stored forms, since encoding is a function that can be
 //! reversed; for an order the value given stays in user form, and the store decodes what it compares.
@@ -53,8 +53,8 @@ impl Prepared {
         Ok(Some(Self { coder: coder.clone(), command, bytes: size.0 }))
     }
 
-    /// Whether a command that was prepared like this, or not at all, can be applied to a store with this coder
-    /// without its codec being run.
+    /// Whether a command that was prepared like this, or not at all, can be applied to a store with this
+    /// coder without its codec being run.
     pub(crate) fn suits(prepared: Option<&Self>, coder: &Coder) -> bool {
         prepared.map_or(coder.is_natural(), |prepared| prepared.coder.agrees_with(coder))
     }

@@ -1,7 +1,7 @@
 //! The transform between two formats: decode with the codec of one, encode with that of the other.
 //!
-//! What the new codec makes of a record is verified by decoding it again, all of them unless only a sample was
-//! asked for. The first record that is refused ends the rebuild; a [`Survey`] then counts the others, and
+//! What the new codec makes of a record is verified by decoding it again, all of them unless only a sample
+//! was asked for. The first record that is refused ends the rebuild; a [`Survey`] then counts the others, and
 //! also answers beforehand whether a conversion would pass.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -261,7 +261,7 @@ impl Store {
         opened.answer(view.revision, self.decoding(meter))
     }
 
-    /// Hash of all that can be read at `revision` (0: the newest), independent of the tree's shape and format.
+    /// Hash of all that can be read at `revision` (0: the newest), independent of shape and format.
     ///
     /// # Errors
     /// As [`Self::range`].

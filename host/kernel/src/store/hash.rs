@@ -2,8 +2,8 @@
 //!
 //! Every key is hashed with all its fields, each of variable length behind its length, and the hashes are
 //! added up, so that two contents with one fingerprint are equal but for an accident of one in 2^64. Only
-//! answers are hashed, in user form, never rows, and a sum has no order: the fingerprint depends on neither the
-//! tree's shape nor its format, and whoever knows what should be readable can compute it with
+//! answers are hashed, in user form, never rows, and a sum has no order: the fingerprint depends on neither
+//! the tree's shape nor its format, and whoever knows what should be readable can compute it with
 //! [`ContentHasher`].
 
 use xxhash_rust::xxh3::Xxh3;

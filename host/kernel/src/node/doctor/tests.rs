@@ -149,7 +149,8 @@ async fn damage_is_named_by_its_file() {
         .max_by_key(|name| name[1..].parse::<u64>().expect("a number"))
         .expect("a manifest");
     let at = |name: &str| directory.path().join(name);
-    let damages: [(String, &dyn Fn(&Path)); 8] = [
+    type Damage<'a> = &'a dyn Fn(&Path);
+    let damages: [(String, Damage<'_>); 8] = [
         (table.clone(), &|path| flip(path, 40)),
         (table, &|path| fs::remove_file(path).expect("removed")),
         (format!("{GENERATION}/{manifest}"), &|path| flip(path, 3)),
