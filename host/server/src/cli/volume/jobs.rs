@@ -178,7 +178,7 @@ fn report(target: &Target, job: &pb::Job) -> anyhow::Result<()> {
 }
 
 fn done(job: &pb::Job) -> String {
-    let result = job.result.clone().unwrap_or_default();
+    let result = job.result.unwrap_or_default();
     let what = match (job.kind.as_str(), job.dry_run) {
         ("rebuild", _) => "rebuilt".to_owned(),
         (_, true) => format!("could be converted to {}", format_name(job.to.as_ref())),
