@@ -125,9 +125,6 @@ async fn leftovers_are_told_from_strangers() {
     assert_eq!(report.worst(), Some(Severity::Unknown));
 }
 
-/// Does something bad to a file.
-type Damage<'a> = &'a dyn Fn(&Path);
-
 /// The only table of the volume.
 fn table(directory: &Path) -> String {
     let tables = directory.join(GENERATION).join("tables");
