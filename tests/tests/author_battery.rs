@@ -163,7 +163,7 @@ fn recorded_failures_are_replayed() -> Result<()> {
     let outcome = test("turncoat", guest("turncoat"))?;
     let mut lines = Vec::new();
     let failures = outcome.sections.iter().flat_map(|section| &section.failures);
-    for record in failures.filter_map(|failure| failure.record.as_ref()) {
+    for record in failures.filter_map(|failure| failure.record.as_deref()) {
         record.write(&mut lines)?;
     }
     let records = trace::read(BufReader::new(lines.as_slice()))?;

@@ -96,7 +96,7 @@ pub struct Failure {
     pub found: String,
     /// The call in full, to replay it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub record: Option<Record>,
+    pub record: Option<Box<Record>>,
 }
 
 /// A battery under way.

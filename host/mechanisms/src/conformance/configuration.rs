@@ -18,7 +18,7 @@ enum Expect {
 pub(super) struct Asked {
     pub(super) answer: Result<String, Fault>,
     pub(super) seen: String,
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<Box<Record>>,
 }
 
 /// Runs the section; `ask` puts any question with the configuration given.

@@ -101,7 +101,7 @@ mod tests {
         assert_ne!(keys(1, 50), keys(2, 50));
         assert!(values(1, 0).contains(&Vec::new()));
         assert!(keys(1, 50).iter().all(|key| !key.is_empty() && key.len() <= LONGEST_KEY));
-        let stored = vec![b"abc".to_vec()];
+        let stored = [b"abc".to_vec()];
         assert_eq!(garbage(1, stored.iter()), garbage(1, stored.iter()));
     }
 }

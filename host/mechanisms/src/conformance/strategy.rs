@@ -91,7 +91,12 @@ fn failure(battery: &Battery<'_>, made: &Made, expected: impl Into<String>, foun
         seen: described(&made.view),
         expected: expected.into(),
         found,
-        record: Some(Record::strategy(battery.plugin.clone(), &made.call, &made.view, &made.answer)),
+        record: Some(Box::new(Record::strategy(
+            battery.plugin.clone(),
+            &made.call,
+            &made.view,
+            &made.answer,
+        ))),
     }
 }
 
@@ -161,7 +166,8 @@ fn configurations(battery: &mut Battery<'_>, strategy: &CompactionStrategy) {
         let call = Call { config: config.to_owned(), now: NOW, seed: 1 };
         let view = canned("forty runs in level 0");
         let answer = battery.timed(|| strategy.decide(&call, &view));
-        let record = Some(Record::strategy(battery.plugin.clone(), &call, &view, &answer));
+        let record = Record::strategy(battery.plugin.clone(), &call, &view, &answer);
+        let record = Some(Box::new(record));
         let seen = format!("the configuration {}", records::shown(config.as_bytes()));
         Asked { answer: answer.map(|decision| format!("{:?}", decision.step)), seen, record }
     });

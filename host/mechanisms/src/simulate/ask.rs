@@ -33,13 +33,17 @@ pub struct Contender {
     decider: Decider,
 }
 
+/// Answers in a test.
+#[cfg(test)]
+type Script = dyn Fn(&View) -> Result<Decision, Fault>;
+
 /// Who answers.
 #[derive(Clone)]
 enum Decider {
     Native,
     Component(CompactionStrategy),
     #[cfg(test)]
-    Script(std::sync::Arc<dyn Fn(&View) -> Result<Decision, Fault>>),
+    Script(std::sync::Arc<Script>),
 }
 
 impl std::fmt::Debug for Decider {

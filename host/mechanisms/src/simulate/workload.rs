@@ -115,7 +115,7 @@ impl Writes {
 
     /// Puts until `keys` of them live; from then on a delete of the oldest and a put take turns.
     fn put_or_expire(&mut self, turn: u64) -> (Command, u64) {
-        if turn >= self.keys && (turn - self.keys) % 2 == 0 {
+        if turn >= self.keys && (turn - self.keys).is_multiple_of(2) {
             let oldest = (turn - self.keys) / 2;
             self.live_keys -= 1;
             let delete = DeleteRangeRequest { key: key(scattered(oldest)), ..DeleteRangeRequest::default() };

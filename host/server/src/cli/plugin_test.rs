@@ -139,7 +139,7 @@ fn save(path: &Path, outcome: &Outcome) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", path.display());
     let mut out = BufWriter::new(File::create(path).with_context(failed)?);
     let failures = outcome.sections.iter().flat_map(|section| &section.failures);
-    for record in failures.filter_map(|failure| failure.record.as_ref()) {
+    for record in failures.filter_map(|failure| failure.record.as_deref()) {
         record.write(&mut out).with_context(failed)?;
     }
     out.flush().with_context(failed)
