@@ -225,3 +225,26 @@ async fn sigkill_amid_rebuilds_and_conversions_loses_nothing() -> Result<()> {
     ensure!(acknowledged > 0, "nothing was acknowledged, so nothing was tested");
     Ok(())
 }
+
+/// Whether a file holds these bytes.
+fn holds(file: &[u8], name: &str) -> bool {
+    file.windows(name.len()).any(|window| window == name.as_bytes())
+}
+
+#[test]
+fn no_trace_of_fault_points_is_in_a_normal_binary() -> Result<()> {
+    let normal = mortise_binary()?;
+    // The names are found where they are, or else their absence would say nothing.
+    let faulty = fs::read(normal.with_file_name("mortise-fault-points"))?;
+    ensure!(Point::ALL.iter().any(|point| holds(&faulty, point.name())), "the search finds nothing");
+    let release = normal.parent().and_then(Path::parent).map(|target| target.join("release/mortise"));
+    for binary in [Some(normal), release].into_iter().flatten().filter(|path| path.is_file()) {
+        let bytes = fs::read(&binary)?;
+        for point in Point::ALL {
+            let name = point.name();
+            ensure!(!holds(&bytes, name), "{} holds {name:?}", binary.display());
+        }
+        ensure!(!holds(&bytes, "FAILPOINTS"), "{} reads FAILPOINTS", binary.display());
+    }
+    Ok(())
+}
