@@ -91,7 +91,7 @@ enum End {
     /// Aborted while it served; what the writers asked for.
     Serving(Vec<Attempt>),
     /// Not at all.
-    Alive(Vec<Attempt>),
+    Alive,
 }
 
 /// Runs jobs under writers until the process has gone.
@@ -112,7 +112,7 @@ async fn run(directory: &Path, action: &str, work: Work, name: &str, rng: &mut S
         return Ok(End::Serving(attempts));
     }
     mortise.kill()?;
-    Ok(End::Alive(attempts))
+    Ok(End::Alive)
 }
 
 /// One job after the other; how the first one failed that did.
@@ -175,7 +175,7 @@ async fn matrix(work: Work, test: &str) -> Result<()> {
             let (when, attempts) = match ended {
                 End::Starting => ("starting", Vec::new()),
                 End::Serving(attempts) => ("serving", attempts),
-                End::Alive(_) => bail!("{action}: the point was not reached in {JOBS} jobs"),
+                End::Alive => bail!("{action}: the point was not reached in {JOBS} jobs"),
             };
             let found = judge(directory.path(), &mut history, attempts, &mut rng)
                 .await
