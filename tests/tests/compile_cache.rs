@@ -51,7 +51,8 @@ fn what_is_wrong_with_the_cache_is_noticed_and_made_good() {
     let dir = TempDir::new().expect("a directory");
     start(dir.path());
     let files = artifacts(dir.path());
-    let damage: [(&str, &dyn Fn(&Path)); 5] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damage: [Damage<'_>; 5] = [
         ("a flipped bit", &|path| {
             let mut bytes = fs::read(path).expect("an artifact");
             let middle = bytes.len() / 2;

@@ -55,7 +55,7 @@ fn usage_tells_what_calls_used() {
     }
     let usage = component.usage();
     assert_eq!((usage.calls, usage.instantiations, usage.faulted()), (100, 100, 0));
-    assert!(usage.peak_memory_bytes >= 1 << 20 && usage.peak_memory_bytes % 8 == 0, "{usage:?}");
+    assert!(usage.peak_memory_bytes >= 1 << 20 && usage.peak_memory_bytes.is_multiple_of(8), "{usage:?}");
     assert!(
         usage.p50_us > 0 && usage.p50_us <= usage.p99_us && usage.p99_us <= usage.longest_us,
         "{usage:?}"
