@@ -41,7 +41,7 @@ pub(crate) fn judge_step(bytes: &[u8]) {
     let empty = |levels: std::ops::RangeInclusive<u8>| levels.into_iter().all(|level| runs(level) == 0);
     match step {
         Step::Partial { l0_threshold, level_ratio, table_bytes } => {
-            assert!(l0_threshold > 0 && level_ratio >= 2.0 && level_ratio <= 100.0);
+            assert!(l0_threshold > 0 && (2.0..=100.0).contains(&level_ratio));
             assert!(TABLE_BYTES.contains(&table_bytes));
         }
         Step::Major { table_bytes } => {
@@ -86,7 +86,7 @@ fn tree(next: &mut impl FnMut() -> u8) -> TreeShape {
 fn step(next: &mut impl FnMut() -> u8) -> Step {
     let sort = next() % 4;
     // Small numbers are levels that exist, mostly; the others come too.
-    let mut level = || if next() % 8 == 0 { next() } else { next() % 8 };
+    let mut level = || if next().is_multiple_of(8) { next() } else { next() % 8 };
     let (from, to) = (level(), level());
     let mut wide = || u64::from_le_bytes(std::array::from_fn(|_| next()));
     let table_bytes = wide() >> (wide() % 64);

@@ -14,7 +14,10 @@ use FaultKind::{AnswerTooLarge, Deadline, Fuel, InvalidAnswer, Memory, Refused, 
 const FUNCTIONS: [&str; 5] = ["properties", "encode_keys", "decode_keys", "encode_values", "decode_values"];
 
 /// What becomes of a guest: the first function that faults, how, and what is said.
-const OUTCOMES: &[(&str, Option<(&str, FaultKind, &str)>)] = &[
+/// A function that fails, how, and what the fault says.
+type Failing = Option<(&'static str, FaultKind, &'static str)>;
+
+const OUTCOMES: &[(&str, Failing)] = &[
     ("format_countless", Some(("encode_keys", Trap, "out of bounds of memory"))),
     ("format_counts_calls", Some(("decode_values", Trap, "unreachable"))),
     ("format_huge_answer", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),

@@ -222,7 +222,7 @@ fn what_is_not_granted_cannot_be_observed() {
     let component = load(guests::WEATHERCOCK);
     let first = decide(&component, 0).expect("an answer");
     for seed in 1..100 {
-        assert_eq!(decide(&component, seed), Ok(first.clone()));
+        assert_eq!(decide(&component, seed), Ok(first));
     }
     // A fresh instance for each call never comes to its third.
     let component = load(guests::TRAP_IN_THIRD_CALL);
