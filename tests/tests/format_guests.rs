@@ -14,7 +14,6 @@ use FaultKind::{AnswerTooLarge, Deadline, Fuel, InvalidAnswer, Memory, Refused, 
 const FUNCTIONS: [&str; 5] = ["properties", "encode_keys", "decode_keys", "encode_values", "decode_values"];
 
 /// What becomes of a guest: the first function that faults, how, and what is said.
-/// A function that fails, how, and what the fault says.
 type Failing = Option<(&'static str, FaultKind, &'static str)>;
 
 const OUTCOMES: &[(&str, Failing)] = &[
