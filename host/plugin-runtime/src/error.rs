@@ -121,6 +121,12 @@ pub enum Error {
         /// What it took.
         detail: String,
     },
+    /// The component has more instances, memories or tables than there is room for.
+    #[error("the component needs more room than there is for one: {detail}")]
+    NoRoom {
+        /// What it needs, and what there is.
+        detail: String,
+    },
     /// The process that compiles components cannot be run, or failed for reasons of its own.
     #[error("plugins cannot be compiled: {detail}")]
     Compiler {

@@ -138,9 +138,7 @@ impl Runtime {
         self.compilations.fetch_add(1, Ordering::Relaxed);
         counter!("mortise_plugin_compilations_total").increment(1);
         let artifact = self.compiler.compile(engine, bytes)?;
-        let compiled = artifact.revive(engine).map_err(|error| Error::Compiler {
-            detail: format!("what the compiler made does not fit this program: {error:#}"),
-        })?;
+        let compiled = artifact.revive(engine).map_err(|error| does_not_fit(&error))?;
         if let Some(cache) = &self.cache {
             cache.store(digest, &artifact);
         }
@@ -207,6 +205,17 @@ impl std::fmt::Debug for Shared {
 
 fn engine_error(error: wasmtime::Error) -> Error {
     Error::Engine { detail: format!("{error:#}") }
+}
+
+/// The error of a component that was compiled and yet cannot be used.
+fn does_not_fit(error: &wasmtime::Error) -> Error {
+    let detail = presentable(&format!("{error:#}"));
+    // wasmtime has no type for this error; a test holds the text in place.
+    if detail.contains("pooling allocator") {
+        Error::NoRoom { detail }
+    } else {
+        Error::Compiler { detail: format!("what the compiler made does not fit this program: {detail}") }
+    }
 }
 
 /// The error of a component whose types don't fit its world.
