@@ -13,15 +13,17 @@ help:                ## Show this list.
 build: wasm-target   ## Build the daemon and command line, optimised: target/release/mortise.
 	$(CARGO) build --release --bin mortise
 
-# Two programs: one with fault points, kept aside under a name of its own for the suites that crash it, and the
-# shipped one, built together with the suites, with the same features, so that nothing is compiled twice. Then
-# the suite that makes the kernel fail within its own process.
+# First with fault points: the suite that makes the kernel fail within its own process, and the program that the
+# other suites crash, which is kept aside under a name of its own. Then the shipped program and all suites. Both
+# take the whole workspace, so that what it depends on is compiled once.
+FAULTS := --features mortise/fault-points,mortise-kernel/fault-points
+
 test: wasm-target    ## Run the whole test suite.
-	$(CARGO) build --workspace --bins --features mortise/fault-points
+	$(CARGO) build --workspace $(FAULTS) --bins --test rebuild_faults
 	cp $(TARGET)/debug/mortise $(TARGET)/debug/mortise-fault-points
+	$(CARGO) test --workspace $(FAULTS) --test rebuild_faults
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
-	$(CARGO) test -p mortise-kernel --features fault-points --test rebuild_faults
 
 demo: build          ## Start a node, load it, swap its compaction strategy twice under load.
 	MORTISE=target/release/mortise sh examples/demo.sh
