@@ -4,8 +4,8 @@
 //! nothing more until it is opened again. So the writer asks first, about a microsecond for each group, and
 //! *holds* a group while it would not fit: its callers wait up to their own deadlines, new writes are
 //! refused by the node's disk gauge, and everything goes on by itself once there is space. For the same
-//! reason a memtable is sealed only when its flush will fit; until then it grows, by what the gauge still lets
-//! in.
+//! reason a memtable is sealed only when its flush will fit; until then it grows, by what the gauge still
+//! lets in.
 //!
 //! What this cannot exclude: somebody else takes the space between the question and the write. Then the log
 //! fails as it does for any other I/O error, with everything acknowledged intact.
