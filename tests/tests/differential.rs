@@ -5,8 +5,11 @@
 //! where an `etcd` program is on PATH and says so where none is; the one with the model always runs.
 //! `MORTISE_SEED` repeats a run, `MORTISE_REQUESTS` changes its length.
 
-use anyhow::{Result, bail};
-use mortise_tests::{Client, Etcd, Generator, Model, Mortise, Outcome, Request, seed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail, ensure};
+use mortise_tests::{Client, Etcd, Generator, Model, Mortise, Outcome, Request, mortise_cli, seed};
 use tempfile::TempDir;
 
 /// Requests sent in each comparison, unless `MORTISE_REQUESTS` says otherwise.
@@ -82,6 +85,48 @@ async fn mortise_answers_like_etcd() -> Result<()> {
         Party::server("Mortise", &mortise.endpoint()).await?,
     ];
     compare("mortise_answers_like_etcd", parties).await
+}
+
+/// The same while Mortise's volume is rebuilt, and converted to another format and back, without pause. The
+/// format changes values and keeps the order of keys, as etcd's ranges need it.
+#[tokio::test(flavor = "multi_thread")]
+async fn mortise_answers_like_etcd_amid_rebuilds_and_conversions() -> Result<()> {
+    let Some(etcd) = Etcd::start()? else { return Ok(()) };
+    let directory = TempDir::new()?;
+    let mortise = Mortise::start(directory.path())?;
+    let parties = vec![
+        Party::server("etcd", &etcd.endpoint()).await?,
+        Party::server("Mortise", &mortise.endpoint()).await?,
+    ];
+    let (endpoint, stop) = (mortise.endpoint(), Arc::new(AtomicBool::new(false)));
+    let until = Arc::clone(&stop);
+    let jobs = tokio::task::spawn_blocking(move || work_without_pause(&endpoint, &until));
+    let compared = compare("mortise_answers_like_etcd_amid_rebuilds_and_conversions", parties).await;
+    stop.store(true, Ordering::SeqCst);
+    let done = jobs.await??;
+    compared?;
+    ensure!(done >= JOBS.len(), "only {done} jobs ended meanwhile");
+    Ok(())
+}
+
+const JOBS: [&[&str]; 3] = [
+    &["volume", "rebuild", "default"],
+    &["volume", "convert", "default", "--to", "dictionary"],
+    &["volume", "convert", "default", "--to", "natural"],
+];
+
+/// One job after the other, in turn; how many were done.
+fn work_without_pause(endpoint: &str, until: &AtomicBool) -> Result<usize> {
+    let mut done = 0;
+    for job in JOBS.iter().cycle() {
+        if until.load(Ordering::SeqCst) {
+            break;
+        }
+        let finished = mortise_cli(endpoint, job)?;
+        ensure!(finished.success(), "{job:?}: {}", finished.stderr);
+        done += 1;
+    }
+    Ok(done)
 }
 
 /// Two etcds answer alike, and the model answers like them: the generator and the comparison are sound.
