@@ -60,7 +60,8 @@ fetch_node_tools() {
     note "javascript: fetching what javascript/package-lock.json names"
     rm -rf "$tools/node" && mkdir -p "$tools/node"
     cp "$here/javascript/package.json" "$here/javascript/package-lock.json" "$tools/node"
-    if (cd "$tools/node" && npm ci --no-audit --no-fund --fetch-retries 1 >&2); then
+    # Not `npm ci`: it refuses locks without entries for other platforms, which npm itself leaves out.
+    if (cd "$tools/node" && npm install --no-save --no-audit --no-fund --fetch-retries 1 >&2); then
         cp "$here/javascript/package-lock.json" "$stamp"
     else
         note "javascript: the packages could not be fetched"
