@@ -52,17 +52,17 @@ fetch_python_tools() {
 
 fetch_node_tools() {
     local stamp=$tools/node/fetched
-    if cmp -s "$here/javascript/package-lock.json" "$stamp"; then return; fi
+    if cmp -s "$here/javascript/package.json" "$stamp"; then return; fi
     if ! have npm; then
         note "javascript: npm is missing"
         return
     fi
-    note "javascript: fetching what javascript/package-lock.json names"
+    note "javascript: fetching what javascript/package.json names"
     rm -rf "$tools/node" && mkdir -p "$tools/node"
-    cp "$here/javascript/package.json" "$here/javascript/package-lock.json" "$tools/node"
-    # Not `npm ci`: it refuses locks without entries for other platforms, which npm itself leaves out.
-    if (cd "$tools/node" && npm install --no-save --no-audit --no-fund --fetch-retries 1 >&2); then
-        cp "$here/javascript/package-lock.json" "$stamp"
+    cp "$here/javascript/package.json" "$tools/node"
+    # Without a lock: npm leaves the packages of other platforms out of the ones it writes, and then refuses them.
+    if (cd "$tools/node" && npm install --no-package-lock --no-audit --no-fund --fetch-retries 1 >&2); then
+        cp "$here/javascript/package.json" "$stamp"
     else
         note "javascript: the packages could not be fetched"
         rm -rf "$tools/node"
