@@ -8,6 +8,7 @@
 //! | `plugins` | the plugin lifecycle: add, rehearse, swap, quarantine, remove |
 //! | `rebuild` | jobs that rebuild and convert volumes, and the codecs of formats |
 //! | `compaction` | a loop per volume that keeps its tree in shape |
+//! | `recording` | what strategies were asked and answered lately |
 //! | [`doctor`] | looks at a data directory that no daemon uses |
 //! | [`conformance`] | what a plugin's author asks: check, test, replay, without a node |
 //! | [`simulate`] | a strategy against a real store in simulated time |
@@ -25,6 +26,7 @@ pub mod doctor;
 mod error;
 mod plugins;
 mod rebuild;
+mod recording;
 pub mod simulate;
 mod system;
 mod telemetry;
@@ -36,6 +38,7 @@ pub use plugins::{SignatureState, Trust, TrustedKey};
 pub use rebuild::{
     FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
 };
+pub use recording::{Became, DecisionInfo, Recorded, RecordingInfo};
 pub use system::{
     Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, NATIVE_STRATEGY, NewPlugin,
     PluginDetail, PluginInfo, QuarantineInfo, ShippedPlugin, StandingInfo, StrategyInfo, System,

@@ -10,6 +10,7 @@
 //! | `mortise/plugins/NAME/VERSION` | [`PluginRow`](super::PluginRow) |
 //! | `mortise/bindings/VOLUME/WORLD` | [`BindingRow`](super::BindingRow); absent: the node's default |
 //! | `mortise/quarantine/VOLUME/WORLD/DIGEST` | [`QuarantineRow`](super::QuarantineRow) |
+//! | `mortise/recordings/VOLUME/WORLD` | [`RecordingRow`](super::RecordingRow); absent: as by default |
 //! | `mortise/history/SEQUENCE` | [`HistoryRow`](super::HistoryRow); twenty digits, so that they sort |
 //!
 //! Names are DNS labels and versions are semantic versions, so none of them holds a slash. Keys below
@@ -48,6 +49,7 @@ pub(crate) enum Key {
     Plugin { name: String, version: String },
     Binding { volume: String, world: String },
     Quarantine { volume: String, world: String, digest: String },
+    Recording { volume: String, world: String },
     History(u64),
 }
 
@@ -65,6 +67,11 @@ impl Key {
     /// Quarantine of a component for a binding.
     pub(crate) fn quarantine(volume: &str, world: &str, digest: &str) -> Self {
         Self::Quarantine { volume: volume.into(), world: world.into(), digest: digest.into() }
+    }
+
+    /// What is recorded of `volume`'s calls of `world`.
+    pub(crate) fn recording(volume: &str, world: &str) -> Self {
+        Self::Recording { volume: volume.into(), world: world.into() }
     }
 
     /// The key's bytes in the system volume.
@@ -85,6 +92,7 @@ impl Key {
             ["plugins", name, version] => Self::plugin(name, version),
             ["bindings", volume, world] => Self::binding(volume, world),
             ["quarantine", volume, world, digest] => Self::quarantine(volume, world, digest),
+            ["recordings", volume, world] => Self::recording(volume, world),
             ["history", sequence] if sequence.len() == 20 => Self::History(sequence.parse().ok()?),
             _ => return None,
         })
@@ -103,6 +111,7 @@ impl fmt::Display for Key {
             Self::Plugin { name, version } => write!(f, "plugins/{name}/{version}"),
             Self::Binding { volume, world } => write!(f, "bindings/{volume}/{world}"),
             Self::Quarantine { volume, world, digest } => write!(f, "quarantine/{volume}/{world}/{digest}"),
+            Self::Recording { volume, world } => write!(f, "recordings/{volume}/{world}"),
             Self::History(sequence) => write!(f, "history/{sequence:020}"),
         }
     }

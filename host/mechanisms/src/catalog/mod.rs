@@ -24,7 +24,7 @@ pub(crate) use keys::{Key, label_problem};
 pub(crate) use model::Model;
 pub(crate) use rows::{
     ArrivalRow, BindingRow, CandidateRow, HistoryRow, KeptRow, NextVolumeId, Origin, PluginRow,
-    QuarantineRow, ROW_VERSION, TakenBackRow, Target, VolumeRow, VolumeState,
+    QuarantineRow, ROW_VERSION, RecordingRow, TakenBackRow, Target, VolumeRow, VolumeState,
 };
 #[cfg(test)]
 pub(crate) use store::Rows;

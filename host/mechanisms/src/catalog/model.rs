@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::job_rows::{JobRow, NextJobId};
 use super::keys::Key;
-use super::rows::{ArrivalRow, BindingRow, HistoryRow, NextVolumeId, PluginRow, QuarantineRow, VolumeRow};
+use super::rows::{
+    ArrivalRow, BindingRow, HistoryRow, NextVolumeId, PluginRow, QuarantineRow, RecordingRow, VolumeRow,
+};
 use crate::plugins::Stage;
 
 /// The rows at one revision.
@@ -31,6 +33,8 @@ pub(crate) struct Model {
     pub bindings: BTreeMap<(String, String), BindingRow>,
     /// By volume, world and digest.
     pub quarantines: BTreeMap<(String, String, String), QuarantineRow>,
+    /// By volume, then by world.
+    pub recordings: BTreeMap<(String, String), RecordingRow>,
     /// Shared, because every change copies the model.
     pub history: BTreeMap<u64, Arc<HistoryRow>>,
     /// Rows that exist and cannot be read, with the reason.
@@ -104,6 +108,9 @@ impl Model {
             Key::Quarantine { volume, world, digest } => {
                 self.quarantines.insert((volume, world, digest), parse(value)?);
             }
+            Key::Recording { volume, world } => {
+                self.recordings.insert((volume, world), parse(value)?);
+            }
             Key::History(sequence) => drop(self.history.insert(sequence, Arc::new(parse(value)?))),
         }
         Ok(())
@@ -122,6 +129,7 @@ impl Model {
             Key::Quarantine { volume, world, digest } => {
                 self.quarantines.remove(&(volume, world, digest));
             }
+            Key::Recording { volume, world } => drop(self.recordings.remove(&(volume, world))),
             Key::History(sequence) => drop(self.history.remove(&sequence)),
         }
     }

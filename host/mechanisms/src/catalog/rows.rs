@@ -201,6 +201,17 @@ pub(crate) struct QuarantineRow {
     pub reason: String,
 }
 
+/// How much of what a volume's strategy is asked is kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecordingRow {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    /// Calls at most; 0 keeps none.
+    pub calls: u64,
+    /// Bytes at most.
+    pub bytes: u64,
+}
+
 /// Who did what to what, why, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -50,20 +50,28 @@ pub(crate) struct Wanted<'a> {
 impl Wanted<'_> {
     /// The step as the next question to a plugin tells about it.
     pub(crate) fn became(&self, outcome: Outcome, took: Duration) -> PreviousStep {
-        let step = match *self.step {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        PreviousStep { step: self.answer().into(), wanted_by: self.origin(), outcome, took_ms }
+    }
+
+    /// The step as a strategy answers it.
+    pub(crate) fn answer(&self) -> Answer {
+        match *self.step {
             Step::Partial { l0_threshold, level_ratio, table_bytes } => {
                 Answer::Partial { l0_threshold, level_ratio, table_bytes }
             }
             Step::Merge { from, to } => Answer::Merge { from, to },
             Step::Move { from, to } => Answer::Move { from, to },
             Step::Major { table_bytes } => Answer::Major { table_bytes },
-        };
-        let wanted_by = match self.by {
+        }
+    }
+
+    /// Who wants it, in the words of the contract.
+    pub(crate) fn origin(&self) -> Origin {
+        match self.by {
             By::Strategy => Origin::Plugin,
             By::Guard => Origin::Host,
-        };
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        PreviousStep { step: step.into(), wanted_by, outcome, took_ms }
+        }
     }
 }
 

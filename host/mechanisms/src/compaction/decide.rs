@@ -37,7 +37,7 @@ pub(crate) enum Verdict {
 }
 
 /// Asks the strategy about a tree.
-pub(crate) async fn ask(active: Arc<Active>, call: Call, view: View) -> Result<Decision, Fault> {
+pub(crate) async fn ask(active: Arc<Active>, call: Call, view: Arc<View>) -> Result<Decision, Fault> {
     let answer = active.strategy.decide(call, view);
     tokio::time::timeout(ASK_LIMIT, answer).await.unwrap_or_else(|_| {
         let detail = format!("no answer within {ASK_LIMIT:?}");

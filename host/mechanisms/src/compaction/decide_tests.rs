@@ -146,7 +146,7 @@ async fn the_native_strategy_acts_on_full_levels_only() {
     const MIB: u64 = 1024 * 1024;
     let answer = async |shape: TreeShape| {
         let call = Call { config: "{}".into(), now: 0, seed: 0 };
-        let answer = NativeLeveled.decide(call, view_of(&shape, 0, 0)).await;
+        let answer = NativeLeveled.decide(call, view_of(&shape, 0, 0).into()).await;
         judge(&shape, answer.map(|decision| decision.step))
     };
     let due = Verdict::Step(NATIVE_STEP);

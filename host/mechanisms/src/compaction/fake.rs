@@ -170,7 +170,7 @@ impl<F> Strategy for Script<F>
 where
     F: Fn(&Call, &View) -> Result<Answer, Fault> + Send + Sync + 'static,
 {
-    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>> {
+    fn decide(&self, call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
         std::future::ready((self.0)(&call, &view).map(Decision::from)).boxed()
     }
 }

@@ -18,19 +18,20 @@ use tokio::sync::watch;
 
 use super::observe::shape_of;
 use crate::NATIVE_STRATEGY;
+use crate::recording::Recorder;
 use crate::system::StrategyInfo;
 use crate::telemetry::CallMetrics;
 
 /// Something that decides the next step for a tree.
 pub(crate) trait Strategy: Send + Sync + 'static {
     /// The next step for the tree in `view`.
-    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>>;
+    fn decide(&self, call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>>;
     /// Counts an answer that turned out to be illegal.
     fn count_illegal(&self) {}
 }
 
 impl Strategy for CompactionStrategy {
-    fn decide(&self, call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>> {
+    fn decide(&self, call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
         self.decide_on_pool(call, view).boxed()
     }
 
@@ -81,7 +82,7 @@ impl NativeLeveled {
 }
 
 impl Strategy for NativeLeveled {
-    fn decide(&self, _call: Call, view: View) -> BoxFuture<'_, Result<Decision, Fault>> {
+    fn decide(&self, _call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
         let answer = if Self::is_due(&shape_of(&view)) {
             Answer::Partial { l0_threshold: L0_THRESHOLD, level_ratio: LEVEL_RATIO, table_bytes: TABLE_BYTES }
         } else {
@@ -145,9 +146,10 @@ pub(crate) fn native_info() -> StrategyInfo {
     }
 }
 
-/// Holds the strategy in service of one volume, and the one that may be next.
+/// Holds the strategy in service of one volume, the one that may be next, and what they answered lately.
 pub(crate) struct Slot {
     volume: String,
+    recorder: Recorder,
     active: ArcSwap<Active>,
     /// Ready to serve, and acted upon by nobody.
     candidate: ArcSwapOption<Candidate>,
@@ -162,6 +164,7 @@ impl Slot {
         active.metrics.in_use(true);
         Self {
             volume: volume.into(),
+            recorder: Recorder::default(),
             active: ArcSwap::from_pointee(active),
             candidate: ArcSwapOption::empty(),
             changes: watch::Sender::new(0),
@@ -172,6 +175,11 @@ impl Slot {
     /// Name of the volume.
     pub(crate) fn volume(&self) -> &str {
         &self.volume
+    }
+
+    /// What was asked and answered here lately.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// The strategy in service.

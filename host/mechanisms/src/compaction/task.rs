@@ -15,7 +15,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::seams::SharedClock;
 use mortise_kernel::store::Step;
-use mortise_plugin_runtime::compaction::Decision;
+use mortise_plugin_runtime::compaction::{Decision, View};
 use mortise_plugin_runtime::{Call, Fault, ILLEGAL};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use super::decide::{self, Plan, Verdict};
 use super::observe::{Observation, Observer, fingerprint, write_amplification};
 use super::pace::{By, FAULTS_IN_A_ROW, Pace};
 use super::strategy::{Active, Slot};
+use crate::recording::Recorded;
 use crate::telemetry::StepMetrics;
 
 /// How long an answer may be outstanding before the guard rail acts without it.
@@ -88,9 +89,23 @@ struct Question {
 struct Asked {
     active: Arc<Active>,
     observed: Observation,
+    view: Arc<View>,
     now: u64,
     seed: u64,
     at: Instant,
+}
+
+impl Asked {
+    /// The call with its answer, to be remembered.
+    fn answered(&self, answer: &Result<Decision, Fault>) -> Recorded {
+        Recorded {
+            strategy: self.active.info.clone(),
+            now: self.now,
+            seed: self.seed,
+            view: Arc::clone(&self.view),
+            answer: answer.clone(),
+        }
+    }
 }
 
 struct Loop {
@@ -158,11 +173,14 @@ impl Loop {
         let tree = self.task.observer.tree();
         let reason = if by == By::Strategy { self.reason.as_str() } else { "the guard rail" };
         let wanted = Wanted { step, by, reason };
+        let recorder = self.task.slot.recorder();
+        recorder.begun(wanted.answer(), wanted.origin(), self.task.clock.unix_millis());
         let acted = act::run(tree, volume, &wanted, &self.task.permits, &self.metrics).await;
         let (acted, previous) = match acted {
             Some(acted) => acted,
             None => return Some(self.task.tick),
         };
+        recorder.ended(&previous);
         self.task.observer.acted(previous);
         self.metrics.write_amplification(write_amplification(&tree.counters()));
         let now = Instant::now();
@@ -216,20 +234,22 @@ impl Loop {
             now: self.task.clock.unix_millis(),
             seed: seed(self.task.volume_id, self.calls),
         };
-        let (now, seed) = (call.now, call.seed);
-        let answer = decide::ask(Arc::clone(&active), call, observed.view()).boxed();
-        Question { asked: Asked { active, observed, now, seed, at: Instant::now() }, answer }
+        let (now, seed, view) = (call.now, call.seed, Arc::new(observed.view()));
+        let answer = decide::ask(Arc::clone(&active), call, Arc::clone(&view)).boxed();
+        Question { asked: Asked { active, observed, view, now, seed, at: Instant::now() }, answer }
     }
 
     /// Judges the answer to a question, and counts it.
     async fn hear(&mut self, asked: &Asked, answer: Result<Decision, Fault>) -> Verdict {
-        let Asked { active, observed, now, seed, at } = asked;
+        let Asked { active, observed, now, seed, at, .. } = asked;
         let took = at.elapsed();
+        let recorded = asked.answered(&answer);
         let answer = answer.map(|decision| {
             self.reason = decision.reason;
             decision.step
         });
         let verdict = decide::judge(&observed.shape, answer);
+        self.remember(active.activation, recorded, &verdict);
         let (volume, plugin, version) = (self.task.slot.volume(), &active.info.plugin, &active.info.version);
         let reason = match verdict {
             Verdict::Wait(_) | Verdict::Step(_) => self.reason.as_str(),
@@ -261,6 +281,16 @@ impl Loop {
             }
         }
         verdict
+    }
+
+    /// Remembers an answer; what was not asked, for want of a free slot, is nobody's answer.
+    fn remember(&self, activation: u64, recorded: Recorded, verdict: &Verdict) {
+        let illegal = match verdict {
+            Verdict::NotAsked(_) => return,
+            Verdict::Fault { kind: ILLEGAL, detail } => Some(detail.as_str()),
+            Verdict::Wait(_) | Verdict::Step(_) | Verdict::Fault { .. } => None,
+        };
+        self.task.slot.recorder().heard(activation, recorded, illegal);
     }
 
     async fn fault(&mut self, active: &Active, kind: &'static str, detail: &str) {

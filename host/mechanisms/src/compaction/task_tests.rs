@@ -332,7 +332,7 @@ struct Slow {
 }
 
 impl Strategy for Arc<Slow> {
-    fn decide(&self, _: Call, _: View) -> BoxFuture<'_, Result<Decision, Fault>> {
+    fn decide(&self, _: Call, _: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
         async {
             self.asked.notify_one();
             self.answer.notified().await;

@@ -94,6 +94,7 @@ impl Lifecycle {
     pub(crate) async fn attach(&self, volume: &str, observer: Arc<Observer>) -> Arc<Slot> {
         let first = self.best_and_told(volume).await;
         let slot = Arc::new(Slot::new(volume, first, self.clock.unix_millis()));
+        slot.recorder().keep(self.recording(volume));
         let entry = Attached { observer, slot: Arc::clone(&slot), changing: tokio::sync::Mutex::default() };
         self.change_attached(|all| drop(all.insert(volume.into(), Arc::new(entry))));
         slot

@@ -9,6 +9,7 @@
 //! | `act` | the lifecycle's state: compiled components and a slot per volume |
 //! | `admit`, `remove`, `bind`, `supervise` | its verbs: add; remove; use and roll back; quarantine |
 //! | `formats` | components of the world `format`, made ready to encode |
+//! | `record` | how much of what strategies are asked is kept |
 //! | `recover` | what a stop interrupted is undone or finished |
 //! | `rehearse` | asking a candidate without acting on its answers |
 
@@ -21,6 +22,7 @@ mod decide;
 mod formats;
 mod host;
 mod observe;
+mod record;
 mod recover;
 mod rehearse;
 mod remove;

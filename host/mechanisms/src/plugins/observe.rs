@@ -155,6 +155,8 @@ impl Lifecycle {
             since_unix_ms: candidate.since_unix_ms,
         });
         let previous = row.map(|row| row.previous).unwrap_or_default();
+        let recorder = attached.slot.recorder();
+        let latest = recorder.latest();
         Ok(BindingInfo {
             volume: volume.into(),
             world: WORLD.to_string(),
@@ -165,6 +167,9 @@ impl Lifecycle {
             explicit,
             candidate,
             previous: previous.iter().map(|target| self.describe(target)).collect(),
+            answer: latest.answer,
+            step: latest.step,
+            recording: recorder.info(),
         })
     }
 

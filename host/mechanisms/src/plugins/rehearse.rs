@@ -3,6 +3,8 @@
 //! Every answer must be legal by the kernel's own rules for the tree in the view, and the same call, made
 //! twice, must give the same answer. A configuration that the plugin refuses shows here, too.
 
+use std::sync::Arc;
+
 use mortise_plugin_runtime::compaction::{Decision, View, canned_views};
 use mortise_plugin_runtime::{Call, Fault, FaultKind, ILLEGAL};
 
@@ -43,7 +45,7 @@ pub(crate) async fn rehearse(
 }
 
 async fn rehearse_one(candidate: &dyn Strategy, call: Call, view: View) -> Result<(), String> {
-    let shape = shape_of(&view);
+    let (shape, view) = (shape_of(&view), Arc::new(view));
     let first = ask(candidate, &call, &view).await;
     match judge(&shape, first.clone().map(|decision| decision.step)) {
         // The runtime's words say who refused.
@@ -71,10 +73,10 @@ async fn rehearse_one(candidate: &dyn Strategy, call: Call, view: View) -> Resul
 }
 
 /// Asks, and asks again a little later when the runtime is busy with other plugins.
-async fn ask(candidate: &dyn Strategy, call: &Call, view: &View) -> Result<Decision, Fault> {
+async fn ask(candidate: &dyn Strategy, call: &Call, view: &Arc<View>) -> Result<Decision, Fault> {
     let mut tries = 1;
     loop {
-        match candidate.decide(call.clone(), view.clone()).await {
+        match candidate.decide(call.clone(), Arc::clone(view)).await {
             Err(Fault { kind: FaultKind::Busy, .. }) if tries < BUSY_TRIES => {
                 tries += 1;
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;

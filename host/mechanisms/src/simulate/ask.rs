@@ -91,10 +91,12 @@ impl Contender {
             Decider::Component(strategy) => strategy.decide(call, &view),
             #[cfg(test)]
             Decider::Script(script) => script(&view),
-            Decider::Native => NativeLeveled.decide(call.clone(), view).now_or_never().unwrap_or_else(|| {
-                let detail = "the native strategy did not answer at once".to_owned();
-                Err(Fault { kind: FaultKind::Busy, detail })
-            }),
+            Decider::Native => {
+                NativeLeveled.decide(call.clone(), view.into()).now_or_never().unwrap_or_else(|| {
+                    let detail = "the native strategy did not answer at once".to_owned();
+                    Err(Fault { kind: FaultKind::Busy, detail })
+                })
+            }
         }
     }
 }

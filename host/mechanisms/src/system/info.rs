@@ -7,6 +7,7 @@ use mortise_plugin_runtime::{Capability, Limits, Usage};
 
 use crate::plugins::SignatureState;
 use crate::rebuild::JobInfo;
+use crate::recording::{DecisionInfo, RecordingInfo};
 
 /// A volume of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub struct CandidateInfo {
 }
 
 /// Everything about one plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PluginDetail {
     /// Name.
     pub name: String,
@@ -125,7 +126,7 @@ pub struct StrategyInfo {
 }
 
 /// Which strategy a volume should have and has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BindingInfo {
     /// Name of the volume.
     pub volume: String,
@@ -145,6 +146,12 @@ pub struct BindingInfo {
     pub candidate: Option<CandidateInfo>,
     /// Earlier bindings, newest first: where `rollback` leads.
     pub previous: Vec<StrategyInfo>,
+    /// The latest answer since the volume was opened.
+    pub answer: Option<DecisionInfo>,
+    /// The latest step since then that was run or wanted, the guard rail's included.
+    pub step: Option<DecisionInfo>,
+    /// How much of what is asked is kept.
+    pub recording: RecordingInfo,
 }
 
 /// A version that faulted too often for one volume.

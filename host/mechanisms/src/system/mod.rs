@@ -26,6 +26,7 @@ pub use info::{
 use crate::catalog::{Catalog, Origin};
 use crate::plugins::{Addition, Lifecycle, capability_named};
 use crate::rebuild::{Jobs, WantedFormat};
+use crate::recording::{Recorded, RecordingInfo};
 use crate::volumes::{DEFAULT, Volumes};
 use crate::{Error, Result};
 
@@ -200,6 +201,24 @@ impl System {
         let owned = name.clone();
         detached(async move { lifecycle.limit(&owned, limits).await }).await?;
         Ok(self.lifecycle.versions(&self.catalog.model(), &name))
+    }
+
+    /// Keeps the last `calls` calls of a volume's strategy from now on, in at most so many bytes of memory; 0
+    /// bytes means the usual number, and 0 calls ends it. The setting survives a restart, the calls do not.
+    ///
+    /// # Errors
+    /// [`Error::Limits`], [`Error::NoSuchVolume`], and those of the catalog.
+    pub async fn record_plugin(&self, volume: &str, calls: u64, bytes: u64) -> Result<RecordingInfo> {
+        let (lifecycle, volume) = (Arc::clone(&self.lifecycle), volume.to_owned());
+        detached(async move { lifecycle.record(&volume, calls, bytes).await }).await
+    }
+
+    /// The calls that are kept of a volume's strategy, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVolume`].
+    pub fn recorded_calls(&self, volume: &str) -> Result<Vec<Arc<Recorded>>> {
+        self.lifecycle.recorded(volume)
     }
 
     /// Ends the jobs and the compaction loops. The volumes stay open: the node closes them.

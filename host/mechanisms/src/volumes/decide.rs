@@ -243,6 +243,9 @@ pub(crate) fn bury(model: &Model, name: &str, id: u64, audit: &HistoryRow) -> Re
     for (volume, world) in model.bindings.keys().filter(|(volume, _)| volume == name) {
         change.delete(model, Key::binding(volume, world));
     }
+    for (volume, world) in model.recordings.keys().filter(|(volume, _)| volume == name) {
+        change.delete(model, Key::recording(volume, world));
+    }
     change.audit(audit.clone().volume(name));
     Ok((change, false))
 }

@@ -1,5 +1,7 @@
 //! Asking a strategy for its next step.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance};
@@ -187,8 +189,8 @@ impl CompactionStrategy {
     ///
     /// # Errors
     /// The plugin's fault, or [`FaultKind::Busy`] when too many calls are waiting.
-    pub async fn decide_on_pool(&self, call: Call, view: View) -> Result<Decision, Fault> {
-        let strategy = self.clone();
+    pub async fn decide_on_pool(&self, call: Call, view: impl Into<Arc<View>>) -> Result<Decision, Fault> {
+        let (strategy, view) = (self.clone(), view.into());
         self.component.shared().pool.run(move || strategy.decide(&call, &view)).await
     }
 }

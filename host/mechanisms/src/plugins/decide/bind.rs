@@ -295,7 +295,7 @@ fn exact(model: &Model, target: &Target) -> Result<Chosen> {
     })
 }
 
-fn ready_volume(model: &Model, volume: &str) -> Result<u64> {
+pub(super) fn ready_volume(model: &Model, volume: &str) -> Result<u64> {
     match model.volumes.get(volume) {
         Some(row) if row.state == VolumeState::Ready => Ok(row.id),
         _ => Err(Error::NoSuchVolume(volume.into())),

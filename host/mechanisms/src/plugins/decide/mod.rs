@@ -10,16 +10,19 @@
 //! | `admit` | a component arrives, and comes in or is refused; limits |
 //! | `bind` | a volume gets another strategy, or an earlier one back |
 //! | `convict` | a version that faulted too often is put aside |
+//! | `record` | how much of what a strategy is asked is kept |
 //! | `remove` | versions go |
 
 mod admit;
 mod bind;
 mod convict;
+mod record;
 mod remove;
 
 pub(crate) use admit::{Papers, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
 pub(crate) use bind::{Place, abandon, activate, config_text, interrupted_candidates, propose, roll_back};
 pub(crate) use convict::{Convict, quarantine};
+pub(crate) use record::record;
 pub(crate) use remove::{clear_removed, mark_removed};
 
 use super::stage::{Event, Stage};

@@ -1,0 +1,35 @@
+//! How much of what strategies are asked is kept, and what is there: `plugin record`.
+
+use std::sync::Arc;
+
+use super::act::{Lifecycle, WORLD};
+use super::decide;
+use crate::Result;
+use crate::recording::{Bounds, Recorded, RecordingInfo};
+
+impl Lifecycle {
+    /// How much was asked to be kept of a volume's calls.
+    pub(super) fn recording(&self, volume: &str) -> Option<Bounds> {
+        let model = self.catalog.model();
+        let row = model.recordings.get(&(volume.to_owned(), WORLD.as_str().to_owned()))?;
+        Some(Bounds { calls: row.calls, bytes: row.bytes })
+    }
+
+    /// Keeps so much of a volume's calls from now on; what is there and still has room stays.
+    pub(crate) async fn record(&self, volume: &str, calls: u64, bytes: u64) -> Result<RecordingInfo> {
+        let bounds = Bounds::wanted(calls, bytes)?;
+        let attached = self.attached(volume)?;
+        let _order = attached.changing.lock().await;
+        let serves = attached.slot.load().info.clone();
+        let place = self.place(volume);
+        let written = self.catalog.commit(|model| decide::record(model, place, bounds, &serves)).await;
+        // An answer that was lost on the way may still have been a good one: the rows tell.
+        attached.slot.recorder().keep(self.recording(volume));
+        written.map(|()| attached.slot.recorder().info())
+    }
+
+    /// The calls that are kept of a volume, the oldest first.
+    pub(crate) fn recorded(&self, volume: &str) -> Result<Vec<Arc<Recorded>>> {
+        Ok(self.attached(volume)?.slot.recorder().calls())
+    }
+}
