@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 type Failed = Box<dyn std::error::Error>;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "etcd/mvcc.proto",
     "etcd/header.proto",
     "etcd/kv.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 11] = [
     "etcd/authpb.proto",
     "etcd/auth.proto",
     "mortise/jobs.proto",
+    "mortise/recording.proto",
     "mortise/admin.proto",
 ];
 

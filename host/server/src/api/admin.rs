@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Context;
 use super::admin_messages as messages;
 use super::errors::from_mechanisms;
-use super::jobs;
+use super::{jobs, recording};
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::admin_server::Admin;
 
@@ -164,6 +164,25 @@ impl Admin for AdminService {
         let version = given(wanted.version);
         self.context.system.plugin_remove(&wanted.name, version.as_deref()).await.map_err(failed)?;
         Ok(Response::new(pb::RemovePluginResponse {}))
+    }
+
+    async fn record_plugin(
+        &self,
+        request: Request<pb::RecordPluginRequest>,
+    ) -> Result<Response<pb::RecordPluginResponse>, Status> {
+        let pb::RecordPluginRequest { volume, calls, bytes } = request.into_inner();
+        let info = self.context.system.record_plugin(&volume, calls, bytes).await.map_err(failed)?;
+        Ok(Response::new(pb::RecordPluginResponse { recording: Some(recording::recording(info)) }))
+    }
+
+    type RecordedCallsStream = recording::Chunks;
+
+    async fn recorded_calls(
+        &self,
+        request: Request<pb::RecordedCallsRequest>,
+    ) -> Result<Response<Self::RecordedCallsStream>, Status> {
+        let calls = self.context.system.recorded_calls(&request.get_ref().volume).map_err(failed)?;
+        Ok(Response::new(recording::chunks(calls)))
     }
 
     async fn set_plugin_limits(

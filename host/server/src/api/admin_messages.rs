@@ -5,7 +5,7 @@ use mortise_mechanisms::{
     PluginInfo, QuarantineInfo, SignatureState, StandingInfo, StrategyInfo, Usage, VolumeInfo, VolumeReport,
 };
 
-use super::jobs;
+use super::{jobs, recording};
 use crate::pb::mortise::v1 as pb;
 
 pub(super) fn volume(info: VolumeInfo) -> pb::Volume {
@@ -160,6 +160,9 @@ fn binding(info: BindingInfo) -> pb::Binding {
         explicit: info.explicit,
         previous: info.previous.into_iter().map(strategy).collect(),
         candidate: info.candidate.map(candidate),
+        answer: info.answer.map(recording::decision),
+        step: info.step.map(recording::decision),
+        recording: Some(recording::recording(info.recording)),
     }
 }
 

@@ -23,6 +23,7 @@ mod front;
 mod jobs;
 mod kv;
 mod maintenance;
+mod recording;
 mod stub;
 mod translate;
 

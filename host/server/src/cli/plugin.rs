@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::client::{Target, refused};
 use super::config::byte_size;
 use super::plugin_author::Author;
+use super::plugin_record::Record;
 use super::volume::admin;
 use super::{plugin_history as history, plugin_limits as limits, plugin_tables as tables};
 use crate::pb::mortise::v1 as pb;
@@ -66,6 +67,7 @@ enum Action {
         #[command(flatten)]
         target: Target,
     },
+    Record(Record),
     /// Show what one call of a plugin may use and what calls did use, or set it. What is not named stays as
     /// it is.
     Limits(Limits),
@@ -74,10 +76,10 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
-struct VolumeFlag {
+pub(super) struct VolumeFlag {
     /// The volume.
     #[arg(long, env = "MORTISE_VOLUME", value_name = "NAME", default_value = "default")]
-    volume: String,
+    pub(super) volume: String,
 }
 
 #[derive(Debug, Args)]
@@ -173,6 +175,7 @@ impl Plugin {
                 admin(&target).await?.remove_plugin(request).await.map_err(refused)?;
                 target.output.emit(|| format!("plugin {what} removed\n"), || json!({ "removed": what }))
             }
+            Action::Record(record) => record.run().await,
             Action::Limits(limits) => limits.run().await,
             Action::Author(author) => author.run().await,
         }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::output::{line_width, or_dash, pairs, size, time, wrapped};
-use super::{plugin_history as history, plugin_limits as limits};
+use super::plugin_record::recording_json;
+use super::{plugin_decisions as decisions, plugin_history as history, plugin_limits as limits};
 use crate::pb::mortise::v1 as pb;
 
 pub(super) fn list(plugins: &[pb::Plugin]) -> String {
@@ -45,6 +46,7 @@ pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
     for (title, part) in [
         ("stages", standings(&plugin.versions)),
         ("bindings", bindings(&plugin.bindings)),
+        ("decisions", decisions::table(&plugin.bindings)),
         ("quarantine", quarantines(&plugin.quarantines)),
         ("faults since the daemon started", faults(&plugin.faults)),
         ("history", history::short(&plugin.history)),
@@ -207,6 +209,9 @@ pub(super) fn binding_json(binding: &pb::Binding) -> Value {
             "stage": candidate.stage,
             "since_unix_ms": candidate.since_unix_ms,
         })),
+        "answer": binding.answer.as_ref().map(decisions::decision_json),
+        "step": binding.step.as_ref().map(decisions::decision_json),
+        "recording": binding.recording.as_ref().map(recording_json),
     })
 }
 

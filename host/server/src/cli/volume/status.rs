@@ -10,6 +10,7 @@ use crate::pb::mortise::v1 as pb;
 pub(super) fn status(answer: &pb::VolumeStatusResponse) -> String {
     let volume = answer.volume.clone().unwrap_or_default();
     let counters = answer.counters.unwrap_or_default();
+    let binding = answer.strategy.clone().unwrap_or_default();
     let leader = match answer.leader {
         0 => "unknown".to_owned(),
         leader if leader == answer.node_id => format!("{leader:x} (this node)"),
@@ -45,9 +46,12 @@ pub(super) fn status(answer: &pb::VolumeStatusResponse) -> String {
         ),
         ("slowed writes", counters.slowed_writes.to_string()),
         ("strategy", strategy(answer.strategy.as_ref())),
+        ("last answer", last(binding.answer.as_ref())),
+        ("last step", last(binding.step.as_ref())),
     ];
-    let shown =
-        |(name, value): &(&str, String)| !["problem", "kept", "job"].contains(name) || !value.is_empty();
+    let shown = |(name, value): &(&str, String)| {
+        !["problem", "kept", "job", "last answer", "last step"].contains(name) || !value.is_empty()
+    };
     let rows = rows.into_iter().filter(shown).collect();
     format!("{}\n{}", pairs(rows), tree(&answer.levels))
 }
@@ -69,6 +73,11 @@ fn job(job: Option<&pb::Job>) -> String {
         let phase = spaced(&job.progress.clone().unwrap_or_default().phase);
         format!("{} {}, {phase}", job.kind, job.id)
     })
+}
+
+/// Empty where nothing was answered yet.
+fn last(decision: Option<&pb::Decision>) -> String {
+    decision.map_or(String::new(), crate::cli::plugin_decisions::line)
 }
 
 fn strategy(binding: Option<&pb::Binding>) -> String {
