@@ -130,7 +130,7 @@ mod tests {
     fn a_step_that_is_the_latest_answer_is_shown_once() {
         let answer = Some(decision(r#"{"move":{"from":0,"to":6}}"#, "done"));
         let binding = pb::Binding { answer: answer.clone(), step: answer, ..Default::default() };
-        assert_eq!(table(&[binding.clone()]).unwrap().lines().count(), 2);
+        assert_eq!(table(std::slice::from_ref(&binding)).unwrap().lines().count(), 2);
         let waits = Some(decision(r#"{"wait":{"ask_again_ms":5}}"#, "waits"));
         let text = table(&[pb::Binding { answer: waits, ..binding }]).unwrap();
         assert!(text.contains("wait ask again ms 5") && text.contains("move from 0 to 6"), "{text}");
