@@ -298,7 +298,7 @@ async fn the_pool_runs_calls_beside_each_other_and_refuses_what_does_not_fit() {
     let mut calls = tokio::task::JoinSet::new();
     for seed in 0..20 {
         let endless = endless.clone();
-        calls.spawn(async move { endless.decide_on_pool(call(seed), some_view()).await });
+        calls.spawn(async move { endless.decide_on_pool(call(seed), some_view().into()).await });
     }
     let (mut late, mut busy) = (0, 0);
     while let Some(outcome) = calls.join_next().await {
@@ -313,7 +313,7 @@ async fn the_pool_runs_calls_beside_each_other_and_refuses_what_does_not_fit() {
     assert_eq!(late + busy, 20);
     let good = runtime.load(mortise_plugins::COMPACTION_TIERED).expect("a component");
     let good = good.compaction_strategy(LIMITS).expect("the limits");
-    good.decide_on_pool(call(0), some_view()).await.expect("the pool serves again");
+    good.decide_on_pool(call(0), some_view().into()).await.expect("the pool serves again");
 }
 
 #[tokio::test]
@@ -327,14 +327,14 @@ async fn a_call_that_nobody_waits_for_does_not_run() {
     let begun = Instant::now();
     let first = tokio::spawn({
         let slow = slow.clone();
-        async move { slow.decide_on_pool(call(0), some_view()).await }
+        async move { slow.decide_on_pool(call(0), some_view().into()).await }
     });
     for seed in 1..=9 {
-        let abandoned = slow.decide_on_pool(call(seed), some_view());
+        let abandoned = slow.decide_on_pool(call(seed), some_view().into());
         assert!(tokio::time::timeout(Duration::ZERO, abandoned).await.is_err());
     }
     assert_eq!(first.await.expect("no panic").expect_err("an endless loop").kind, Deadline);
-    let last = slow.decide_on_pool(call(10), some_view()).await.expect_err("an endless loop");
+    let last = slow.decide_on_pool(call(10), some_view().into()).await.expect_err("an endless loop");
     assert_eq!(last.kind, Deadline);
     // Nine further calls would have taken 1.8 seconds more.
     assert!(begun.elapsed() < Duration::from_millis(2_200), "{:?}", begun.elapsed());

@@ -34,11 +34,13 @@ struct Bench {
 }
 
 impl Bench {
-    /// Small memtables make the strategies work within the test.
+    /// Small memtables make the strategies work within the test. Nothing is watched, or the first fault would
+    /// take a plugin back.
     async fn new(test: &str) -> Result<Self> {
         let mut rng = seed::rng(test);
         let (directory, folder) = (TempDir::new()?, TempDir::new()?);
-        let mortise = Mortise::start_with(directory.path(), &["--memtable-size", "256KiB"])?;
+        let mortise =
+            Mortise::start_with(directory.path(), &["--memtable-size", "256KiB", "--plugin-watch", "0s"])?;
         let mut client = Client::connect(&mortise.endpoint()).await?;
         let mut history = History::default();
         let mut load = Load::start(&mortise.endpoint(), "before", WRITERS, &mut rng).await?;

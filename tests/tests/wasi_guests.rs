@@ -150,5 +150,5 @@ fn what_goes_wrong_is_a_fault_with_a_reason() {
 async fn it_may_be_used_from_an_async_runtime() {
     let sleeper = load(guests::WASI_SLEEPER).compaction_strategy(LIMITS).expect("the limits");
     let call = Call { config: "{}".to_owned(), now: NOW, seed: 0 };
-    sleeper.decide_on_pool(call, canned_views().remove(0).1).await.expect("an answer");
+    sleeper.decide_on_pool(call, canned_views().remove(0).1.into()).await.expect("an answer");
 }

@@ -40,8 +40,8 @@ pub use rebuild::{
 };
 pub use recording::{Became, DecisionInfo, Recorded, RecordingInfo};
 pub use system::{
-    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, NATIVE_STRATEGY, NewPlugin,
-    PluginDetail, PluginInfo, QuarantineInfo, ShippedPlugin, StandingInfo, StrategyInfo, System,
-    SystemConfig, VolumeInfo, VolumeReport,
+    Activation, BindingInfo, CallTimes, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, NATIVE_STRATEGY,
+    NewPlugin, PluginDetail, PluginInfo, QuarantineInfo, ShadowExample, ShadowInfo, ShadowReport,
+    ShippedPlugin, StandingInfo, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,
 };
 pub use telemetry::{OTHER_PLUGINS, describe_metrics};

@@ -21,6 +21,9 @@ const FAULTS: &str = "mortise_plugin_faults_total";
 const IN_USE: &str = "mortise_plugin_version_in_use";
 const SWAPS: &str = "mortise_plugin_swaps_total";
 const QUARANTINES: &str = "mortise_plugin_quarantines_total";
+const WATCH_ROLLBACKS: &str = "mortise_plugin_watch_rollbacks_total";
+const SHADOW_VIEWS: &str = "mortise_plugin_shadow_views_total";
+const SHADOW_SECONDS: &str = "mortise_plugin_shadow_duration_seconds";
 const STEPS: &str = "mortise_compactions_total";
 const STEP_SECONDS: &str = "mortise_compaction_duration_seconds";
 const READ_BYTES: &str = "mortise_compaction_read_bytes_total";
@@ -57,6 +60,21 @@ pub fn describe_metrics() {
     );
     describe_counter!(SWAPS, Unit::Count, "Changes of the strategy that serves a volume");
     describe_counter!(QUARANTINES, Unit::Count, "Plugin versions put into quarantine");
+    describe_counter!(
+        WATCH_ROLLBACKS,
+        Unit::Count,
+        "Plugin versions that were rolled back because they faulted in their watch period"
+    );
+    describe_counter!(
+        SHADOW_VIEWS,
+        Unit::Count,
+        "Views of shadows by outcome (agreed, differed, unmatched, skipped, or the kind of the fault)"
+    );
+    describe_histogram!(
+        SHADOW_SECONDS,
+        Unit::Seconds,
+        "Duration of the calls of shadows, waiting for their thread included"
+    );
     describe_counter!(
         "mortise_rebuild_jobs_total",
         Unit::Count,
@@ -114,9 +132,17 @@ fn admitted<'a>(
 
 /// Counts a version put into quarantine.
 pub(crate) fn quarantined(volume: &str, plugin: &str, version: &str) {
+    counter!(QUARANTINES, &volume_labels(volume, plugin, version)).increment(1);
+}
+
+/// Counts a version that was taken back while it was watched.
+pub(crate) fn taken_back(volume: &str, plugin: &str, version: &str) {
+    counter!(WATCH_ROLLBACKS, &volume_labels(volume, plugin, version)).increment(1);
+}
+
+fn volume_labels(volume: &str, plugin: &str, version: &str) -> [(&'static str, String); 3] {
     let (plugin, version) = labelled(plugin, version);
-    let labels = [("volume", volume), ("plugin", plugin), ("version", version)];
-    counter!(QUARANTINES, &labels.map(|(key, value)| (key, value.to_owned()))).increment(1);
+    [("volume", volume.to_owned()), ("plugin", plugin.to_owned()), ("version", version.to_owned())]
 }
 
 /// Name of a step's kind for logs and labels.
@@ -140,15 +166,14 @@ pub(crate) struct CallMetrics {
 
 impl CallMetrics {
     pub(crate) fn new(volume: &str, plugin: &str, version: &str) -> Self {
-        let (plugin, version) = labelled(plugin, version);
-        let labels =
-            [("volume", volume.to_owned()), ("plugin", plugin.to_owned()), ("version", version.to_owned())];
+        let labels = volume_labels(volume, plugin, version);
         if plugin != NATIVE_STRATEGY {
             // An increase needs a sample before it, so rare events are shown as 0 until they happen.
             for kind in FAULT_KINDS {
                 drop(outcome_counter(FAULTS, &labels, "kind", kind));
             }
             drop(counter!(QUARANTINES, &labels));
+            drop(counter!(WATCH_ROLLBACKS, &labels));
         }
         Self {
             ok: outcome_counter(CALLS, &labels, "outcome", "ok"),
@@ -192,6 +217,29 @@ fn outcome_counter(
     let mut labels = labels.to_vec();
     labels.push((key, value.to_owned()));
     counter!(name, &labels)
+}
+
+/// Metrics of one shadow of one volume: its figures are no part of those of what serves.
+pub(crate) struct ShadowMetrics {
+    labels: [(&'static str, String); 3],
+    duration: Histogram,
+}
+
+impl ShadowMetrics {
+    pub(crate) fn new(volume: &str, plugin: &str, version: &str) -> Self {
+        let labels = volume_labels(volume, plugin, version);
+        Self { duration: histogram!(SHADOW_SECONDS, &labels), labels }
+    }
+
+    /// A view ended so, or was skipped. Views are few, so the counter is looked up.
+    pub(crate) fn compared(&self, outcome: &'static str) {
+        outcome_counter(SHADOW_VIEWS, &self.labels, "outcome", outcome).increment(1);
+    }
+
+    /// A call took so long.
+    pub(crate) fn took(&self, took: Duration) {
+        self.duration.record(took);
+    }
 }
 
 /// Kind of a step, who wanted it, and what came of it.

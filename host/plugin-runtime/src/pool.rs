@@ -37,14 +37,15 @@ struct Queue {
 }
 
 impl Pool {
-    pub(crate) fn start(threads: usize, capacity: usize) -> Result<Self> {
+    /// Starts threads called `name` and a number, for which so many calls may wait.
+    pub(crate) fn start(name: &str, threads: usize, capacity: usize) -> Result<Self> {
         let shared =
             Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), capacity: capacity.max(1) });
         let mut pool = Self { shared, threads: Vec::new() };
         for number in 0..threads.max(1) {
             let shared = pool.shared.clone();
             let thread = std::thread::Builder::new()
-                .name(format!("mortise-plugin-{number}"))
+                .name(format!("{name}-{number}"))
                 .stack_size(WASM_STACK_BYTES + 1024 * 1024)
                 .spawn(move || shared.work())
                 .map_err(|error| Error::Engine { detail: format!("no thread for plugins: {error}") })?;

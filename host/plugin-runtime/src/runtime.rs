@@ -37,6 +37,8 @@ pub struct Runtime {
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) pool: Pool,
+    /// For calls that nobody waits for.
+    pub(crate) aside: Pool,
     ticker: Ticker,
     /// For components that are granted nothing but the log.
     plain: Linker<CallState>,
@@ -65,7 +67,8 @@ impl Runtime {
         let mut with_wasi = linker.clone();
         wasi::add_to_linker(&mut with_wasi).map_err(engine_error)?;
         let shared = Shared {
-            pool: Pool::start(config.max_parallel_calls, config.max_queued_calls)?,
+            pool: Pool::start("mortise-plugin", config.max_parallel_calls, config.max_queued_calls)?,
+            aside: Pool::start("mortise-aside", 1, config.max_queued_calls)?,
             ticker: Ticker::start(engine.clone(), config.tick)?,
             engine,
             plain: linker,

@@ -10,7 +10,8 @@ use metrics::gauge;
 use mortise_mechanisms::{NATIVE_STRATEGY, OTHER_PLUGINS, PluginInfo};
 
 /// Stages that versions are counted by.
-const STAGES: [&str; 6] = ["verified", "rehearsed", "active", "superseded", "rolled-back", "quarantined"];
+const STAGES: [&str; 7] =
+    ["verified", "rehearsed", "shadowing", "active", "superseded", "rolled-back", "quarantined"];
 
 /// Takes the gauges about plugins.
 pub fn refresh(plugins: &[PluginInfo]) {

@@ -56,6 +56,8 @@ pub struct Options {
     pub max_parallel_steps: usize,
     /// Threads that run plugins.
     pub plugin_threads: usize,
+    /// For so long after a plugin version was newly activated, its first fault takes it back; nothing: not at all.
+    pub plugin_watch: Duration,
     /// Who compiles plugins.
     pub plugin_compiler: Compiler,
     /// Keys that may sign components, and whether one must have.
@@ -76,6 +78,7 @@ impl Options {
             guard_l0_runs: 20,
             max_parallel_steps: 2,
             plugin_threads: 4,
+            plugin_watch: Duration::from_secs(600),
             // The program that embeds a daemon cannot be run as a compiler.
             plugin_compiler: Compiler::InProcess,
             trust: Trust::default(),
@@ -252,6 +255,7 @@ async fn start_system(
     let config = SystemConfig {
         guard_l0_runs: options.guard_l0_runs,
         max_parallel_steps: options.max_parallel_steps,
+        plugin_watch: options.plugin_watch,
         trust: options.trust.clone(),
         codecs,
         ..SystemConfig::new(shipped(), &options.default_strategy)

@@ -16,6 +16,11 @@ fn first_version() -> u32 {
     1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Hands out volume ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NextVolumeId {
@@ -188,6 +193,12 @@ pub(crate) struct BindingRow {
     /// The newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_back: Vec<TakenBackRow>,
+    /// What is asked beside the current target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<CandidateRow>,
+    /// Until then the first fault of the current target takes it back; 0 when it is not watched.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub watch_until_unix_ms: u64,
 }
 
 /// Why a component must not serve a binding.

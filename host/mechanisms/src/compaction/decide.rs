@@ -1,6 +1,6 @@
 //! What to do with a tree: the strategy is asked, its answer is judged, and a plan is made.
 //!
-//! Everything here but [`ask`] is a function of its arguments. [`judge`] turns an answer into a [`Verdict`]
+//! Everything here but [`ask`] and its limit is a function of its arguments. [`judge`] turns an answer into a [`Verdict`]
 //! by the kernel's rules for the tree that the strategy saw; [`plan`] weighs the verdict against the guard
 //! rail and the [`Pace`].
 
@@ -13,7 +13,7 @@ use mortise_plugin_runtime::{Call, Fault, FaultKind, ILLEGAL};
 use tokio::time::Instant;
 
 use super::observe::Observation;
-use super::pace::{By, Pace};
+use super::pace::{By, FAULTS_IN_A_ROW, Pace};
 use super::strategy::{Active, NATIVE_STEP};
 
 /// A strategy that says nothing for this long is taken as busy. The plugin runtime's own deadlines are much
@@ -38,7 +38,13 @@ pub(crate) enum Verdict {
 
 /// Asks the strategy about a tree.
 pub(crate) async fn ask(active: Arc<Active>, call: Call, view: Arc<View>) -> Result<Decision, Fault> {
-    let answer = active.strategy.decide(call, view);
+    within_limit(active.strategy.decide(call, view)).await
+}
+
+/// Waits for an answer, no longer than [`ASK_LIMIT`].
+pub(crate) async fn within_limit(
+    answer: impl Future<Output = Result<Decision, Fault>>,
+) -> Result<Decision, Fault> {
     tokio::time::timeout(ASK_LIMIT, answer).await.unwrap_or_else(|_| {
         let detail = format!("no answer within {ASK_LIMIT:?}");
         Err(Fault { kind: FaultKind::Busy, detail })
@@ -63,6 +69,31 @@ pub(crate) fn judge(shape: &TreeShape, answer: Result<Answer, Fault>) -> Verdict
     match check_step(shape, &step) {
         Ok(()) => Verdict::Step(step),
         Err(rule) => Verdict::Fault { kind: ILLEGAL, detail: format!("{step:?}: {rule}") },
+    }
+}
+
+/// What faults call for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// It is asked again after a while.
+    AskAgain,
+    /// It began to serve only lately, so what served before does again.
+    TakeBack,
+    /// It is put aside.
+    Quarantine,
+}
+
+/// What follows the n-th fault in a row of a strategy. While it is `watched` the first one is enough.
+pub(crate) fn consequence(faults_in_a_row: u32, watched: bool, is_native: bool) -> Consequence {
+    if is_native {
+        // Nothing is left behind it.
+        Consequence::AskAgain
+    } else if watched {
+        Consequence::TakeBack
+    } else if faults_in_a_row >= FAULTS_IN_A_ROW {
+        Consequence::Quarantine
+    } else {
+        Consequence::AskAgain
     }
 }
 

@@ -8,11 +8,16 @@ mod act;
 mod decide;
 mod observe;
 mod pace;
+mod question;
+mod shadow;
 mod strategy;
+mod tally;
 mod task;
 
 #[cfg(test)]
 mod act_tests;
+#[cfg(test)]
+mod bench;
 #[cfg(test)]
 mod decide_tests;
 #[cfg(test)]
@@ -26,5 +31,6 @@ pub(crate) use observe::{
     FreeDisk, Observation, Observer, WriteRate, fingerprint, shape_of, write_amplification,
 };
 pub(crate) use pace::{By, FAULTS_IN_A_ROW, Pace};
+pub(crate) use shadow::Shadow;
 pub(crate) use strategy::{Active, Candidate, NativeLeveled, Slot, Strategy, native_info};
 pub(crate) use task::{Handle, Supervisor, Task, spawn};

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::observe::shape_of;
+use super::shadow::Shadow;
 use crate::NATIVE_STRATEGY;
 use crate::recording::Recorder;
 use crate::system::StrategyInfo;
@@ -26,6 +27,10 @@ use crate::telemetry::CallMetrics;
 pub(crate) trait Strategy: Send + Sync + 'static {
     /// The next step for the tree in `view`.
     fn decide(&self, call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>>;
+    /// The same where nobody waits for the answer, so that it may keep nobody else waiting.
+    fn decide_aside(&self, call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
+        self.decide(call, view)
+    }
     /// Counts an answer that turned out to be illegal.
     fn count_illegal(&self) {}
 }
@@ -33,6 +38,10 @@ pub(crate) trait Strategy: Send + Sync + 'static {
 impl Strategy for CompactionStrategy {
     fn decide(&self, call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
         self.decide_on_pool(call, view).boxed()
+    }
+
+    fn decide_aside(&self, call: Call, view: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
+        Self::decide_aside(self, call, view).boxed()
     }
 
     fn count_illegal(&self) {
@@ -104,6 +113,8 @@ pub(crate) struct Active {
     pub since_unix_ms: u64,
     /// Why it serves instead of the one that is bound, when that is so.
     pub problem: Option<String>,
+    /// Until when its first fault takes it back, Unix milliseconds; 0 when it is not watched.
+    pub watched_until_unix_ms: u64,
     /// Where its calls are counted.
     pub metrics: CallMetrics,
 }
@@ -112,6 +123,11 @@ impl Active {
     /// Whether this is the strategy that cannot be quarantined because nothing is left behind it.
     pub(crate) fn is_native(&self) -> bool {
         self.info.plugin == NATIVE_STRATEGY
+    }
+
+    /// Whether its first fault takes it back.
+    pub(crate) fn is_watched(&self, unix_ms: u64) -> bool {
+        unix_ms < self.watched_until_unix_ms
     }
 }
 
@@ -127,12 +143,15 @@ pub(crate) struct Candidate {
     pub info: StrategyInfo,
     pub strategy: Arc<dyn Strategy>,
     pub problem: Option<String>,
+    /// Until when its first fault takes it back, Unix milliseconds; 0 when it is not watched.
+    pub watched_until_unix_ms: u64,
 }
 
 impl Candidate {
     /// The native strategy, serving for the reason given or because it is bound.
     pub(crate) fn native(problem: Option<String>) -> Self {
-        Self { info: native_info(), strategy: Arc::new(NativeLeveled), problem }
+        let strategy = Arc::new(NativeLeveled);
+        Self { info: native_info(), strategy, problem, watched_until_unix_ms: 0 }
     }
 }
 
@@ -146,13 +165,16 @@ pub(crate) fn native_info() -> StrategyInfo {
     }
 }
 
-/// Holds the strategy in service of one volume, the one that may be next, and what they answered lately.
+/// Holds the strategy in service of one volume, the one that is about to be next, the shadow, and what was
+/// answered lately.
 pub(crate) struct Slot {
     volume: String,
     recorder: Recorder,
     active: ArcSwap<Active>,
     /// Ready to serve, and acted upon by nobody.
     candidate: ArcSwapOption<Candidate>,
+    /// Asked beside what serves.
+    shadow: ArcSwapOption<Shadow>,
     changes: watch::Sender<u64>,
     replacing: Mutex<()>,
 }
@@ -167,6 +189,7 @@ impl Slot {
             recorder: Recorder::default(),
             active: ArcSwap::from_pointee(active),
             candidate: ArcSwapOption::empty(),
+            shadow: ArcSwapOption::empty(),
             changes: watch::Sender::new(0),
             replacing: Mutex::new(()),
         }
@@ -207,6 +230,21 @@ impl Slot {
         self.candidate.store(None);
     }
 
+    /// Takes a shadow, in place of the one that is there.
+    pub(crate) fn cast(&self, shadow: Shadow) {
+        self.shadow.store(Some(Arc::new(shadow)));
+    }
+
+    /// The shadow, when there is one.
+    pub(crate) fn shadow(&self) -> Option<Arc<Shadow>> {
+        self.shadow.load_full()
+    }
+
+    /// Ends the shadow, whichever it is.
+    pub(crate) fn end_shadow(&self) -> Option<Arc<Shadow>> {
+        self.shadow.swap(None)
+    }
+
     /// Puts the candidate into service and returns what served until now; `None` when there is no candidate.
     pub(crate) fn promote(&self, unix_ms: u64) -> Option<Arc<Active>> {
         let _order = self.replacing.lock();
@@ -234,6 +272,7 @@ impl Slot {
     /// Takes the volume's strategy out of the figures, when the volume is closed.
     pub(crate) fn retire(&self) {
         self.withdraw();
+        self.end_shadow();
         self.active.load().metrics.in_use(false);
     }
 
@@ -250,7 +289,7 @@ impl Slot {
 }
 
 fn activate(volume: &str, candidate: Candidate, activation: u64, unix_ms: u64) -> Active {
-    let Candidate { info, strategy, problem } = candidate;
+    let Candidate { info, strategy, problem, watched_until_unix_ms } = candidate;
     let metrics = CallMetrics::new(volume, &info.plugin, &info.version);
-    Active { activation, info, strategy, since_unix_ms: unix_ms, problem, metrics }
+    Active { activation, info, strategy, since_unix_ms: unix_ms, problem, watched_until_unix_ms, metrics }
 }

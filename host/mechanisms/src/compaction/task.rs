@@ -15,16 +15,18 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::seams::SharedClock;
 use mortise_kernel::store::Step;
-use mortise_plugin_runtime::compaction::{Decision, View};
+use mortise_plugin_runtime::compaction::Decision;
 use mortise_plugin_runtime::{Call, Fault, ILLEGAL};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::act::{self, Acted, Permits, Wanted};
-use super::decide::{self, Plan, Verdict};
+use super::decide::{self, Consequence, Plan, Verdict};
 use super::observe::{Observation, Observer, fingerprint, write_amplification};
-use super::pace::{By, FAULTS_IN_A_ROW, Pace};
+use super::pace::{By, Pace};
+use super::question::{Asked, Question, seed};
+use super::shadow::{Beside, Heard, Shadow};
 use super::strategy::{Active, Slot};
 use crate::recording::Recorded;
 use crate::telemetry::StepMetrics;
@@ -38,6 +40,15 @@ pub(crate) trait Supervisor: Send + Sync + 'static {
     fn fault(&self, volume: &str, active: &Active, kind: &'static str, detail: &str);
     /// Puts another strategy into service in place of `active`, which faulted too often.
     fn quarantine<'a>(&'a self, volume: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()>;
+    /// Puts what served before into service again in place of `active`, which faulted while it was watched.
+    fn take_back<'a>(&'a self, volume: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()>;
+    /// Ends a shadow, which faulted too often.
+    fn end_shadow<'a>(
+        &'a self,
+        volume: &'a str,
+        shadow: &'a Arc<Shadow>,
+        reason: String,
+    ) -> BoxFuture<'a, ()>;
     /// Finishes what could not be finished before, such as a catalog row that could not be written.
     fn settle<'a>(&'a self, volume: &'a str) -> BoxFuture<'a, ()>;
 }
@@ -79,35 +90,6 @@ pub(crate) fn spawn(task: Task) -> Handle {
     Handle { stop, task: tokio::spawn(Loop::new(task, stopped).run()) }
 }
 
-/// A question that was put to a strategy.
-struct Question {
-    asked: Asked,
-    answer: BoxFuture<'static, Result<Decision, Fault>>,
-}
-
-/// Whom it was put to, about which tree, and when.
-struct Asked {
-    active: Arc<Active>,
-    observed: Observation,
-    view: Arc<View>,
-    now: u64,
-    seed: u64,
-    at: Instant,
-}
-
-impl Asked {
-    /// The call with its answer, to be remembered.
-    fn answered(&self, answer: &Result<Decision, Fault>) -> Recorded {
-        Recorded {
-            strategy: self.active.info.clone(),
-            now: self.now,
-            seed: self.seed,
-            view: Arc::clone(&self.view),
-            answer: answer.clone(),
-        }
-    }
-}
-
 struct Loop {
     task: Task,
     /// The question whose answer is outstanding.
@@ -119,6 +101,7 @@ struct Loop {
     guarding: bool,
     /// Why the strategy wants the step that it answered last.
     reason: String,
+    beside: Beside,
 }
 
 impl Loop {
@@ -134,6 +117,7 @@ impl Loop {
             calls: 0,
             guarding: false,
             reason: String::new(),
+            beside: Beside::default(),
         }
     }
 
@@ -203,7 +187,7 @@ impl Loop {
 
     /// The strategy's verdict, and the tree that it is about. While level 0 is over the guard rail and no
     /// answer comes, there is no verdict, and the tree is as it is now.
-    async fn consult(&mut self) -> (Option<Verdict>, Observation) {
+    async fn consult(&mut self) -> (Option<Verdict>, Arc<Observation>) {
         loop {
             let mut question = match self.question.take() {
                 Some(question) => question,
@@ -211,20 +195,22 @@ impl Loop {
             };
             if let Ok(answer) = tokio::time::timeout(GUARD_PATIENCE, &mut question.answer).await {
                 let Question { asked, .. } = question;
-                let verdict = self.hear(&asked, answer).await;
-                return (Some(verdict), asked.observed);
+                let (verdict, took) = self.hear(&asked, answer).await;
+                let observed = Arc::clone(&asked.observed);
+                self.ask_beside(asked, &verdict, took);
+                return (Some(verdict), observed);
             }
             self.question = Some(question);
             let observed = self.task.observer.observe();
             if observed.l0_runs() > self.task.guard_l0_runs {
-                return (None, observed);
+                return (None, Arc::new(observed));
             }
         }
     }
 
     /// Puts a question about the tree as it is to the strategy in service.
     fn ask(&mut self) -> Question {
-        let observed = self.task.observer.observe();
+        let observed = Arc::new(self.task.observer.observe());
         self.metrics.write_amplification(write_amplification(&observed.counters));
         let active = self.task.slot.load();
         self.pace.serving(active.activation);
@@ -234,13 +220,21 @@ impl Loop {
             now: self.task.clock.unix_millis(),
             seed: seed(self.task.volume_id, self.calls),
         };
-        let (now, seed, view) = (call.now, call.seed, Arc::new(observed.view()));
+        let (now, seed) = (call.now, call.seed);
+        let view = Arc::new(observed.view());
         let answer = decide::ask(Arc::clone(&active), call, Arc::clone(&view)).boxed();
         Question { asked: Asked { active, observed, view, now, seed, at: Instant::now() }, answer }
     }
 
-    /// Judges the answer to a question, and counts it.
-    async fn hear(&mut self, asked: &Asked, answer: Result<Decision, Fault>) -> Verdict {
+    /// Puts a question that was answered to the shadow, when there is one.
+    fn ask_beside(&mut self, asked: Asked, verdict: &Verdict, took: Duration) {
+        let Some(shadow) = self.task.slot.shadow() else { return };
+        let heard = Heard { asked, verdict: verdict.clone(), reason: self.reason.clone(), took };
+        self.beside.ask(shadow, heard, self.task.slot.volume(), &self.task.supervisor);
+    }
+
+    /// Judges the answer to a question, and counts it; returns how long it took, too.
+    async fn hear(&mut self, asked: &Asked, answer: Result<Decision, Fault>) -> (Verdict, Duration) {
         let Asked { active, observed, now, seed, at, .. } = asked;
         let took = at.elapsed();
         let recorded = asked.answered(&answer);
@@ -280,7 +274,7 @@ impl Loop {
                 self.fault(active, kind, detail).await;
             }
         }
-        verdict
+        (verdict, took)
     }
 
     /// Remembers an answer; what was not asked, for want of a free slot, is nobody's answer.
@@ -303,9 +297,17 @@ impl Loop {
         }
         self.task.supervisor.fault(volume, active, kind, detail);
         let faults = self.pace.fault();
-        if faults >= FAULTS_IN_A_ROW && !active.is_native() {
-            let reason = format!("{faults} faults in a row, the last one: {kind}: {detail}");
-            self.task.supervisor.quarantine(volume, active, reason).await;
+        let watched = active.is_watched(self.task.clock.unix_millis());
+        match decide::consequence(faults, watched, active.is_native()) {
+            Consequence::AskAgain => {}
+            Consequence::TakeBack => {
+                let reason = format!("{kind}: {detail}");
+                self.task.supervisor.take_back(volume, active, reason).await;
+            }
+            Consequence::Quarantine => {
+                let reason = format!("{faults} faults in a row, the last one: {kind}: {detail}");
+                self.task.supervisor.quarantine(volume, active, reason).await;
+            }
         }
     }
 
@@ -359,13 +361,4 @@ impl Loop {
             }
         }
     }
-}
-
-/// The seed of a volume's n-th call since its loop started: well mixed (splitmix64) and reproducible.
-fn seed(volume_id: u64, call: u64) -> u64 {
-    let mut z =
-        volume_id.wrapping_mul(0xD1B5_4A32_D192_ED03).wrapping_add(call.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

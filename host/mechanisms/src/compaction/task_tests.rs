@@ -5,109 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use mortise_kernel::store::Step;
-use mortise_plugin_runtime::compaction::{Answer, Decision, View};
-use mortise_plugin_runtime::{Call, Fault, FaultKind};
-use parking_lot::Mutex;
+use mortise_plugin_runtime::compaction::{Answer, View};
+use mortise_plugin_runtime::{Call, FaultKind};
 use tokio::sync::Notify;
 
 use super::act::Permits;
+use super::bench::{Bench, GUARD, Slow, named};
 use super::fake::{FakeTree, PARTIAL, Script, WAIT, fault};
-use super::strategy::{Active, Candidate, NATIVE_STEP, Slot, Strategy};
-use super::task::{Handle, Supervisor, Task, spawn};
-use crate::catalog::memory_rows::fixed_clock;
-use crate::system::StrategyInfo;
+use super::strategy::NATIVE_STEP;
 
 const HOUR: Duration = Duration::from_secs(3600);
-const GUARD: usize = 20;
 const MAJOR: Answer = Answer::Major { table_bytes: 1024 * 1024 };
-
-/// Replaces what is quarantined by the native strategy, and counts.
-#[derive(Default)]
-struct Warden {
-    slot: Mutex<Option<Arc<Slot>>>,
-    faults: Mutex<Vec<&'static str>>,
-    quarantined: Mutex<Vec<String>>,
-}
-
-impl Supervisor for Warden {
-    fn fault(&self, _: &str, _: &Active, kind: &'static str, _: &str) {
-        self.faults.lock().push(kind);
-    }
-
-    fn quarantine<'a>(&'a self, _: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()> {
-        self.quarantined.lock().push(reason);
-        let slot = self.slot.lock().clone().unwrap();
-        slot.replace_if(active.activation, Candidate::native(None), 0);
-        std::future::ready(()).boxed()
-    }
-
-    fn settle<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
-        std::future::ready(()).boxed()
-    }
-}
-
-struct Bench {
-    tree: Arc<FakeTree>,
-    slot: Arc<Slot>,
-    warden: Arc<Warden>,
-    calls: Arc<AtomicUsize>,
-    handle: Handle,
-}
-
-fn named(name: &str, strategy: Arc<dyn Strategy>) -> Candidate {
-    let info = StrategyInfo {
-        plugin: name.into(),
-        version: "1.0.0".into(),
-        digest: name.into(),
-        config: "{}".into(),
-    };
-    Candidate { info, strategy, problem: None }
-}
-
-impl Bench {
-    /// Runs the loop of `tree` with a strategy from a closure.
-    fn new(
-        tree: Arc<FakeTree>,
-        answer: impl Fn(&Call, &View) -> Result<Answer, Fault> + Send + Sync + 'static,
-    ) -> Self {
-        Self::with(tree, Arc::new(Permits::new(2)), GUARD, answer)
-    }
-
-    fn with(
-        tree: Arc<FakeTree>,
-        permits: Arc<Permits>,
-        guard_l0_runs: usize,
-        answer: impl Fn(&Call, &View) -> Result<Answer, Fault> + Send + Sync + 'static,
-    ) -> Self {
-        let calls = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&calls);
-        let counted = move |call: &Call, view: &View| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            answer(call, view)
-        };
-        let slot = Arc::new(Slot::new("v", named("scripted", Arc::new(Script(counted))), 0));
-        let warden = Arc::new(Warden::default());
-        *warden.slot.lock() = Some(Arc::clone(&slot));
-        let handle = spawn(Task {
-            volume_id: 7,
-            observer: tree.observer(),
-            slot: Arc::clone(&slot),
-            supervisor: Arc::<Warden>::clone(&warden),
-            permits,
-            clock: fixed_clock(),
-            guard_l0_runs,
-            tick: Duration::from_secs(30),
-        });
-        Self { tree, slot, warden, calls, handle }
-    }
-
-    fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_never_does_anything_is_throttled() {
@@ -322,23 +231,6 @@ async fn level_0_is_brought_down_before_a_deep_step() {
         bench.tree.until(|tree| tree.l0_runs() == 0).await;
         assert_eq!(bench.tree.steps(), expected, "{flushed} of {guard}");
         assert!(bench.warden.faults.lock().is_empty());
-    }
-}
-
-/// Answers when it is told to.
-struct Slow {
-    asked: Notify,
-    answer: Notify,
-}
-
-impl Strategy for Arc<Slow> {
-    fn decide(&self, _: Call, _: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
-        async {
-            self.asked.notify_one();
-            self.answer.notified().await;
-            Ok(Answer::Merge { from: 0, to: 6 }.into())
-        }
-        .boxed()
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mortise_kernel::seams::SharedClock;
@@ -35,6 +36,17 @@ pub(crate) struct Attached {
     pub changing: tokio::sync::Mutex<()>,
 }
 
+/// How the lifecycle of a node is set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// What serves a volume without a binding of its own.
+    pub default_strategy: String,
+    pub max_component_bytes: usize,
+    pub trust: Trust,
+    /// How long the first fault of a newly active version takes it back; nothing: not at all.
+    pub watch: Duration,
+}
+
 /// The plugin lifecycle.
 pub(crate) struct Lifecycle {
     pub(super) host: Arc<dyn Host>,
@@ -44,6 +56,7 @@ pub(crate) struct Lifecycle {
     pub(super) default_strategy: String,
     pub(super) max_component_bytes: usize,
     pub(super) trust: Trust,
+    pub(super) watch: Duration,
     /// Held while a component is compiled: compiling takes a core and much memory, and further ones wait.
     /// Whoever compiles takes the permit along to the blocking thread, which works on when nobody waits.
     compiling: Arc<Semaphore>,
@@ -53,7 +66,7 @@ pub(crate) struct Lifecycle {
     components: Mutex<HashMap<String, Arc<dyn Loaded>>>,
     pub(super) attached: ArcSwap<BTreeMap<String, Arc<Attached>>>,
     attaching: Mutex<()>,
-    /// Quarantines that could not be written into the catalog yet, by volume and digest.
+    /// Verdicts that could not be written into the catalog yet, by volume and digest.
     pub(super) unsaved: Mutex<BTreeMap<(String, String), Convict>>,
     /// Latest faults, newest last.
     pub(super) faults: Mutex<VecDeque<FaultInfo>>,
@@ -67,10 +80,9 @@ impl Lifecycle {
         catalog: Arc<Catalog>,
         blobs: Blobs,
         clock: SharedClock,
-        default_strategy: String,
-        max_component_bytes: usize,
-        trust: Trust,
+        settings: Settings,
     ) -> Self {
+        let Settings { default_strategy, max_component_bytes, trust, watch } = settings;
         Self {
             host,
             catalog,
@@ -79,6 +91,7 @@ impl Lifecycle {
             default_strategy,
             max_component_bytes,
             trust,
+            watch,
             compiling: Arc::new(Semaphore::new(1)),
             files: Arc::default(),
             components: Mutex::default(),
@@ -96,6 +109,7 @@ impl Lifecycle {
         let slot = Arc::new(Slot::new(volume, first, self.clock.unix_millis()));
         slot.recorder().keep(self.recording(volume));
         let entry = Attached { observer, slot: Arc::clone(&slot), changing: tokio::sync::Mutex::default() };
+        self.resume_shadow(&entry).await;
         self.change_attached(|all| drop(all.insert(volume.into(), Arc::new(entry))));
         slot
     }
@@ -158,12 +172,20 @@ impl Lifecycle {
     /// The best strategy that can serve a volume now. It never fails: the native one is always there.
     pub(super) async fn best(&self, volume: &str) -> Candidate {
         let model = self.catalog.model();
-        let barred = |digest: &str| self.unsaved.lock().contains_key(&(volume.into(), digest.into()));
+        let barred = |target: &Target, digest: &str| {
+            let unsaved = self.unsaved.lock();
+            unsaved.get(&(volume.into(), digest.into())).is_some_and(|convict| convict.bars(target, digest))
+        };
         let preference = choose::prefer(&model, volume, WORLD.as_str(), &self.default_strategy, barred);
         let mut problem = preference.problem;
         for (chosen, config) in preference.plugins {
             match self.strategy(&chosen).await {
-                Ok(strategy) => return candidate(&chosen, &config, strategy, problem),
+                Ok(strategy) => {
+                    let row = self.binding(volume).filter(|row| row.current == chosen.target(&config));
+                    let watched_until_unix_ms = row.map_or(0, |row| row.watch_until_unix_ms);
+                    let best = candidate(&chosen, &config, strategy, problem);
+                    return Candidate { watched_until_unix_ms, ..best };
+                }
                 Err(error) => {
                     let (plugin, version) = (&chosen.name, &chosen.version);
                     tracing::error!(volume, plugin, version, %error, "the plugin cannot serve; another does");
@@ -240,13 +262,14 @@ impl Lifecycle {
         self.components.lock().remove(digest);
     }
 
-    /// Names of the volumes that a component serves right now, or is about to.
+    /// Names of the volumes that a component serves right now, is about to, or shadows.
     pub(crate) fn serving(&self, digest: &str) -> Vec<String> {
         let all = self.attached.load();
         let serves = all.iter().filter(|(_, attached)| {
-            let candidate = attached.slot.candidate();
+            let (candidate, shadow) = (attached.slot.candidate(), attached.slot.shadow());
             attached.slot.load().info.digest == digest
                 || candidate.is_some_and(|candidate| candidate.info.digest == digest)
+                || shadow.is_some_and(|shadow| shadow.candidate.info.digest == digest)
         });
         serves.map(|(name, _)| name.clone()).collect()
     }
@@ -271,14 +294,14 @@ impl Lifecycle {
     }
 }
 
-/// A plugin version that is about to serve.
+/// A plugin version that is about to serve. It is not watched yet.
 pub(super) fn candidate(
     chosen: &Chosen,
     config: &str,
     strategy: Arc<dyn Strategy>,
     problem: Option<String>,
 ) -> Candidate {
-    Candidate { info: info(chosen, config), strategy, problem }
+    Candidate { info: info(chosen, config), strategy, problem, watched_until_unix_ms: 0 }
 }
 
 fn info(chosen: &Chosen, config: &str) -> StrategyInfo {

@@ -188,6 +188,9 @@ impl Lifecycle {
                 let next = self.best_and_told(volume).await;
                 attached.slot.replace_if(active.activation, next, self.clock.unix_millis());
             }
+            if attached.slot.shadow().is_some_and(|shadow| shadow.candidate.info.plugin == name) {
+                self.resume_shadow(attached).await;
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use mortise_plugin_runtime::Limits;
 
 use super::Host;
 use super::act::WORLD;
-use super::tests::{Running, VOLUME, World, addition};
+use super::world::{Running, VOLUME, World, addition};
 use super::{Addition, capabilities_by_default};
 use crate::catalog::{Change, Key, QuarantineRow, ROW_VERSION};
 use crate::compaction::Candidate;

@@ -2,9 +2,9 @@
 
 use super::act::{Attached, Lifecycle, WORLD, candidate, is_native};
 use super::choose::{self, Chosen};
-use super::decide;
+use super::decide::{self, Start};
 use super::rehearse::rehearse;
-use crate::catalog::{BindingRow, HistoryRow, Target};
+use crate::catalog::{BindingRow, Target};
 use crate::compaction::Candidate;
 use crate::system::Activation;
 use crate::{Error, Result};
@@ -26,20 +26,11 @@ impl Lifecycle {
         }
         let chosen = choose::pick(&self.catalog.model(), name, version)?;
         let target = chosen.target(&config);
-        let rehearsed = match self.rehearse(&attached, &chosen, &config).await {
-            Ok(rehearsed) => rehearsed,
-            Err(error) => {
-                let row = HistoryRow::admin("plugin-use", "asked for").volume(volume);
-                let row = row.plugin(&chosen.name, &chosen.version, &chosen.row.digest);
-                self.audit(row.outcome(format!("refused: {error}"))).await;
-                return Err(error);
-            }
-        };
-        let (next, views) = rehearsed;
+        let (next, views) = self.rehearse_or_tell(&attached, &chosen, &config, "plugin-use").await?;
         self.switch(&attached, target, next, views).await
     }
 
-    async fn rehearse(
+    pub(super) async fn rehearse(
         &self,
         attached: &Attached,
         chosen: &Chosen,
@@ -75,14 +66,18 @@ impl Lifecycle {
             return Ok(Activation { volume, serving, replaced, rehearsed_views, changed: false });
         }
         let (place, unix_ms) = (self.place(&volume), self.clock.unix_millis());
-        let proposed = !bound && matches!(target, Target::Plugin { .. });
-        attached.slot.propose(next);
+        let plugin = matches!(target, Target::Plugin { .. });
+        let reason = if plugin { "rehearsal passed" } else { "asked for" }.to_owned();
+        let start = Start { target: &target, action: "plugin-use", reason, unix_ms, watch: self.watch };
+        let proposed = !bound && plugin;
+        let watched_until_unix_ms = start.watched_until_unix_ms();
+        attached.slot.propose(Candidate { watched_until_unix_ms, ..next });
         let mut written = Ok(());
         if proposed {
             written = self.catalog.commit(|model| decide::propose(model, place, &target, unix_ms)).await;
         }
         if written.is_ok() {
-            written = self.catalog.commit(|model| decide::activate(model, place, &target, unix_ms)).await;
+            written = self.catalog.commit(|model| decide::activate(model, place, &start)).await;
         }
         // An answer that was lost on the way may still have been a good one: the rows tell.
         let lost = || !bound && self.binding(&volume).is_some_and(|row| row.current == target);
@@ -95,12 +90,18 @@ impl Lifecycle {
             if let Err(undo) = undo.await {
                 tracing::warn!(%undo, volume, "the candidate stays in the catalog until the next use or start");
             }
+            self.drop_stale_shadow(attached);
             return Err(error);
         }
-        if let Target::Plugin { digest, .. } = &target {
-            self.unsaved.lock().remove(&(volume.clone(), digest.clone()));
-        }
+        self.pardon(&volume, &target);
         self.exchange(attached, rehearsed_views)
+    }
+
+    /// Forgets what is held against a version and not written yet: it was named expressly.
+    pub(super) fn pardon(&self, volume: &str, target: &Target) {
+        if let Target::Plugin { digest, .. } = target {
+            self.unsaved.lock().remove(&(volume.to_owned(), digest.clone()));
+        }
     }
 
     /// Takes a volume back to its earlier binding, and returns when that serves. An earlier version that was
@@ -133,12 +134,13 @@ impl Lifecycle {
     }
 
     /// Puts the slot's candidate into service.
-    fn exchange(&self, attached: &Attached, rehearsed_views: usize) -> Result<Activation> {
+    pub(super) fn exchange(&self, attached: &Attached, rehearsed_views: usize) -> Result<Activation> {
         let volume = attached.slot.volume().to_owned();
         let Some(replaced) = attached.slot.promote(self.clock.unix_millis()) else {
             return Err(Error::Internal(format!("volume {volume:?} has no candidate")));
         };
         let (serving, replaced) = (attached.slot.load().info.clone(), replaced.info.clone());
+        self.drop_stale_shadow(attached);
         tracing::info!(
             volume,
             plugin = serving.plugin,
@@ -148,6 +150,15 @@ impl Lifecycle {
             "another compaction strategy serves"
         );
         Ok(Activation { volume, serving, replaced, rehearsed_views, changed: true })
+    }
+
+    /// Ends the slot's shadow when the catalog does not name it any more.
+    fn drop_stale_shadow(&self, attached: &Attached) {
+        let Some(shadow) = attached.slot.shadow() else { return };
+        let row = self.shadowing(attached.slot.volume());
+        if row.is_none_or(|row| self.describe(&row.target) != shadow.candidate.info) {
+            attached.slot.end_shadow();
+        }
     }
 
     /// The binding of a volume, when it has one of its own.

@@ -59,13 +59,13 @@ pub(crate) fn listed(names: &[&str]) -> String {
 }
 
 /// Which plugins may serve a volume, in order: its binding's target, the earlier ones, nothing in quarantine.
-/// `barred` adds quarantines that the catalog does not show yet.
+/// `barred` adds what the catalog does not show yet of targets and their digests that must not serve.
 pub(crate) fn prefer(
     model: &Model,
     volume: &str,
     world: &str,
     default_strategy: &str,
-    barred: impl Fn(&str) -> bool,
+    barred: impl Fn(&Target, &str) -> bool,
 ) -> Preference {
     let default = [Target::Default];
     let binding = model.bindings.get(&(volume.into(), world.into()));
@@ -83,7 +83,7 @@ pub(crate) fn prefer(
             Ok(None) => break,
             Ok(Some((chosen, config))) => {
                 let digest = &chosen.row.digest;
-                if model.is_quarantined(volume, world, digest) || barred(digest) {
+                if model.is_quarantined(volume, world, digest) || barred(target, digest) {
                     let reason = format!("{} {} is in quarantine", chosen.name, chosen.version);
                     preference.problem.get_or_insert(reason);
                 } else {

@@ -8,7 +8,7 @@ use mortise_plugin_runtime::Digest;
 
 use super::act::WORLD;
 use super::stage::Stage;
-use super::tests::{Running, VOLUME, World, addition};
+use super::world::{Running, VOLUME, World, addition};
 use super::{Addition, SignatureState, capabilities_by_default};
 use crate::NATIVE_STRATEGY;
 use crate::catalog::memory_rows::Stop;

@@ -7,7 +7,8 @@
 //! | `capability`, `signature` | what a component may use, and who vouches for it |
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume |
-//! | `admit`, `remove`, `bind`, `supervise` | its verbs: add; remove; use and roll back; quarantine |
+//! | `admit`, `remove`, `bind`, `shadow` | its verbs: add; remove; use and roll back; shadow and promote |
+//! | `supervise` | what the host does by itself: quarantine, taking back |
 //! | `formats` | components of the world `format`, made ready to encode |
 //! | `record` | how much of what strategies are asked is kept |
 //! | `recover` | what a stop interrupted is undone or finished |
@@ -26,6 +27,7 @@ mod record;
 mod recover;
 mod rehearse;
 mod remove;
+mod shadow;
 mod signature;
 mod stage;
 mod standing;
@@ -41,8 +43,10 @@ mod interrupted_tests;
 mod tests;
 #[cfg(test)]
 mod trust_tests;
+#[cfg(test)]
+mod world;
 
-pub(crate) use act::Lifecycle;
+pub(crate) use act::{Lifecycle, Settings};
 pub(crate) use admit::Addition;
 pub(crate) use capability::named as capability_named;
 pub(crate) use capability::{Capabilities, by_default as capabilities_by_default};

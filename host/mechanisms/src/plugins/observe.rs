@@ -100,7 +100,10 @@ impl Lifecycle {
         };
         let volumes: Vec<String> = self.attached.load().keys().cloned().collect();
         let bindings = volumes.iter().filter_map(|volume| self.binding_info(volume).ok());
-        let concerned = |info: &BindingInfo| info.bound.plugin == name || info.serving.plugin == name;
+        let concerned = |info: &BindingInfo| {
+            let waits = info.candidate.as_ref().is_some_and(|candidate| candidate.strategy.plugin == name);
+            info.bound.plugin == name || info.serving.plugin == name || waits
+        };
         let quarantines = model.quarantines.iter().filter(|(_, row)| row.plugin == name);
         let faults = self.faults.lock().iter().rev().filter(|fault| fault.plugin == name).cloned().collect();
         let history = model.history.values().rev().filter(|row| row.plugin.as_deref() == Some(name));
@@ -144,11 +147,11 @@ impl Lifecycle {
     /// Which strategy a volume should have and has.
     pub(crate) fn binding_info(&self, volume: &str) -> Result<BindingInfo> {
         let attached = self.attached(volume)?;
-        let active = attached.slot.load();
+        let (active, now) = (attached.slot.load(), self.clock.unix_millis());
         let row = self.binding(volume);
         let bound = row.as_ref().map_or(Target::Default, |row| row.current.clone());
         let explicit = !matches!(bound, Target::Default);
-        let candidate = row.as_ref().and_then(|row| row.candidate.clone());
+        let candidate = row.as_ref().and_then(|row| row.candidate.clone().or_else(|| row.shadow.clone()));
         let candidate = candidate.map(|candidate| CandidateInfo {
             strategy: self.describe(&candidate.target),
             stage: candidate.stage.to_string(),
@@ -165,6 +168,7 @@ impl Lifecycle {
             problem: active.problem.clone(),
             since_unix_ms: active.since_unix_ms,
             explicit,
+            watched_until_unix_ms: active.is_watched(now).then_some(active.watched_until_unix_ms),
             candidate,
             previous: previous.iter().map(|target| self.describe(target)).collect(),
             answer: latest.answer,

@@ -1,8 +1,8 @@
 //! The stages of a plugin version's life, and the events that lead from one to the next: pure types.
 //!
 //! A version is **added** (its file is here, nothing of it has run), **verified** (it fits its world and has
-//! said who it is), **rehearsed** on a volume's views, **active** there, and then **superseded** by another
-//! version, **rolled back** by an administrator or the host, or **quarantined** for its faults; at the end it
+//! said who it is), **rehearsed** on a volume's views, perhaps **shadowing** what serves there, **active**, and
+//! then **superseded** by another version, **rolled back** by an administrator or the host, or **quarantined** for its faults; at the end it
 //! is **removed**. `added`, `verified` and `removed` are about the version and stored in its own row; the
 //! others are about the version *on one binding*, and stored there.
 //!
@@ -24,6 +24,8 @@ pub(crate) enum Stage {
     Verified,
     /// It passed its rehearsal for a binding and may serve it.
     Rehearsed,
+    /// It is asked beside what serves a binding, and acted upon by nobody.
+    Shadowing,
     /// It serves a binding.
     Active,
     /// Another version took its place; a rollback may bring it back.
@@ -45,9 +47,11 @@ pub(crate) enum Event {
     Refuse,
     /// It passed a rehearsal.
     Rehearse,
+    /// It is asked beside what serves.
+    Shadow,
     /// It is put into service, or bound anew where it is bound already.
     Activate,
-    /// It is not put into service after all.
+    /// It is not put into service after all, or does not shadow any more.
     Abandon,
     /// Another version takes its place.
     Supersede,
@@ -77,18 +81,25 @@ impl Stage {
     /// # Errors
     /// [`IllegalTransition`] when the event has no place in this stage.
     pub(crate) fn after(self, event: Event) -> Result<Self, IllegalTransition> {
-        use Stage::{Active, Added, Quarantined, Rehearsed, Removed, RolledBack, Superseded, Verified};
+        use Stage::{
+            Active, Added, Quarantined, Rehearsed, Removed, RolledBack, Shadowing, Superseded, Verified,
+        };
         Ok(match (self, event) {
-            (Added, Event::Verify) | (Rehearsed, Event::Abandon) => Verified,
+            (Added, Event::Verify) | (Rehearsed | Shadowing, Event::Abandon) => Verified,
             (Added, Event::Refuse) | (Verified | Superseded | RolledBack | Quarantined, Event::Remove) => {
                 Removed
             }
-            (Verified | Rehearsed | Superseded | RolledBack | Quarantined, Event::Rehearse) => Rehearsed,
-            (Rehearsed | Active, Event::Activate) | (Superseded, Event::Return) => Active,
+            (Verified | Rehearsed | Shadowing | Superseded | RolledBack | Quarantined, Event::Rehearse) => {
+                Rehearsed
+            }
+            (Rehearsed, Event::Shadow) => Shadowing,
+            (Rehearsed | Shadowing | Active, Event::Activate) | (Superseded, Event::Return) => Active,
             (Active, Event::Supersede) => Superseded,
             (Active, Event::RollBack) => RolledBack,
             // A verdict that could not be written at once may arrive when another serves already.
-            (Verified | Rehearsed | Active | Superseded | RolledBack, Event::Quarantine) => Quarantined,
+            (Verified | Rehearsed | Shadowing | Active | Superseded | RolledBack, Event::Quarantine) => {
+                Quarantined
+            }
             (stage, event) => return Err(IllegalTransition { stage, event }),
         })
     }
@@ -99,6 +110,7 @@ impl Stage {
             Self::Added => "added",
             Self::Verified => "verified",
             Self::Rehearsed => "rehearsed",
+            Self::Shadowing => "shadowing",
             Self::Active => "active",
             Self::Superseded => "superseded",
             Self::RolledBack => "rolled-back",
@@ -121,6 +133,7 @@ impl Event {
             Self::Verify => "verified",
             Self::Refuse => "refused",
             Self::Rehearse => "rehearsed",
+            Self::Shadow => "made a shadow",
             Self::Activate => "activated",
             Self::Abandon => "abandoned",
             Self::Supersede => "superseded",
@@ -138,20 +151,22 @@ mod tests {
 
     use super::{Event, Stage};
 
-    const STAGES: [Stage; 8] = [
+    const STAGES: [Stage; 9] = [
         Stage::Added,
         Stage::Verified,
         Stage::Rehearsed,
+        Stage::Shadowing,
         Stage::Active,
         Stage::Superseded,
         Stage::RolledBack,
         Stage::Quarantined,
         Stage::Removed,
     ];
-    const EVENTS: [Event; 10] = [
+    const EVENTS: [Event; 11] = [
         Event::Verify,
         Event::Refuse,
         Event::Rehearse,
+        Event::Shadow,
         Event::Activate,
         Event::Abandon,
         Event::Supersede,
@@ -163,14 +178,15 @@ mod tests {
 
     /// A line for each stage, a column for each event in the order of `EVENTS`; a dash is an error.
     const TABLE: &str = "
-        added:       verified removed -         -      -        -          -           -      -           -
-        verified:    -        -       rehearsed -      -        -          -           -      quarantined removed
-        rehearsed:   -        -       rehearsed active verified -          -           -      quarantined -
-        active:      -        -       -         active -        superseded rolled-back -      quarantined -
-        superseded:  -        -       rehearsed -      -        -          -           active quarantined removed
-        rolled-back: -        -       rehearsed -      -        -          -           -      quarantined removed
-        quarantined: -        -       rehearsed -      -        -          -           -      -           removed
-        removed:     -        -       -         -      -        -          -           -      -           -
+        added:       verified removed -         -         -      -        -          -           -      -           -
+        verified:    -        -       rehearsed -         -      -        -          -           -      quarantined removed
+        rehearsed:   -        -       rehearsed shadowing active verified -          -           -      quarantined -
+        shadowing:   -        -       rehearsed -         active verified -          -           -      quarantined -
+        active:      -        -       -         -         active -        superseded rolled-back -      quarantined -
+        superseded:  -        -       rehearsed -         -      -        -          -           active quarantined removed
+        rolled-back: -        -       rehearsed -         -      -        -          -           -      quarantined removed
+        quarantined: -        -       rehearsed -         -      -        -          -           -      -           removed
+        removed:     -        -       -         -         -      -        -          -           -      -           -
     ";
 
     #[test]

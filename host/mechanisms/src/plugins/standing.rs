@@ -63,7 +63,8 @@ fn standing_on<'a>(row: &'a BindingRow, chosen: &Chosen) -> Option<(Stage, u64, 
     if names(&row.current) {
         return Some((Stage::Active, row.since_unix_ms, ""));
     }
-    if let Some(candidate) = row.candidate.as_ref().filter(|candidate| names(&candidate.target)) {
+    let mut waiting = row.candidate.iter().chain(&row.shadow);
+    if let Some(candidate) = waiting.find(|candidate| names(&candidate.target)) {
         return Some((candidate.stage, candidate.since_unix_ms, ""));
     }
     if let Some(taken) = row.taken_back.iter().find(|taken| names(&taken.target)) {
@@ -75,6 +76,13 @@ fn standing_on<'a>(row: &'a BindingRow, chosen: &Chosen) -> Option<(Stage, u64, 
 /// The stage that says most about a version: where it stands on its bindings, else what its row says.
 pub(super) fn summed_up(standings: &[StandingInfo], row: Stage) -> String {
     let on = |stage: Stage| standings.iter().any(|standing| standing.stage == stage.as_str());
-    let order = [Stage::Active, Stage::Quarantined, Stage::Rehearsed, Stage::RolledBack, Stage::Superseded];
+    let order = [
+        Stage::Active,
+        Stage::Shadowing,
+        Stage::Quarantined,
+        Stage::Rehearsed,
+        Stage::RolledBack,
+        Stage::Superseded,
+    ];
     order.into_iter().find(|stage| on(*stage)).unwrap_or(row).to_string()
 }

@@ -1,15 +1,18 @@
-//! What follows faults: they are remembered, and a version that faults too often is quarantined.
+//! What follows faults: they are remembered, a version that faults too often is quarantined, and one that faults
+//! while it is watched is taken back.
 //!
 //! The strategy is exchanged first and the catalog written after it, because a faulting strategy must go even
-//! when the disk is full. A quarantine that could not be written is kept in memory, holds there, and is
-//! written as soon as the catalog takes it.
+//! when the disk is full. A verdict that could not be written is kept in memory, holds there, and is written
+//! as soon as the catalog takes it.
+
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::act::Lifecycle;
-use super::decide::{self, Convict};
-use crate::compaction::{Active, Supervisor};
+use super::decide::{self, Convict, Sentence};
+use crate::compaction::{Active, Shadow, Supervisor};
 use crate::system::FaultInfo;
 use crate::telemetry;
 
@@ -33,7 +36,20 @@ impl Supervisor for Lifecycle {
     }
 
     fn quarantine<'a>(&'a self, volume: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()> {
-        self.convict(volume, active, reason).boxed()
+        self.convict(volume, active, Sentence::Quarantine, reason).boxed()
+    }
+
+    fn take_back<'a>(&'a self, volume: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()> {
+        self.convict(volume, active, Sentence::TakeBack, reason).boxed()
+    }
+
+    fn end_shadow<'a>(
+        &'a self,
+        volume: &'a str,
+        shadow: &'a Arc<Shadow>,
+        reason: String,
+    ) -> BoxFuture<'a, ()> {
+        self.fail_shadow(volume, shadow, reason).boxed()
     }
 
     fn settle<'a>(&'a self, volume: &'a str) -> BoxFuture<'a, ()> {
@@ -42,10 +58,11 @@ impl Supervisor for Lifecycle {
 }
 
 impl Lifecycle {
-    async fn convict(&self, volume: &str, active: &Active, reason: String) {
+    async fn convict(&self, volume: &str, active: &Active, sentence: Sentence, reason: String) {
         let Ok(attached) = self.attached(volume) else { return };
         let key = (volume.to_owned(), active.info.digest.clone());
         let convict = Convict {
+            sentence,
             plugin: active.info.plugin.clone(),
             version: active.info.version.clone(),
             digest: active.info.digest.clone(),
@@ -55,8 +72,11 @@ impl Lifecycle {
         };
         self.unsaved.lock().insert(key.clone(), convict.clone());
         let mut next = self.best(volume).await;
-        next.problem =
-            Some(format!("{} {} was quarantined: {}", convict.plugin, convict.version, convict.reason));
+        let done = match sentence {
+            Sentence::Quarantine => "was quarantined",
+            Sentence::TakeBack => "was rolled back in its watch period",
+        };
+        next.problem = Some(format!("{} {} {done}: {}", convict.plugin, convict.version, convict.reason));
         let next_info = next.info.clone();
         if !attached.slot.replace_if(active.activation, next, self.clock.unix_millis()) {
             // Somebody bound another strategy, or the same one anew, while this one faulted for the last
@@ -64,7 +84,16 @@ impl Lifecycle {
             self.unsaved.lock().remove(&key);
             return;
         }
-        telemetry::quarantined(volume, &convict.plugin, &convict.version);
+        let message = match sentence {
+            Sentence::Quarantine => {
+                telemetry::quarantined(volume, &convict.plugin, &convict.version);
+                "the plugin is quarantined for this volume"
+            }
+            Sentence::TakeBack => {
+                telemetry::taken_back(volume, &convict.plugin, &convict.version);
+                "the plugin is rolled back in its watch period"
+            }
+        };
         tracing::error!(
             volume,
             plugin = convict.plugin,
@@ -73,12 +102,12 @@ impl Lifecycle {
             reason = convict.reason,
             serving = next_info.plugin,
             serving_version = next_info.version,
-            "the plugin is quarantined for this volume"
+            "{message}"
         );
         self.save(volume).await;
     }
 
-    /// Writes the quarantines of a volume that the catalog does not show yet.
+    /// Writes the verdicts about a volume that the catalog does not show yet.
     async fn save(&self, volume: &str) {
         let pending: Vec<Convict> = {
             let unsaved = self.unsaved.lock();
@@ -90,11 +119,15 @@ impl Lifecycle {
             let active = attached.slot.load();
             let serving = format!("{} {}", active.info.plugin, active.info.version);
             let written = self.catalog.commit(|model| {
-                // Whoever bound the version anew has cleared it, and its quarantine must not come back.
-                if self.is_unsaved(volume, &convict) {
-                    decide::quarantine(model, self.place(volume), &convict, serving.trim())
-                } else {
-                    Ok((crate::catalog::Change::default(), ()))
+                // Whoever bound the version anew has cleared it, and the verdict must not come back.
+                if !self.is_unsaved(volume, &convict) {
+                    return Ok((crate::catalog::Change::default(), ()));
+                }
+                match convict.sentence {
+                    Sentence::Quarantine => {
+                        decide::quarantine(model, self.place(volume), &convict, serving.trim())
+                    }
+                    Sentence::TakeBack => decide::take_back(model, self.place(volume), &convict),
                 }
             });
             match written.await {
@@ -103,7 +136,7 @@ impl Lifecycle {
                 }
                 Err(error) => {
                     let plugin = &convict.plugin;
-                    tracing::warn!(volume, plugin, %error, "the quarantine holds, but is not written yet");
+                    tracing::warn!(volume, plugin, %error, "the verdict holds, but is not written yet");
                 }
             }
         }

@@ -1,14 +1,15 @@
 //! Who vouches for a component and what it may use: at its addition, at its use, at the next start.
 
 use std::io::Cursor;
+use std::time::Duration;
 
 use minisign::KeyPair;
 use mortise_kernel::ErrorKind;
 use mortise_kernel::format::FormatId;
 use mortise_plugin_runtime::Capability;
 
-use super::decide::{Place, activate, propose};
-use super::tests::{Running, VOLUME, World, addition};
+use super::decide::{Place, Start, activate, propose};
+use super::world::{Running, VOLUME, World, addition};
 use super::{Addition, SignatureState, Trust, TrustedKey};
 use crate::catalog::{Change, Key, Target, VolumeRow};
 use crate::{Error, NATIVE_STRATEGY};
@@ -169,9 +170,15 @@ async fn bindings_are_of_one_world_each() {
     node.bind("b").await.unwrap();
     let codec = node.add("zip 1.0.0 codec").await.unwrap().target("{}");
     let place = Place { volume: VOLUME, world: "format", default_strategy: NATIVE_STRATEGY };
-    for decide in [propose, activate] {
-        node.catalog.commit(|model| decide(model, place, &codec, 0)).await.unwrap();
-    }
+    node.catalog.commit(|model| propose(model, place, &codec, 0)).await.unwrap();
+    let start = Start {
+        target: &codec,
+        action: "plugin-use",
+        reason: String::new(),
+        unix_ms: 0,
+        watch: Duration::ZERO,
+    };
+    node.catalog.commit(|model| activate(model, place, &start)).await.unwrap();
     let bound = |world: &str| {
         let model = node.catalog.model();
         model.bindings[&(VOLUME.to_owned(), world.to_owned())].current.clone()

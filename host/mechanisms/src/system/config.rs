@@ -56,6 +56,8 @@ pub struct SystemConfig {
     pub shutdown_grace: Duration,
     /// Largest component accepted, in bytes; the runtime takes none above [`MAX_COMPONENT_BYTES`].
     pub max_component_bytes: usize,
+    /// For so long after a version was newly activated, its first fault takes it back; nothing: not at all.
+    pub plugin_watch: Duration,
     /// Keys whose signatures are trusted, and whether a component needs one.
     pub trust: Trust,
     /// Finds the codecs of the node that the system is started over. The same that the node was opened with.
@@ -81,6 +83,7 @@ impl SystemConfig {
             shutdown_grace: Duration::from_secs(5),
             max_component_bytes: MAX_COMPONENT_BYTES,
             codecs: FormatCodecs::new(),
+            plugin_watch: Duration::from_secs(600),
             trust: Trust::default(),
             history_rows_per_plugin: 200,
             history_rows: 4000,

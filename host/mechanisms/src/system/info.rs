@@ -76,7 +76,7 @@ pub struct StandingInfo {
     pub volume: String,
     /// World.
     pub world: String,
-    /// `rehearsed`, `active`, `superseded`, `rolled-back` or `quarantined`.
+    /// `rehearsed`, `shadowing`, `active`, `superseded`, `rolled-back` or `quarantined`.
     pub stage: String,
     /// Since when, Unix milliseconds; 0 when that is not known.
     pub since_unix_ms: u64,
@@ -142,6 +142,9 @@ pub struct BindingInfo {
     pub since_unix_ms: u64,
     /// Whether the binding was made explicitly; otherwise it is the node's default.
     pub explicit: bool,
+    /// Until when the first fault of what serves takes it back, Unix milliseconds; `None` when it is not
+    /// watched, or not any more.
+    pub watched_until_unix_ms: Option<u64>,
     /// What may serve next, when there is such a version.
     pub candidate: Option<CandidateInfo>,
     /// Earlier bindings, newest first: where `rollback` leads.

@@ -6,6 +6,7 @@
 mod config;
 mod info;
 mod jobs;
+mod shadow;
 mod start;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use info::{
     Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, PluginDetail, PluginInfo,
     QuarantineInfo, StandingInfo, StrategyInfo, VolumeInfo, VolumeReport,
 };
+pub use shadow::{CallTimes, ShadowExample, ShadowInfo, ShadowReport};
 
 use crate::catalog::{Catalog, Origin};
 use crate::plugins::{Addition, Lifecycle, capability_named};

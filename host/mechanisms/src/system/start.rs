@@ -11,7 +11,7 @@ use mortise_plugin_runtime::Runtime;
 
 use super::{System, SystemConfig};
 use crate::catalog::{Blobs, Catalog, Keep, SystemVolume};
-use crate::plugins::{Host, Lifecycle};
+use crate::plugins::{Host, Lifecycle, Settings};
 use crate::rebuild::Jobs;
 use crate::volumes::{
     LoopConfig, SYSTEM, SystemVolumeStart, Volumes, found, on_disk, start_plan, system_start,
@@ -50,9 +50,12 @@ impl System {
             Arc::clone(&catalog),
             Blobs::open(&node.subdirectory("plugins")?)?,
             Arc::clone(&clock),
-            config.default_strategy.clone(),
-            config.max_component_bytes,
-            config.trust.clone(),
+            Settings {
+                default_strategy: config.default_strategy.clone(),
+                max_component_bytes: config.max_component_bytes,
+                trust: config.trust.clone(),
+                watch: config.plugin_watch,
+            },
         ));
         config.codecs.serve(&lifecycle);
         lifecycle.recover().await;

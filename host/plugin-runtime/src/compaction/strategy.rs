@@ -189,9 +189,19 @@ impl CompactionStrategy {
     ///
     /// # Errors
     /// The plugin's fault, or [`FaultKind::Busy`] when too many calls are waiting.
-    pub async fn decide_on_pool(&self, call: Call, view: impl Into<Arc<View>>) -> Result<Decision, Fault> {
-        let (strategy, view) = (self.clone(), view.into());
+    pub async fn decide_on_pool(&self, call: Call, view: Arc<View>) -> Result<Decision, Fault> {
+        let strategy = self.clone();
         self.component.shared().pool.run(move || strategy.decide(&call, &view)).await
+    }
+
+    /// As [`Self::decide_on_pool`], on a thread that serves nothing but such calls, one at a time: however
+    /// long they take, no other call waits for them.
+    ///
+    /// # Errors
+    /// The plugin's fault, or [`FaultKind::Busy`] when too many calls are waiting for that thread.
+    pub async fn decide_aside(&self, call: Call, view: Arc<View>) -> Result<Decision, Fault> {
+        let strategy = self.clone();
+        self.component.shared().aside.run(move || strategy.decide(&call, &view)).await
     }
 }
 

@@ -100,6 +100,9 @@ pub(super) struct Serve {
     /// Threads that run plugins.
     #[arg(long, env = "MORTISE_PLUGIN_THREADS", value_name = "COUNT", default_value = "4")]
     plugin_threads: usize,
+    /// For so long after a plugin version was newly activated, its first fault takes it back; 0s: not at all.
+    #[arg(long, env = "MORTISE_PLUGIN_WATCH", value_name = "TIME", default_value = "10m")]
+    plugin_watch: humantime::Duration,
 }
 
 impl Serve {
@@ -151,6 +154,7 @@ impl Serve {
             guard_l0_runs: self.guard_l0_runs,
             max_parallel_steps: self.parallel_steps,
             plugin_threads: self.plugin_threads,
+            plugin_watch: self.plugin_watch.into(),
             plugin_compiler: wiring::compile_in_child(),
         })
     }

@@ -1,8 +1,10 @@
 //! A volume gets another strategy: proposed after its rehearsal, then activated; or it gets an earlier one
 //! back.
 //!
-//! Between the two writes the binding carries a *candidate*. A start that finds one in the stage `rehearsed`
+//! Between the two writes of a use the binding carries a *candidate*. A start that finds one in the stage `rehearsed`
 //! takes it out again: whoever asked for it was not answered.
+
+use std::time::Duration;
 
 use super::super::choose::{Chosen, pick, resolve};
 use super::super::stage::{Event, Stage};
@@ -31,8 +33,30 @@ pub(crate) struct Place<'a> {
     pub default_strategy: &'a str,
 }
 
+/// How a version comes to serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Start<'a> {
+    pub target: &'a Target,
+    /// What the history calls it.
+    pub action: &'static str,
+    /// Why it may.
+    pub reason: String,
+    pub unix_ms: u64,
+    /// How long its first fault takes it back.
+    pub watch: Duration,
+}
+
+impl Start<'_> {
+    /// Until when its first fault takes it back; 0 for what is not watched.
+    pub(crate) fn watched_until_unix_ms(&self) -> u64 {
+        let watch = u64::try_from(self.watch.as_millis()).unwrap_or(u64::MAX);
+        let watched = watch > 0 && matches!(self.target, Target::Plugin { .. });
+        if watched { self.unix_ms.saturating_add(watch) } else { 0 }
+    }
+}
+
 impl Place<'_> {
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         Key::binding(self.volume, self.world)
     }
 
@@ -46,7 +70,7 @@ impl Place<'_> {
     }
 
     /// The binding's row, or the one that it would have.
-    fn row_or_default(&self, model: &Model, volume_id: u64, unix_ms: u64) -> BindingRow {
+    pub(super) fn row_or_default(&self, model: &Model, volume_id: u64, unix_ms: u64) -> BindingRow {
         self.row(model).cloned().unwrap_or_else(|| BindingRow {
             version: ROW_VERSION,
             volume_id,
@@ -55,6 +79,8 @@ impl Place<'_> {
             previous: Vec::new(),
             candidate: None,
             taken_back: Vec::new(),
+            shadow: None,
+            watch_until_unix_ms: 0,
         })
     }
 }
@@ -76,6 +102,10 @@ pub(crate) fn config_text(config: Option<String>) -> Result<String> {
 /// another version.
 pub(crate) fn stage_on(model: &Model, place: Place<'_>, target: &Target) -> Stage {
     let Some(chosen) = place.plugin(model, target) else { return Stage::Removed };
+    let shadow = place.row(model).and_then(|row| row.shadow.as_ref());
+    if let Some(shadow) = shadow.filter(|shadow| shadow.target == *target) {
+        return shadow.stage;
+    }
     if model.is_quarantined(place.volume, place.world, &chosen.row.digest) {
         return Stage::Quarantined;
     }
@@ -119,6 +149,7 @@ pub(crate) fn propose(
     let stage = after(from, Event::Rehearse)?;
     let mut row = place.row_or_default(model, volume_id, unix_ms);
     row.candidate = Some(CandidateRow { target: target.clone(), stage, since_unix_ms: unix_ms });
+    shadow_no_more(&mut row, target);
     change.put(model, place.key(), &row)?;
     change.delete(model, Key::quarantine(place.volume, place.world, &chosen.row.digest));
     let audit = HistoryRow::admin("plugin-rehearse", "asked for").volume(place.volume);
@@ -139,18 +170,37 @@ pub(crate) fn abandon(
         return Ok((change, ()));
     };
     let to = after(candidate.stage, Event::Abandon)?;
-    let row = BindingRow { candidate: None, ..row.clone() };
-    if row.current == Target::Default && row.previous.is_empty() && row.taken_back.is_empty() {
-        change.delete(model, place.key());
-    } else {
-        change.put(model, place.key(), &row)?;
-    }
+    put_unless_empty(&mut change, model, place, BindingRow { candidate: None, ..row.clone() })?;
     if let Some(chosen) = place.plugin(model, target) {
         let audit = HistoryRow::node("plugin-use", reason).volume(place.volume);
         let audit = named(audit, &chosen).moved(Some(candidate.stage), to);
         change.audit(audit.outcome("undone; the volume keeps its strategy"));
     }
     Ok((change, ()))
+}
+
+/// Writes a binding, or deletes it when it says nothing that holds without it.
+pub(super) fn put_unless_empty(
+    change: &mut Change,
+    model: &Model,
+    place: Place<'_>,
+    row: BindingRow,
+) -> Result<()> {
+    let BindingRow { current, previous, candidate, taken_back, shadow, .. } = &row;
+    let waits = candidate.is_some() || shadow.is_some();
+    if *current == Target::Default && previous.is_empty() && taken_back.is_empty() && !waits {
+        change.delete(model, place.key());
+    } else {
+        change.put(model, place.key(), &row)?;
+    }
+    Ok(())
+}
+
+/// A version that serves, or is about to, is no shadow of itself.
+fn shadow_no_more(row: &mut BindingRow, target: &Target) {
+    if row.shadow.as_ref().is_some_and(|shadow| shadow.target == *target) {
+        row.shadow = None;
+    }
 }
 
 /// Takes out the candidates whose activation was interrupted; returns whether some are left for the next
@@ -171,24 +221,19 @@ pub(crate) fn interrupted_candidates(model: &Model, default_strategy: &str) -> R
     Ok((change, interrupted.next().is_some()))
 }
 
-/// Binds a volume to `target`: its candidate, what it is bound to already, or the native strategy.
-pub(crate) fn activate(
-    model: &Model,
-    place: Place<'_>,
-    target: &Target,
-    unix_ms: u64,
-) -> Result<(Change, ())> {
+/// Binds a volume to a target: its candidate, its shadow, what it is bound to already, or the native strategy.
+pub(crate) fn activate(model: &Model, place: Place<'_>, start: &Start<'_>) -> Result<(Change, ())> {
+    let Start { target, action, unix_ms, .. } = *start;
     let volume_id = ready_volume(model, place.volume)?;
     let mut change = Change::default();
     change.require(model, Key::Volume(place.volume.into()));
-    let mut audit = HistoryRow::admin("plugin-use", "asked for").volume(place.volume);
+    let mut audit = HistoryRow::admin(action, &start.reason).volume(place.volume);
     if let Target::Plugin { .. } = target {
         let chosen = exact(model, target)?;
         change.require(model, Key::plugin(&chosen.name, &chosen.version));
         change.delete(model, Key::quarantine(place.volume, place.world, &chosen.row.digest));
         let from = stage_on(model, place, target);
         audit = named(audit, &chosen).moved(Some(from), after(from, Event::Activate)?);
-        audit.reason = "rehearsal passed".into();
     } else {
         audit.plugin = Some(crate::NATIVE_STRATEGY.into());
     }
@@ -206,7 +251,9 @@ pub(crate) fn activate(
         row.previous.truncate(REMEMBERED_BINDINGS);
     }
     row.taken_back.retain(|taken| taken.target != *target);
+    shadow_no_more(&mut row, target);
     row.candidate = None;
+    row.watch_until_unix_ms = start.watched_until_unix_ms();
     row.since_unix_ms = unix_ms;
     change.put(model, place.key(), &row)?;
     change.audit(audit);
@@ -224,6 +271,13 @@ pub(crate) fn roll_back(
     ready_volume(model, place.volume)?;
     let nothing = || Error::NothingToRollBack(place.volume.into());
     let row = place.row(model).ok_or_else(nothing)?;
+    let target = earlier(model, place, row).ok_or_else(nothing)?;
+    let audit = HistoryRow::admin("plugin-rollback", reason);
+    Ok((retreat(model, place, row, target, audit, unix_ms)?, target.clone()))
+}
+
+/// The latest earlier target that can serve.
+pub(super) fn earlier<'m>(model: &Model, place: Place<'_>, row: &'m BindingRow) -> Option<&'m Target> {
     let usable = |target: &&Target| {
         let taken_back = row.taken_back.iter().any(|taken| taken.target == **target);
         let quarantined =
@@ -233,33 +287,44 @@ pub(crate) fn roll_back(
             && !taken_back
             && resolved.is_ok_and(|found| found.is_none_or(|(chosen, _)| !quarantined(&chosen)))
     };
-    let target = row.previous.iter().find(usable).ok_or_else(nothing)?;
+    row.previous.iter().find(usable)
+}
+
+/// Takes a binding back from its current target to an earlier one.
+pub(super) fn retreat(
+    model: &Model,
+    place: Place<'_>,
+    row: &BindingRow,
+    target: &Target,
+    audit: HistoryRow,
+    unix_ms: u64,
+) -> Result<Change> {
     let mut change = Change::default();
     change.require(model, Key::Volume(place.volume.into()));
     let mut taken_back = row.taken_back.clone();
     if let Some(left) = place.plugin(model, &row.current) {
         let to = after(Stage::Active, Event::RollBack)?;
-        let audit = HistoryRow::admin("plugin-rollback", reason).volume(place.volume);
-        let audit = named(audit, &left).moved(Some(Stage::Active), to);
-        change.audit(audit.outcome(format!("{} serves again", shown(target))));
+        let audit = named(audit.volume(place.volume), &left).moved(Some(Stage::Active), to);
         if let Target::Plugin { .. } = row.current {
-            let (target, reason) = (row.current.clone(), reason.to_owned());
+            let (target, reason) = (row.current.clone(), audit.reason.clone());
             taken_back.insert(0, TakenBackRow { target, since_unix_ms: unix_ms, reason });
             taken_back.truncate(REMEMBERED_TAKEN_BACK);
         }
+        change.audit(audit.outcome(format!("{} serves again", shown(target))));
     }
     returned(model, place, target, "plugin-rollback", &mut change)?;
     let rest = row.previous.iter().skip_while(|earlier| *earlier != target).skip(1).cloned().collect();
-    let row = BindingRow {
+    let mut row = BindingRow {
         current: target.clone(),
         since_unix_ms: unix_ms,
         previous: rest,
-        candidate: row.candidate.clone(),
         taken_back,
-        ..*row
+        watch_until_unix_ms: 0,
+        ..row.clone()
     };
+    shadow_no_more(&mut row, target);
     change.put(model, place.key(), &row)?;
-    Ok((change, target.clone()))
+    Ok(change)
 }
 
 /// Notes that an earlier target serves again.
@@ -272,14 +337,17 @@ pub(super) fn returned(
 ) -> Result<()> {
     let Some(chosen) = place.plugin(model, target) else { return Ok(()) };
     change.require(model, Key::plugin(&chosen.name, &chosen.version));
-    let to = after(Stage::Superseded, Event::Return)?;
+    let (from, event) = match stage_on(model, place, target) {
+        Stage::Shadowing => (Stage::Shadowing, Event::Activate),
+        _ => (Stage::Superseded, Event::Return),
+    };
     let audit = HistoryRow::node(action, "what took its place is gone").volume(place.volume);
-    change.audit(named(audit, &chosen).moved(Some(Stage::Superseded), to).outcome("serves again"));
+    change.audit(named(audit, &chosen).moved(Some(from), after(from, event)?).outcome("serves again"));
     Ok(())
 }
 
 /// The version that a target names, when it is still the same component.
-fn exact(model: &Model, target: &Target) -> Result<Chosen> {
+pub(crate) fn exact(model: &Model, target: &Target) -> Result<Chosen> {
     let Target::Plugin { plugin, version, digest, .. } = target else {
         return Err(Error::Internal(format!("{} is no plugin version", shown(target))));
     };
@@ -306,7 +374,7 @@ pub(super) fn named(row: HistoryRow, chosen: &Chosen) -> HistoryRow {
     row.plugin(&chosen.name, &chosen.version, &chosen.row.digest)
 }
 
-fn shown(target: &Target) -> String {
+pub(super) fn shown(target: &Target) -> String {
     match target {
         Target::Default => "the node's default strategy".into(),
         Target::Native => "the native strategy".into(),

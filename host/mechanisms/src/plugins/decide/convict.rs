@@ -1,15 +1,26 @@
-//! A version that faulted too often is put aside for one volume.
+//! A version that faulted too often is put aside for one volume; one that faulted while it was watched is taken
+//! back.
 
 use super::super::choose::resolve;
 use super::super::stage::Event;
 use super::after;
-use super::bind::{Place, returned, stage_on};
+use super::bind::{Place, earlier, retreat, returned, stage_on};
 use crate::Result;
 use crate::catalog::{BindingRow, Change, HistoryRow, Key, Model, QuarantineRow, ROW_VERSION, Target};
 
-/// A version that faulted too often.
+/// What becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sentence {
+    /// It is put aside, with every configuration, until somebody names it expressly.
+    Quarantine,
+    /// What served before does again.
+    TakeBack,
+}
+
+/// A version that has to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Convict {
+    pub sentence: Sentence,
     pub plugin: String,
     pub version: String,
     pub digest: String,
@@ -27,6 +38,26 @@ impl Convict {
             config: self.config.clone(),
         }
     }
+
+    /// Whether `target`, which stands for a component of this digest, must not serve.
+    pub(crate) fn bars(&self, target: &Target, digest: &str) -> bool {
+        match self.sentence {
+            Sentence::Quarantine => self.digest == digest,
+            Sentence::TakeBack => self.target() == *target,
+        }
+    }
+}
+
+/// Takes a binding back from a version that faulted while it was watched, to the latest earlier target that can
+/// serve, else to the native strategy. Nothing happens when something else is bound by now.
+pub(crate) fn take_back(model: &Model, place: Place<'_>, convict: &Convict) -> Result<(Change, ())> {
+    let bound = place.row(model).filter(|row| row.current == convict.target());
+    let Some(row) = bound.filter(|_| model.volumes.contains_key(place.volume)) else {
+        return Ok((Change::default(), ()));
+    };
+    let target = earlier(model, place, row).cloned().unwrap_or(Target::Native);
+    let audit = HistoryRow::node("plugin-rollback", format!("in its watch period: {}", convict.reason));
+    Ok((retreat(model, place, row, &target, audit, convict.since_unix_ms)?, ()))
 }
 
 /// Puts a version into quarantine for a volume. When it is what the volume is bound to, the binding goes back
@@ -79,6 +110,7 @@ pub(crate) fn quarantine(
             row.current = left.next().unwrap_or(Target::Native);
             row.previous = left.collect();
             row.since_unix_ms = convict.since_unix_ms;
+            row.watch_until_unix_ms = 0;
             returned(model, place, &row.current, "plugin-return", &mut change)?;
         }
         if row != *binding {

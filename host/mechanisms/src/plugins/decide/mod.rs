@@ -9,8 +9,9 @@
 //! |---|---|
 //! | `admit` | a component arrives, and comes in or is refused; limits |
 //! | `bind` | a volume gets another strategy, or an earlier one back |
-//! | `convict` | a version that faulted too often is put aside |
+//! | `convict` | a version that faulted too often is put aside, or taken back while it is watched |
 //! | `record` | how much of what a strategy is asked is kept |
+//! | `shadow` | a version is asked beside what serves |
 //! | `remove` | versions go |
 
 mod admit;
@@ -18,12 +19,16 @@ mod bind;
 mod convict;
 mod record;
 mod remove;
+mod shadow;
 
 pub(crate) use admit::{Papers, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
-pub(crate) use bind::{Place, abandon, activate, config_text, interrupted_candidates, propose, roll_back};
-pub(crate) use convict::{Convict, quarantine};
+pub(crate) use bind::{
+    Place, Start, abandon, activate, config_text, exact, interrupted_candidates, propose, roll_back,
+};
+pub(crate) use convict::{Convict, Sentence, quarantine, take_back};
 pub(crate) use record::record;
 pub(crate) use remove::{clear_removed, mark_removed};
+pub(crate) use shadow::{end_shadow, shadow};
 
 use super::stage::{Event, Stage};
 use crate::{Error, Result};

@@ -112,8 +112,8 @@ fn users(model: &Model, victim: &Chosen) -> Vec<String> {
         Target::Default | Target::Native => false,
     };
     let bound = model.bindings.iter().filter(|(_, binding)| {
-        let candidate = binding.candidate.as_ref().map(|candidate| &candidate.target);
-        names(&binding.current) || candidate.is_some_and(names)
+        let mut waiting = binding.candidate.iter().chain(&binding.shadow);
+        names(&binding.current) || waiting.any(|candidate| names(&candidate.target))
     });
     let written = model.volumes.iter().filter(|(_, volume)| volume.needs(&victim.row.digest));
     bound.map(|((volume, _), _)| volume.clone()).chain(written.map(|(volume, _)| volume.clone())).collect()

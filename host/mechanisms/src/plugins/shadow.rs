@@ -1,0 +1,212 @@
+//! Candidates run beside what serves, and are promoted: `plugin shadow`, `plugin promote`.
+//!
+//! The catalog says which candidate shadows a volume; what it has shown is in memory. A promotion needs no
+//! rehearsal: the candidate has passed one, and has been asked about every view since.
+
+use std::sync::Arc;
+
+use super::act::{Attached, Lifecycle, candidate, is_native};
+use super::choose::{self, Chosen};
+use super::decide::{self, Start};
+use crate::catalog::{CandidateRow, HistoryRow, Target};
+use crate::compaction::{Candidate, Shadow};
+use crate::system::{Activation, ShadowInfo, ShadowReport};
+use crate::{Error, Result};
+
+impl Lifecycle {
+    /// Rehearses a version and runs it beside what serves a volume.
+    pub(crate) async fn shadow(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        volume: &str,
+        config: Option<String>,
+    ) -> Result<ShadowInfo> {
+        let config = decide::config_text(config)?;
+        let attached = self.attached(volume)?;
+        let _order = attached.changing.lock().await;
+        if is_native(name) {
+            let reason = "the native strategy is part of the daemon and no candidate; `plugin use` takes it";
+            return Err(Error::PluginStage(reason.into()));
+        }
+        let chosen = choose::pick(&self.catalog.model(), name, version)?;
+        let target = chosen.target(&config);
+        let (place, unix_ms) = (self.place(volume), self.clock.unix_millis());
+        let decide = |model: &_| decide::shadow(model, place, &target, unix_ms);
+        decide(&self.catalog.model())?;
+        let (next, _) = self.rehearse_or_tell(&attached, &chosen, &config, "plugin-shadow").await?;
+        let written = self.catalog.commit(decide).await;
+        // An answer that was lost on the way may still have been a good one: the rows tell.
+        if let Err(error) = written
+            && self.shadowing(volume).is_none_or(|row| row.target != target)
+        {
+            return Err(error);
+        }
+        attached.slot.cast(Shadow::new(volume, next, unix_ms));
+        let (plugin, version) = (&chosen.name, &chosen.version);
+        tracing::info!(volume, plugin, version, "the plugin shadows what serves");
+        self.shadow_info(volume)?.ok_or_else(|| none_shadows(volume))
+    }
+
+    /// Ends the shadow of a volume because an administrator wants it.
+    pub(crate) async fn stop_shadow(&self, name: Option<&str>, volume: &str) -> Result<ShadowInfo> {
+        let attached = self.attached(volume)?;
+        let _order = attached.changing.lock().await;
+        let info = self.shadow_info(volume)?.ok_or_else(|| none_shadows(volume))?;
+        if let Some(name) = name {
+            is_called(&info, name)?;
+        }
+        let target = self.shadowing(volume).map(|row| row.target).ok_or_else(|| none_shadows(volume))?;
+        let audit = HistoryRow::admin("plugin-shadow-end", "asked for").outcome(summary(&info.report));
+        let place = self.place(volume);
+        let written = self.catalog.commit(|model| decide::end_shadow(model, place, &target, audit.clone()));
+        if let Err(error) = written.await
+            && self.shadowing(volume).is_some()
+        {
+            return Err(error);
+        }
+        attached.slot.end_shadow();
+        Ok(info)
+    }
+
+    /// Puts the shadow of a volume into service.
+    pub(crate) async fn promote(&self, name: &str, volume: &str) -> Result<Activation> {
+        let attached = self.attached(volume)?;
+        let _order = attached.changing.lock().await;
+        let info = self.shadow_info(volume)?.ok_or_else(|| none_shadows(volume))?;
+        is_called(&info, name)?;
+        let (Some(shadow), Some(row)) = (attached.slot.shadow(), self.shadowing(volume)) else {
+            return Err(none_shadows(volume));
+        };
+        let start = Start {
+            target: &row.target,
+            action: "plugin-promote",
+            reason: format!("shadowed: {}", summary(&info.report)),
+            unix_ms: self.clock.unix_millis(),
+            watch: self.watch,
+        };
+        let place = self.place(volume);
+        let written = self.catalog.commit(|model| decide::activate(model, place, &start)).await;
+        // An answer that was lost on the way may still have been a good one: the rows tell.
+        if let Err(error) = written
+            && self.binding(volume).is_none_or(|binding| binding.current != row.target)
+        {
+            return Err(error);
+        }
+        let watched_until_unix_ms = start.watched_until_unix_ms();
+        attached.slot.propose(Candidate { watched_until_unix_ms, ..shadow.candidate.clone() });
+        self.pardon(volume, &row.target);
+        self.exchange(&attached, 0)
+    }
+
+    /// Runs the shadow that the catalog names, at a start or with other limits. One that cannot run is ended.
+    pub(super) async fn resume_shadow(&self, attached: &Attached) {
+        let volume = attached.slot.volume();
+        let Some(row) = self.shadowing(volume) else { return };
+        match self.ready_shadow(&row.target).await {
+            Ok(next) => attached.slot.cast(Shadow::new(volume, next, self.clock.unix_millis())),
+            Err(error) => {
+                tracing::warn!(volume, %error, "the shadow cannot run any more");
+                attached.slot.end_shadow();
+                self.end_shadow_of(volume, &row.target, &error.to_string(), "it cannot run").await;
+            }
+        }
+    }
+
+    async fn ready_shadow(&self, target: &Target) -> Result<Candidate> {
+        let chosen = decide::exact(&self.catalog.model(), target)?;
+        let Target::Plugin { config, .. } = target else {
+            return Err(Error::Internal("a shadow is no plugin".into()));
+        };
+        Ok(candidate(&chosen, config, self.strategy(&chosen).await?, None))
+    }
+
+    /// Ends a shadow that faulted too often, unless another has taken its place.
+    pub(super) async fn fail_shadow(&self, volume: &str, shadow: &Arc<Shadow>, reason: String) {
+        let Ok(attached) = self.attached(volume) else { return };
+        let _order = attached.changing.lock().await;
+        if !attached.slot.shadow().is_some_and(|now| Arc::ptr_eq(&now, shadow)) {
+            return;
+        }
+        attached.slot.end_shadow();
+        let (plugin, version) = (&shadow.candidate.info.plugin, &shadow.candidate.info.version);
+        tracing::warn!(volume, plugin, version, reason, "the shadow is ended; what serves is not touched");
+        if let Some(row) = self.shadowing(volume) {
+            let outcome = summary(&shadow.standing().report);
+            self.end_shadow_of(volume, &row.target, &reason, &outcome).await;
+        }
+    }
+
+    async fn end_shadow_of(&self, volume: &str, target: &Target, reason: &str, outcome: &str) {
+        let audit = HistoryRow::node("plugin-shadow-end", reason).outcome(outcome);
+        let place = self.place(volume);
+        let written = self.catalog.commit(|model| decide::end_shadow(model, place, target, audit.clone()));
+        if let Err(error) = written.await {
+            tracing::warn!(volume, %error, "that the shadow ended is not written; the next start runs it again");
+        }
+    }
+
+    /// The row of the shadow of a volume.
+    pub(super) fn shadowing(&self, volume: &str) -> Option<CandidateRow> {
+        self.binding(volume)?.shadow
+    }
+
+    /// What the shadow of a volume has shown.
+    pub(crate) fn shadow_info(&self, volume: &str) -> Result<Option<ShadowInfo>> {
+        let attached = self.attached(volume)?;
+        let (Some(shadow), Some(row)) = (attached.slot.shadow(), self.shadowing(volume)) else {
+            return Ok(None);
+        };
+        let standing = shadow.standing();
+        Ok(Some(ShadowInfo {
+            volume: volume.into(),
+            candidate: shadow.candidate.info.clone(),
+            against: standing.against.unwrap_or_else(|| attached.slot.load().info.clone()),
+            since_unix_ms: row.since_unix_ms,
+            counting_since_unix_ms: standing.counting_since_unix_ms,
+            report: standing.report,
+        }))
+    }
+
+    /// Rehearses a candidate; what the history says of a failure is a row of this action.
+    pub(super) async fn rehearse_or_tell(
+        &self,
+        attached: &Attached,
+        chosen: &Chosen,
+        config: &str,
+        action: &str,
+    ) -> Result<(Candidate, usize)> {
+        let rehearsed = self.rehearse(attached, chosen, config).await;
+        if let Err(error) = &rehearsed {
+            let row = HistoryRow::admin(action, "asked for").volume(attached.slot.volume());
+            let row = row.plugin(&chosen.name, &chosen.version, &chosen.row.digest);
+            self.audit(row.outcome(format!("refused: {error}"))).await;
+        }
+        rehearsed
+    }
+}
+
+fn none_shadows(volume: &str) -> Error {
+    let message =
+        format!("no plugin shadows volume {volume:?}; begin with `plugin shadow NAME --volume {volume}`");
+    Error::PluginStage(message)
+}
+
+fn is_called(info: &ShadowInfo, name: &str) -> Result<()> {
+    if info.candidate.plugin == name {
+        return Ok(());
+    }
+    let ShadowInfo { volume, candidate, .. } = info;
+    let (plugin, version) = (&candidate.plugin, &candidate.version);
+    Err(Error::PluginStage(format!(
+        "plugin {plugin} {version} shadows volume {volume:?}, not {name}; name {plugin}, or begin with `plugin \
+         shadow {name} --volume {volume}`"
+    )))
+}
+
+/// A report in one line, for the history.
+fn summary(report: &ShadowReport) -> String {
+    let ShadowReport { calls, agreements, differences, skipped, .. } = report;
+    let faults = report.faulted();
+    format!("{calls} views, {agreements} agreed, {differences} differed, {faults} faults, {skipped} skipped")
+}
