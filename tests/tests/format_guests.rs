@@ -10,7 +10,7 @@ use mortise_tests::guests;
 
 use FaultKind::{AnswerTooLarge, Deadline, Fuel, InvalidAnswer, Memory, Refused, Trap};
 
-/// Functions of a format, in the order in which they are called here.
+/// What is asked of a format, in this order: each function, and each sort of record by itself.
 const FUNCTIONS: [&str; 5] = ["properties", "encode_keys", "decode_keys", "encode_values", "decode_values"];
 
 /// What becomes of a guest: the first function that faults, how, and what is said.
@@ -29,7 +29,7 @@ const OUTCOMES: &[(&str, Failing)] = &[
     ("format_loop_in_start", Some(("properties", Deadline, "within"))),
     ("format_memory_hog", Some(("encode_keys", Memory, "its limit is 16777216"))),
     ("format_refuse", Some(("properties", Refused, "the plugin refused: no\\nERROR all is lost"))),
-    ("format_too_few", Some(("encode_keys", InvalidAnswer, "answered 2 records, expected 3"))),
+    ("format_too_few", Some(("encode_keys", InvalidAnswer, "answered 2 keys, expected 3"))),
     ("format_trap_in_third_call", None),
     ("format_well_behaved", None),
 ];
@@ -56,10 +56,10 @@ fn call(format: &Format, function: &str, mode: Mode) -> Result<Answers, Fault> {
     let records = [&b"one"[..], b"", &[0xff; 100]];
     match function {
         "properties" => format.properties().map(|_| Answers::new()),
-        "encode_keys" => format.encode_keys(&records, mode),
-        "decode_keys" => format.decode_keys(&records, mode),
-        "encode_values" => format.encode_values(&records, mode),
-        _ => format.decode_values(&records, mode),
+        "encode_keys" => format.encode(&records, &[], mode).map(|answers| answers.keys),
+        "decode_keys" => format.decode(&records, &[], mode).map(|answers| answers.keys),
+        "encode_values" => format.encode(&[], &records, mode).map(|answers| answers.values),
+        _ => format.decode(&[], &records, mode).map(|answers| answers.values),
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mortise_plugin_runtime::format::{Answers, Format, Mode};
-use mortise_plugin_runtime::{Error, FaultKind, Limits, Runtime, RuntimeConfig, World};
+use mortise_plugin_runtime::format::{Answers, Format, Mode, Translated};
+use mortise_plugin_runtime::{Error, Fault, FaultKind, Limits, Runtime, RuntimeConfig, World};
 use mortise_tests::guests;
 
 /// Patient, because the machine that runs the tests may be busy.
@@ -27,10 +27,18 @@ fn plain(answers: Answers) -> Vec<Vec<u8>> {
     answers.into_iter().map(|answer| answer.expect("no record is refused")).collect()
 }
 
+fn encode_keys<R: AsRef<[u8]>>(format: &Format, keys: &[R], mode: Mode) -> Result<Answers, Fault> {
+    format.encode(keys, &[], mode).map(|answers| answers.keys)
+}
+
+fn encode_values<R: AsRef<[u8]>>(format: &Format, values: &[R], mode: Mode) -> Result<Answers, Fault> {
+    format.encode(&[], values, mode).map(|answers| answers.values)
+}
+
 #[test]
 fn an_empty_batch_is_an_empty_answer() {
     let format = format("format_loop_in_encode_keys", limits());
-    assert_eq!(format.encode_keys::<&[u8]>(&[], Mode::Apply), Ok(vec![]));
+    assert_eq!(format.encode::<&[u8]>(&[], &[], Mode::Apply), Ok(Translated::default()));
 }
 
 #[test]
@@ -38,10 +46,11 @@ fn a_batch_keeps_its_order_and_its_size_through_all_parts() {
     let format = format("format_inflates", limits());
     let keys: Vec<Vec<u8>> =
         (0..5_000_u32).map(|key| key.to_be_bytes().repeat(1 + key as usize % 50)).collect();
-    assert_eq!(plain(format.encode_keys(&keys, Mode::REQUEST).expect("no fault")), keys);
-    assert_eq!(plain(format.decode_keys(&keys, Mode::Apply).expect("no fault")), keys);
+    assert_eq!(plain(encode_keys(&format, &keys, Mode::REQUEST).expect("no fault")), keys);
+    assert_eq!(plain(format.decode(&keys, &[], Mode::Apply).expect("no fault").keys), keys);
     let large: Vec<Vec<u8>> = (0..4_u8).map(|byte| vec![byte; 2 << 20]).collect();
-    assert_eq!(plain(format.decode_values(&large, Mode::REQUEST).expect("no fault")), large);
+    let answers = format.decode(&keys, &large, Mode::REQUEST).expect("no fault");
+    assert_eq!((plain(answers.keys), plain(answers.values)), (keys, large), "together, too");
 }
 
 #[test]
@@ -50,21 +59,21 @@ fn answers_that_are_too_large_together_come_in_parts() {
     let format = format("format_inflates", Limits { answer_bytes: 250_000, ..limits() });
     let values = vec![b"x".to_vec(); 50];
     for mode in [Mode::REQUEST, Mode::Apply] {
-        let answers = plain(format.encode_values(&values, mode).expect("parts are small enough"));
+        let answers = plain(encode_values(&format, &values, mode).expect("parts are small enough"));
         assert_eq!(answers.len(), 50);
         assert!(answers.iter().all(|answer| answer.len() == 65_536));
     }
     let narrow = self::format("format_inflates", Limits { answer_bytes: 60_000, ..limits() });
-    let fault = narrow.encode_values(&values, Mode::REQUEST).expect_err("one alone is too large");
+    let fault = encode_values(&narrow, &values, Mode::REQUEST).expect_err("one alone is too large");
     assert_eq!(fault.kind, FaultKind::AnswerTooLarge, "{fault}");
 }
 
 #[test]
 fn instances_are_kept_until_they_fault_or_grow() {
     let format = format("format_counts_calls", limits());
-    let call = || plain(format.encode_values(&[[0_u8]], Mode::REQUEST).expect("an answer"))[0][0];
+    let call = || plain(encode_values(&format, &[[0_u8]], Mode::REQUEST).expect("an answer"))[0][0];
     assert_eq!([call(), call(), call()], [1, 2, 3], "one instance serves one call after the other");
-    let fault = format.decode_values(&[[0_u8]], Mode::REQUEST).expect_err("it traps");
+    let fault = format.decode(&[], &[[0_u8]], Mode::REQUEST).expect_err("it traps");
     assert_eq!(fault.kind, FaultKind::Trap);
     assert_eq!(call(), 1, "an instance that faulted is not used again");
     let most = (0..200).map(|_| call()).max().expect("calls");
@@ -75,7 +84,7 @@ fn instances_are_kept_until_they_fault_or_grow() {
 fn two_formats_of_one_component_share_no_instance() {
     let (one, other) = (format("format_counts_calls", limits()), format("format_counts_calls", limits()));
     let call =
-        |format: &Format| plain(format.encode_values(&[[0_u8]], Mode::REQUEST).expect("an answer"))[0][0];
+        |format: &Format| plain(encode_values(format, &[[0_u8]], Mode::REQUEST).expect("an answer"))[0][0];
     assert_eq!([call(&one), call(&one), call(&other), call(&one.clone())], [1, 2, 1, 3]);
 }
 
@@ -85,20 +94,20 @@ fn a_request_is_bounded_by_the_clock_and_apply_by_fuel() {
     let endless = format("format_loop_in_encode_keys", short);
     // Fuel is granted in proportion; a large key has more of it than the deadline leaves time for.
     let large = [vec![0_u8; 250_000]];
-    let fault = endless.encode_keys(&large, Mode::REQUEST).expect_err("an endless loop");
+    let fault = encode_keys(&endless, &large, Mode::REQUEST).expect_err("an endless loop");
     assert_eq!(fault.kind, FaultKind::Deadline, "{fault}");
     for mode in [Mode::Apply, Mode::Request { within: Duration::from_secs(20) }] {
         let patient = format("format_loop_in_encode_keys", limits());
-        let fault = patient.encode_keys(&["a"], mode).expect_err("an endless loop");
+        let fault = encode_keys(&patient, &["a"], mode).expect_err("an endless loop");
         assert_eq!(fault.kind, FaultKind::Fuel, "what ends in apply ends at the proposal, too: {fault}");
     }
     let over = Mode::Request { within: Duration::ZERO };
-    let fault = endless.encode_values(&["a"], over).expect_err("there is no time left");
+    let fault = encode_values(&endless, &["a"], over).expect_err("there is no time left");
     assert_eq!(fault.kind, FaultKind::Deadline, "{fault}");
     let metered = format("format_loop_in_encode_keys", Limits { fuel: Some(10_000_000), ..short });
-    let fault = metered.encode_keys(&["a"], Mode::Apply).expect_err("an endless loop");
+    let fault = encode_keys(&metered, &["a"], Mode::Apply).expect_err("an endless loop");
     assert_eq!(fault.kind, FaultKind::Fuel, "{fault}");
-    assert_eq!(plain(metered.encode_values(&["a"], Mode::Apply).expect("values are fine")), [b"a"]);
+    assert_eq!(plain(encode_values(&metered, &["a"], Mode::Apply).expect("values are fine")), [b"a"]);
 }
 
 #[test]
@@ -121,7 +130,7 @@ fn more_callers_than_instances_wait_for_each_other() {
                 let format = format.clone();
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        plain(format.encode_keys(&["key"], Mode::REQUEST).expect("an instance in time"));
+                        plain(encode_keys(&format, &["key"], Mode::REQUEST).expect("an instance in time"));
                     }
                 })
             })
@@ -136,7 +145,7 @@ fn idle_instances_make_room_for_others() {
     let formats: Vec<_> = (0..100).map(|_| format("format_counts_calls", limits())).collect();
     for _ in 0..2 {
         for format in &formats {
-            plain(format.encode_keys(&["key"], Mode::REQUEST).expect("a slot"));
+            plain(encode_keys(format, &["key"], Mode::REQUEST).expect("a slot"));
         }
     }
     let strategy = runtime().load(mortise_plugins::COMPACTION_LEVELED).expect("a component");

@@ -6,8 +6,11 @@ use std::rc::Rc;
 use super::{config, report_panics};
 use crate::format::Format;
 
-/// Records of a batch.
-pub type Batch = Vec<Vec<u8>>;
+/// Keys or values of a batch.
+pub type Records = Vec<Vec<u8>>;
+
+/// One answer for each record.
+pub type Answers = Vec<Result<Vec<u8>, String>>;
 
 /// A function of [`Format`] that translates one record.
 pub type Translate<F> = fn(&F, &[u8]) -> Result<Vec<u8>, String>;
@@ -54,16 +57,25 @@ impl<F: Format> Prepared<F> {
         Ok(self.format(text)?.keeps_order())
     }
 
-    /// Translates a batch. Under a configuration that cannot be used, every record is refused.
+    /// Translates keys and values, each with its own function. Under a configuration that cannot be used,
+    /// every record is refused.
     pub fn batch(
         &self,
         text: &str,
-        records: &Batch,
-        translate: Translate<F>,
-    ) -> Vec<Result<Vec<u8>, String>> {
+        (keys, key): (&Records, Translate<F>),
+        (values, value): (&Records, Translate<F>),
+    ) -> (Answers, Answers) {
         match self.format(text) {
-            Ok(format) => records.iter().map(|record| translate(&format, record)).collect(),
-            Err(why) => records.iter().map(|_| Err(why.clone())).collect(),
+            Ok(format) => {
+                let each = |records: &Records, translate: Translate<F>| {
+                    records.iter().map(|record| translate(&format, record)).collect()
+                };
+                (each(keys, key), each(values, value))
+            }
+            Err(why) => {
+                let none = |records: &Records| records.iter().map(|_| Err(why.clone())).collect();
+                (none(keys), none(values))
+            }
         }
     }
 }
@@ -112,14 +124,14 @@ macro_rules! export_format {
                         interface codec {
                             record properties { keeps-order: bool }
                             get-properties: func(config: string) -> result<properties, string>;
-                            encode-keys: func(config: string, records: list<list<u8>>)
-                                -> list<result<list<u8>, string>>;
-                            decode-keys: func(config: string, records: list<list<u8>>)
-                                -> list<result<list<u8>, string>>;
-                            encode-values: func(config: string, records: list<list<u8>>)
-                                -> list<result<list<u8>, string>>;
-                            decode-values: func(config: string, records: list<list<u8>>)
-                                -> list<result<list<u8>, string>>;
+                            record answers {
+                                keys: list<result<list<u8>, string>>,
+                                values: list<result<list<u8>, string>>,
+                            }
+                            encode: func(config: string, keys: list<list<u8>>, values: list<list<u8>>)
+                                -> answers;
+                            decode: func(config: string, keys: list<list<u8>>, values: list<list<u8>>)
+                                -> answers;
                         }
                         world format {
                             import log;
@@ -133,7 +145,7 @@ macro_rules! export_format {
             }
 
             use glue::exports::mortise::plugin::{codec, plugin};
-            use $crate::export::{Batch, Prepared, Translate};
+            use $crate::export::{Prepared, Records, Translate};
             use $crate::format::Format;
 
             struct Exported;
@@ -154,10 +166,12 @@ macro_rules! export_format {
 
             fn batch(
                 config: String,
-                records: Batch,
-                translate: Translate<$format>,
-            ) -> Vec<Result<Vec<u8>, String>> {
-                PREPARED.with(|prepared| prepared.batch(&config, &records, translate))
+                keys: (Records, Translate<$format>),
+                values: (Records, Translate<$format>),
+            ) -> codec::Answers {
+                let (keys, values) = PREPARED
+                    .with(|prepared| prepared.batch(&config, (&keys.0, keys.1), (&values.0, values.1)));
+                codec::Answers { keys, values }
             }
 
             impl codec::Guest for Exported {
@@ -166,20 +180,14 @@ macro_rules! export_format {
                     Ok(codec::Properties { keeps_order })
                 }
 
-                fn encode_keys(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
-                    batch(config, records, <$format as Format>::encode_key)
+                fn encode(config: String, keys: Records, values: Records) -> codec::Answers {
+                    let (key, value) = (<$format as Format>::encode_key, <$format as Format>::encode_value);
+                    batch(config, (keys, key), (values, value))
                 }
 
-                fn decode_keys(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
-                    batch(config, records, <$format as Format>::decode_key)
-                }
-
-                fn encode_values(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
-                    batch(config, records, <$format as Format>::encode_value)
-                }
-
-                fn decode_values(config: String, records: Batch) -> Vec<Result<Vec<u8>, String>> {
-                    batch(config, records, <$format as Format>::decode_value)
+                fn decode(config: String, keys: Records, values: Records) -> codec::Answers {
+                    let (key, value) = (<$format as Format>::decode_key, <$format as Format>::decode_value);
+                    batch(config, (keys, key), (values, value))
                 }
             }
 
@@ -218,11 +226,16 @@ mod tests {
     #[test]
     fn a_batch_follows_its_own_configuration_and_not_the_last_one() {
         let prepared = Prepared::<Shift>::new();
-        let batch = |config: &str| prepared.batch(config, &vec![vec![1], vec![2]], Shift::encode_value);
-        assert_eq!(batch(r#"{"by": 1}"#), [Ok(vec![2]), Ok(vec![3])]);
-        assert_eq!(batch(r#"{"by": 9}"#), [Ok(vec![10]), Ok(vec![11])]);
-        assert_eq!(batch(r#"{"by": 0}"#), [Err("by is 0".to_owned()), Err("by is 0".to_owned())]);
-        assert_eq!(batch(r#"{"by": 1}"#), [Ok(vec![2]), Ok(vec![3])]);
+        let batch = |config: &str| {
+            let (keys, values) = (vec![vec![7]], vec![vec![1], vec![2]]);
+            prepared.batch(config, (&keys, Shift::encode_key), (&values, Shift::encode_value))
+        };
+        let moved = |by: u8| (vec![Ok(vec![7])], vec![Ok(vec![1 + by]), Ok(vec![2 + by])]);
+        let refused = Err("by is 0".to_owned());
+        assert_eq!(batch(r#"{"by": 1}"#), moved(1));
+        assert_eq!(batch(r#"{"by": 9}"#), moved(9));
+        assert_eq!(batch(r#"{"by": 0}"#), (vec![refused.clone()], vec![refused; 2]));
+        assert_eq!(batch(r#"{"by": 1}"#), moved(1));
         assert!(prepared.keeps_order("{}").unwrap_err().contains("missing field `by`"));
     }
 }

@@ -4,7 +4,7 @@ mod compaction;
 mod format;
 
 pub use compaction::decide;
-pub use format::{Batch, Prepared, Translate};
+pub use format::{Answers, Prepared, Records, Translate};
 
 /// Reads the configuration; an empty text is the same as `{}`.
 ///

@@ -106,7 +106,46 @@ async fn the_codec_runs_before_the_proposal_and_not_again_in_apply() {
     }
     let (requests, in_apply) = reversed.controls.calls();
     assert_eq!(in_apply, 0);
-    assert_eq!(requests, 400, "key and value, each encoded and verified, in one call each");
+    assert_eq!(requests, 200, "key and value are encoded together and verified together");
+    for (key, found) in [("key 7", Some("value")), ("no key", None)] {
+        assert_eq!(get(&one, key).await.as_deref(), found);
+    }
+    let (requests, _) = reversed.controls.calls();
+    assert_eq!(requests, 204, "the key is encoded, then verified with the value that was found, if any");
+}
+
+#[tokio::test]
+async fn a_read_answers_about_its_key_or_not_at_all() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let reversed = codec("reversed");
+    let node = open_with(dir.path(), &TestCodecs::with(&[&reversed])).await;
+    let one = node.create_volume_with(volume(5), format("reversed")).await.expect("created");
+    for (key, value) in [("a", "of a"), ("b", "of b")] {
+        put(&one, key, value).await.expect("written");
+    }
+    // From now on the codec takes every key for another one: one that is there, one that is not.
+    for instead in ["b", "nobody"] {
+        reversed.controls.confuse(instead);
+        let single = |key: &str| RangeRequest { key: key.to_owned().into(), ..Default::default() };
+        let requests = [
+            single("a"),
+            single("nothing"),
+            RangeRequest { keys_only: true, ..single("a") },
+            RangeRequest { count_only: true, ..single("a") },
+            RangeRequest { revision: 2, ..single("a") },
+        ];
+        for request in requests {
+            let txn = TxnRequest { success: vec![Op::Range(request.clone())], ..Default::default() };
+            let read = one.range(request.clone(), Consistency::Linearizable, soon()).await;
+            let error = read.expect_err("the answer would be about another key");
+            assert!(error.to_string().contains("comes back changed"), "{request:?}: {error}");
+            let error = one.read_txn(txn, Consistency::Linearizable, soon()).await.expect_err("the same");
+            assert!(error.to_string().contains("comes back changed"), "{request:?}: {error}");
+        }
+        put(&one, "a", "of nobody").await.expect_err("a write would go to another key");
+    }
+    reversed.controls.heal();
+    assert_eq!(get(&one, "a").await.as_deref(), Some("of a"));
 }
 
 #[tokio::test]
@@ -246,7 +285,7 @@ fn a_replay_whose_codec_faults_stops_and_resumes() {
         let other = node.open_volume(volume(6)).await.expect("opened");
         put(&other, "a", "goes on").await.expect("written");
         // Then only what comes alone, as it came when it was proposed.
-        reversed.controls.sabotage(|_, records| (records > 1).then_some(CodecFault::OutOfFuel));
+        reversed.controls.sabotage(|_, records| (records > 2).then_some(CodecFault::OutOfFuel));
         let one = opening.await.expect("joined").expect("opened");
         reversed.controls.heal();
         one.content_hash(0).await.expect("hashed")

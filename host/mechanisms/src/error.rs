@@ -280,7 +280,7 @@ pub enum Error {
     #[error("volume {0:?} has no earlier binding to return to")]
     NothingToRollBack(String),
     /// A volume is bound to the plugin, or written in its format.
-    #[error("plugin {name} {version} is in use by {volumes}; bind another there first")]
+    #[error("plugin {name} {version} is in use by {volumes}; bind another there, or convert them, first")]
     PluginInUse {
         /// Name of the plugin.
         name: String,

@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mortise_plugin_runtime::format::{Format, Mode};
+use mortise_plugin_runtime::format::{Answers, Format, Mode};
 use mortise_plugin_runtime::{Runtime, RuntimeConfig, World};
 
 /// What the values of the benchmark have in common.
@@ -38,25 +38,27 @@ fn formats(criterion: &mut Criterion) {
     batches(criterion, &hierarchical, &dictionary);
 }
 
+/// The calls of a put (encode, decode to verify) and of a get (encode the key, decode it and the value).
 fn point(criterion: &mut Criterion, hierarchical: &Format, dictionary: &Format) {
     let mut group = criterion.benchmark_group("point");
     let (keys, values) = ([key(1)], [value(1)]);
-    let stored = hierarchical.encode_keys(&keys, Mode::REQUEST).expect("an answer").remove(0);
-    let stored = [stored.expect("stored")];
-    group.bench_function("encode one key of 63 bytes", |bencher| {
-        bencher.iter(|| hierarchical.encode_keys(&keys, Mode::REQUEST).expect("an answer"));
-    });
-    group.bench_function("decode one key of 63 bytes", |bencher| {
-        bencher.iter(|| hierarchical.decode_keys(&stored, Mode::Apply).expect("an answer"));
-    });
-    let stored = dictionary.encode_values(&values, Mode::REQUEST).expect("an answer").remove(0);
-    let stored = [stored.expect("stored")];
-    group.bench_function("compress one value of 1 KiB", |bencher| {
-        bencher.iter(|| dictionary.encode_values(&values, Mode::REQUEST).expect("an answer"));
-    });
-    group.bench_function("decompress one value of 1 KiB", |bencher| {
-        bencher.iter(|| dictionary.decode_values(&stored, Mode::REQUEST).expect("an answer"));
-    });
+    for (name, format) in [("hierarchical", hierarchical), ("dictionary", dictionary)] {
+        let stored = format.encode(&keys, &values, Mode::REQUEST).expect("an answer");
+        let (stored_keys, stored_values) = (plain(stored.keys), plain(stored.values));
+        group.bench_function(BenchmarkId::new("encode a key of 63 bytes", name), |bencher| {
+            bencher.iter(|| format.encode(&keys, &[], Mode::REQUEST).expect("an answer"));
+        });
+        group.bench_function(BenchmarkId::new("encode it and a value of 1 KiB", name), |bencher| {
+            bencher.iter(|| format.encode(&keys, &values, Mode::REQUEST).expect("an answer"));
+        });
+        group.bench_function(BenchmarkId::new("decode both", name), |bencher| {
+            bencher.iter(|| format.decode(&stored_keys, &stored_values, Mode::REQUEST).expect("an answer"));
+        });
+    }
+}
+
+fn plain(answers: Answers) -> Vec<Vec<u8>> {
+    answers.into_iter().map(|answer| answer.expect("no record is refused")).collect()
 }
 
 fn batches(criterion: &mut Criterion, hierarchical: &Format, dictionary: &Format) {
@@ -67,19 +69,18 @@ fn batches(criterion: &mut Criterion, hierarchical: &Format, dictionary: &Format
         |records: &[Vec<u8>]| Throughput::Bytes(records.iter().map(|record| record.len() as u64).sum());
     group.throughput(bytes(&keys));
     group.bench_function(BenchmarkId::new("encode keys", 1_000), |bencher| {
-        bencher.iter(|| hierarchical.encode_keys(&keys, Mode::Apply).expect("an answer"));
+        bencher.iter(|| hierarchical.encode(&keys, &[], Mode::Apply).expect("an answer"));
     });
     group.throughput(bytes(&values));
     group.bench_function(BenchmarkId::new("copy values", 1_000), |bencher| {
-        bencher.iter(|| hierarchical.encode_values(&values, Mode::Apply).expect("an answer"));
+        bencher.iter(|| hierarchical.encode(&[], &values, Mode::Apply).expect("an answer"));
     });
     group.bench_function(BenchmarkId::new("compress values", 1_000), |bencher| {
-        bencher.iter(|| dictionary.encode_values(&values, Mode::Apply).expect("an answer"));
+        bencher.iter(|| dictionary.encode(&[], &values, Mode::Apply).expect("an answer"));
     });
-    let stored = dictionary.encode_values(&values, Mode::Apply).expect("an answer");
-    let stored: Vec<_> = stored.into_iter().map(|value| value.expect("stored")).collect();
+    let stored = plain(dictionary.encode(&[], &values, Mode::Apply).expect("an answer").values);
     group.bench_function(BenchmarkId::new("decompress values", 1_000), |bencher| {
-        bencher.iter(|| dictionary.decode_values(&stored, Mode::Apply).expect("an answer"));
+        bencher.iter(|| dictionary.decode(&[], &stored, Mode::Apply).expect("an answer"));
     });
 }
 

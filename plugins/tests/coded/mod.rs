@@ -26,10 +26,11 @@ impl<F: Format> Coded<F> {
     /// Encodes and decodes keys in both forms, which must agree; checks all laws. Gives back the stored keys.
     pub(crate) fn keys(&self, keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
         check_keys(&self.native, keys).unwrap_or_else(|broken| panic!("{broken}"));
-        let stored = agreed(keys, F::encode_key, &self.native, self.component.encode_keys(keys, Mode::Apply));
+        let answers = self.component.encode(keys, &[], Mode::Apply).map(|answers| answers.keys);
+        let stored = agreed(keys, F::encode_key, &self.native, answers);
         let stored: Vec<_> = stored.into_iter().map(|key| key.expect("every key is taken")).collect();
-        let back =
-            agreed(&stored, F::decode_key, &self.native, self.component.decode_keys(&stored, Mode::Apply));
+        let answers = self.component.decode(&stored, &[], Mode::Apply).map(|answers| answers.keys);
+        let back = agreed(&stored, F::decode_key, &self.native, answers);
         assert!(back.into_iter().map(|key| key.expect("decodable")).eq(keys.iter().cloned()));
         stored
     }
@@ -37,16 +38,17 @@ impl<F: Format> Coded<F> {
     /// Decodes what is not known to be a stored key in both forms, which must agree.
     pub(crate) fn stored_keys(&self, stored: &[Vec<u8>]) {
         check_stored_keys(&self.native, stored).unwrap_or_else(|broken| panic!("{broken}"));
-        agreed(stored, F::decode_key, &self.native, self.component.decode_keys(stored, Mode::REQUEST));
+        let answers = self.component.decode(stored, &[], Mode::REQUEST).map(|answers| answers.keys);
+        agreed(stored, F::decode_key, &self.native, answers);
     }
 
     /// Encodes and decodes values in both forms, which must agree. Gives back the stored values.
     pub(crate) fn values(&self, values: &[Vec<u8>]) -> Vec<Vec<u8>> {
         check_values(&self.native, values).unwrap_or_else(|broken| panic!("{broken}"));
-        let answers = self.component.encode_values(values, Mode::REQUEST);
+        let answers = self.component.encode(&[], values, Mode::REQUEST).map(|answers| answers.values);
         let stored = agreed(values, F::encode_value, &self.native, answers);
         let stored: Vec<_> = stored.into_iter().map(|value| value.expect("every value is taken")).collect();
-        let answers = self.component.decode_values(&stored, Mode::REQUEST);
+        let answers = self.component.decode(&[], &stored, Mode::REQUEST).map(|answers| answers.values);
         let back = agreed(&stored, F::decode_value, &self.native, answers);
         assert!(back.into_iter().map(|value| value.expect("decodable")).eq(values.iter().cloned()));
         stored
@@ -54,7 +56,8 @@ impl<F: Format> Coded<F> {
 
     /// Decodes what is not known to be a stored value in both forms, which must agree.
     pub(crate) fn stored_values(&self, stored: &[Vec<u8>]) -> Answers {
-        agreed(stored, F::decode_value, &self.native, self.component.decode_values(stored, Mode::REQUEST))
+        let answers = self.component.decode(&[], stored, Mode::REQUEST).map(|answers| answers.values);
+        agreed(stored, F::decode_value, &self.native, answers)
     }
 
     /// Canned and random records; the seed can be set with `MORTISE_SEED`.
@@ -90,8 +93,11 @@ pub(crate) fn refuses<F: Format>(component: &[u8], config: &str, expected: &str)
     let fault = format.properties().expect_err("it is refused");
     assert_eq!(fault.kind, FaultKind::Refused, "{fault}");
     assert!(fault.detail.contains(expected), "{fault}");
-    let answers = format.encode_keys(&[b"key"], Mode::REQUEST).expect("each record is refused for itself");
-    assert!(matches!(&answers[..], [Err(why)] if why.contains(expected)), "{answers:?}");
+    let answers = format.encode(&[b"key"], &[b"one"], Mode::REQUEST);
+    let answers = answers.expect("each record is refused for itself");
+    for answers in [answers.keys, answers.values] {
+        assert!(matches!(&answers[..], [Err(why)] if why.contains(expected)), "{answers:?}");
+    }
 }
 
 fn agreed<F>(

@@ -1,7 +1,9 @@
-;; Makes 8 MiB of every key.
+;; Makes 8 MiB of the first key.
 (memory $memory (export "memory") 160)
-(func $encode_keys (export "mortise:plugin/codec@0.2.0#encode-keys") (param i32 i32 i32 i32) (result i32)
-  (drop (call $same (local.get 2) (local.get 3)))
-  (i32.store offset=4 (i32.load (i32.const 1040)) (i32.const 65536))
-  (i32.store offset=8 (i32.load (i32.const 1040)) (i32.const 8388608))
+(func $encode (export "mortise:plugin/codec@0.2.0#encode") (param i32 i32 i32 i32 i32 i32) (result i32)
+  (drop (call $both (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
+  (if (local.get 3)
+    (then
+      (i32.store offset=4 (i32.load (i32.const 1040)) (i32.const 65536))
+      (i32.store offset=8 (i32.load (i32.const 1040)) (i32.const 8388608))))
   (i32.const 1040))

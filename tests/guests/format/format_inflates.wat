@@ -1,12 +1,12 @@
 ;; Turns every value into 65,536 bytes, all of them the same ones.
-(func $encode_values (export "mortise:plugin/codec@0.2.0#encode-values") (param i32 i32 i32 i32) (result i32)
+(func $encode (export "mortise:plugin/codec@0.2.0#encode") (param i32 i32 i32 i32 i32 i32) (result i32)
   (local $at i32)
   (local $to i32)
-  (drop (call $same (local.get 2) (local.get 3)))
-  (local.set $to (i32.load (i32.const 1040)))
+  (drop (call $both (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
+  (local.set $to (i32.load (i32.const 1048)))
   (block $done
     (loop $next_record
-      (br_if $done (i32.eq (local.get $at) (local.get 3)))
+      (br_if $done (i32.eq (local.get $at) (local.get 5)))
       (i32.store offset=4 (local.get $to) (i32.const 0))
       (i32.store offset=8 (local.get $to) (i32.const 65536))
       (local.set $to (i32.add (local.get $to) (i32.const 12)))

@@ -1,4 +1,4 @@
 ;; Never gives a key back.
-(func $decode_keys (export "mortise:plugin/codec@0.2.0#decode-keys") (param i32 i32 i32 i32) (result i32)
-  (loop $for_ever (br $for_ever))
-  unreachable)
+(func $decode (export "mortise:plugin/codec@0.2.0#decode") (param i32 i32 i32 i32 i32 i32) (result i32)
+  (if (local.get 3) (then (loop $for_ever (br $for_ever))))
+  (call $both (local.get 2) (local.get 3) (local.get 4) (local.get 5)))

@@ -1,8 +1,8 @@
 //! The seam behind which codecs live.
 //!
-//! A codec works on batches: a call into a sandbox costs far more than encoding one key. Each record is
-//! answered by itself, with bytes or with the reason why the codec refuses it; a *fault* is an answer that
-//! did not come. A refusal is final, a fault may heal.
+//! A codec works on batches, keys and values together: a call into a sandbox costs far more than encoding one
+//! key. Each record is answered by itself, with bytes or with the reason why the codec refuses it; a *fault*
+//! is an answer that did not come. A refusal is final, a fault may heal.
 //!
 //! What a codec needs (fuel, memory) is granted for each call in proportion to its records and bytes, so that
 //! what passes alone also passes in company: the same records meet the codec in other batches when the log
@@ -41,6 +41,39 @@ impl Meter {
 /// The answer to one record: bytes, or why the codec refuses it.
 pub type Recoded = Result<Bytes, String>;
 
+/// Keys and values that go through a codec in one call. They are lists of their own: which value belongs to
+/// which key is nothing to a codec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Records<'a> {
+    /// The keys.
+    pub keys: &'a [Bytes],
+    /// The values, none of which is empty.
+    pub values: &'a [Bytes],
+}
+
+impl<'a> Records<'a> {
+    /// Keys alone.
+    #[must_use]
+    pub fn keys(keys: &'a [Bytes]) -> Self {
+        Self { keys, values: &[] }
+    }
+
+    /// Values alone.
+    #[must_use]
+    pub fn values(values: &'a [Bytes]) -> Self {
+        Self { keys: &[], values }
+    }
+}
+
+/// One answer to each record of a call, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecodedRecords {
+    /// What became of the keys.
+    pub keys: Vec<Recoded>,
+    /// What became of the values.
+    pub values: Vec<Recoded>,
+}
+
 /// Encodes and decodes keys and values: pure functions of the format and the bytes. Calls block.
 ///
 /// Every call gives one answer for each record, in order. Decoding what was encoded gives the record back.
@@ -51,29 +84,23 @@ pub trait Codec: Send + Sync + 'static {
     /// Whether encoded keys order as the keys themselves do.
     fn keeps_order(&self) -> bool;
 
-    /// The stored forms of keys.
+    /// The stored forms of keys and values.
     ///
     /// # Errors
     /// The codec did not answer.
-    fn encode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault>;
+    fn encode(&self, records: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault>;
 
-    /// The keys that stored forms stand for.
+    /// The keys and values that stored forms stand for.
     ///
     /// # Errors
     /// The codec did not answer.
-    fn decode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault>;
+    fn decode(&self, stored: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault>;
 
-    /// The stored forms of values, none of which is empty.
-    ///
-    /// # Errors
-    /// The codec did not answer.
-    fn encode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault>;
-
-    /// The values that stored forms stand for.
-    ///
-    /// # Errors
-    /// The codec did not answer.
-    fn decode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault>;
+    /// Told that an answer was wrong, as only those can know who compare it with others. The request that
+    /// came upon it gets an error in any case.
+    fn found_wrong(&self, detail: &str) {
+        let _ = detail;
+    }
 }
 
 /// Finds codecs. A node asks whenever it opens or creates a volume whose format is not natural.

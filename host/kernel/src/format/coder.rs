@@ -1,16 +1,21 @@
 //! A codec whose every answer is checked.
 //!
 //! Whatever is encoded to be stored is decoded at once and compared, so that only what certainly comes back
-//! is ever stored. Long lists are cut into calls of bounded size.
+//! is ever stored. A call is what costs, so keys and values go together and a put takes two: encode, and
+//! decode to compare. A read of one key takes two as well: encode the key, and, after the look-up, decode the
+//! encoded key to compare together with the value that was found. Long lists are cut into calls of bounded
+//! size.
 
 use std::fmt;
 use std::path::Path;
+use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::codec::{Codec, CodecFault, Codecs, Meter, Recoded};
+use super::codec::{Codec, CodecFault, Codecs, Meter, Recoded, RecodedRecords, Records};
 use super::id::FormatId;
+use super::refusal::{Refusal, RefusedPart, shown};
 use crate::kv::{KeyValue, MAX_KEY_BYTES};
 use crate::{Error, Result};
 
@@ -21,61 +26,11 @@ pub const MAX_STORED_VALUE_BYTES: usize = 16 * 1024 * 1024;
 const CALL_RECORDS: usize = 512;
 /// A call takes no further record once it has this many bytes.
 const CALL_BYTES: usize = 512 * 1024;
-/// Bytes of a key that a message shows.
-const SHOWN_BYTES: usize = 80;
-
-/// What was refused of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusedPart {
-    /// The key.
-    Key,
-    /// The value.
-    Value,
-}
-
-/// One record that a format cannot hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What is refused of it.
-    pub part: RefusedPart,
-    /// The record's key, escaped and shortened.
-    pub key: String,
-    /// The codec's reason.
-    pub reason: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(part: RefusedPart, key: &[u8], reason: String) -> Self {
-        Self { part, key: shown(key), reason }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.part {
-            RefusedPart::Key => write!(f, "the key {}: {}", self.key, self.reason),
-            RefusedPart::Value => write!(f, "the value of the key {}: {}", self.key, self.reason),
-        }
-    }
-}
-
-/// A key as a message shows it: escaped, and cut when it is long.
-pub(crate) fn shown(key: &[u8]) -> String {
-    match key.get(..SHOWN_BYTES) {
-        Some(start) if key.len() > SHOWN_BYTES => {
-            format!("\"{}…\" ({} bytes)", start.escape_ascii(), key.len())
-        }
-        _ => format!("\"{}\"", key.escape_ascii()),
-    }
-}
-
-/// One of the functions of a codec.
+/// A function of a codec.
 #[derive(Clone, Copy, Debug)]
-enum Call {
-    EncodeKeys,
-    DecodeKeys,
-    EncodeValues,
-    DecodeValues,
+enum Way {
+    Encode,
+    Decode,
 }
 
 /// The format of one store: natural, or a codec whose answers are checked. Clones share the codec.
@@ -156,52 +111,49 @@ impl Coder {
         Error::Refused { format: self.format().to_string(), refusal: Box::new(refusal) }
     }
 
-    fn call(&self, call: Call, records: &[Bytes], meter: Meter) -> Result<Vec<Recoded>> {
-        let Some(codec) = &self.0 else { return Ok(records.iter().cloned().map(Ok).collect()) };
-        let mut answers = Vec::with_capacity(records.len());
+    fn call(&self, way: Way, records: Records<'_>, meter: Meter) -> Result<RecodedRecords> {
+        let Some(codec) = &self.0 else {
+            let same = |records: &[Bytes]| records.iter().cloned().map(Ok).collect();
+            return Ok(RecodedRecords { keys: same(records.keys), values: same(records.values) });
+        };
+        let mut answers = RecodedRecords::default();
         let mut rest = records;
-        while !rest.is_empty() {
-            let (batch, behind) = rest.split_at(batch_length(rest));
-            let answered = match call {
-                Call::EncodeKeys => codec.encode_keys(batch, meter),
-                Call::DecodeKeys => codec.decode_keys(batch, meter),
-                Call::EncodeValues => codec.encode_values(batch, meter),
-                Call::DecodeValues => codec.decode_values(batch, meter),
+        while !(rest.keys.is_empty() && rest.values.is_empty()) {
+            let (batch, behind) = split(rest);
+            let answered = match way {
+                Way::Encode => codec.encode(batch, meter),
+                Way::Decode => codec.decode(batch, meter),
             };
             let answered = answered.map_err(|fault| self.fault(fault))?;
-            if answered.len() != batch.len() {
-                let detail = format!("it gave {} answers to {} records", answered.len(), batch.len());
-                return Err(self.fault(CodecFault::Broken(detail)));
+            for (what, answered, given) in [
+                ("keys", answered.keys.len(), batch.keys.len()),
+                ("values", answered.values.len(), batch.values.len()),
+            ] {
+                if answered != given {
+                    let detail = format!("it gave {answered} answers to {given} {what}");
+                    return Err(self.fault(CodecFault::Broken(detail)));
+                }
             }
-            answers.extend(answered);
+            answers.keys.extend(answered.keys);
+            answers.values.extend(answered.values);
             rest = behind;
         }
         Ok(answers)
     }
 
-    /// The stored forms of keys. Those that `stored` tells by their place are verified; the others only bound
-    /// a range.
-    pub(crate) fn encode_keys(
+    /// The stored forms of keys and values. Those that `verified` tells by their place among the keys or the
+    /// values are decoded again and compared, all with one further call; who leaves a key out either bounds a
+    /// range with it or verifies it later (see [`Coder::decode_found`]).
+    pub(crate) fn encode(
         &self,
-        keys: &[Bytes],
-        stored: impl Fn(usize) -> bool,
+        records: Records<'_>,
+        verified: impl Fn(RefusedPart, usize) -> bool,
         meter: Meter,
-    ) -> Result<Vec<Recoded>> {
-        let mut encoded = self.call(Call::EncodeKeys, keys, meter)?;
-        self.verify(Call::DecodeKeys, keys, &mut encoded, stored, meter)?;
-        Ok(encoded)
-    }
-
-    /// The stored forms of values; those that `verified` tells by their place are verified.
-    pub(crate) fn encode_values(
-        &self,
-        values: &[Bytes],
-        verified: impl Fn(usize) -> bool,
-        meter: Meter,
-    ) -> Result<Vec<Recoded>> {
-        let (places, full) = not_empty(values);
-        let mut encoded = self.call(Call::EncodeValues, &full, meter)?;
-        for answer in &mut encoded {
+    ) -> Result<RecodedRecords> {
+        let (places, full) = not_empty(records.values);
+        let given = Records { keys: records.keys, values: &full };
+        let mut encoded = self.call(Way::Encode, given, meter)?;
+        for answer in &mut encoded.values {
             let length = answer.as_ref().map_or(1, Bytes::len);
             if length == 0 || length > MAX_STORED_VALUE_BYTES {
                 *answer = Err(format!(
@@ -209,60 +161,58 @@ impl Coder {
                 ));
             }
         }
-        self.verify(Call::DecodeValues, &full, &mut encoded, |nth| verified(places[nth]), meter)?;
-        let mut all = vec![Ok(Bytes::new()); values.len()];
-        places.into_iter().zip(encoded).for_each(|(place, answer)| all[place] = answer);
-        Ok(all)
+        let verified = |part, nth: usize| match part {
+            RefusedPart::Key => verified(part, nth),
+            RefusedPart::Value => verified(part, places[nth]),
+        };
+        self.verify(given, &mut encoded, verified, meter)?;
+        encoded.values = spread(encoded.values, &places, records.values.len());
+        Ok(encoded)
     }
 
     /// Turns those answers into refusals that do not lead back to their records.
     fn verify(
         &self,
-        back: Call,
-        records: &[Bytes],
-        encoded: &mut [Recoded],
-        wanted: impl Fn(usize) -> bool,
+        given: Records<'_>,
+        encoded: &mut RecodedRecords,
+        verified: impl Fn(RefusedPart, usize) -> bool,
         meter: Meter,
     ) -> Result<()> {
         if self.is_natural() {
             return Ok(());
         }
-        let (mut places, mut stored) = (Vec::new(), Vec::new());
-        for (place, answer) in encoded.iter().enumerate() {
-            if let Ok(bytes) = answer
-                && wanted(place)
-            {
-                places.push(place);
-                stored.push(bytes.clone());
-            }
-        }
-        for (place, decoded) in places.into_iter().zip(self.call(back, &stored, meter)?) {
-            match decoded {
-                Ok(found) if found == records[place] => {}
-                Ok(_) => encoded[place] = Err("it comes back changed from its stored form".to_owned()),
-                Err(reason) => encoded[place] = Err(format!("its stored form cannot be decoded: {reason}")),
+        let wanted = |part, answers: &[Recoded]| -> (Vec<usize>, Vec<Bytes>) {
+            let taken =
+                answers.iter().enumerate().filter_map(|(nth, answer)| Some((nth, answer.as_ref().ok()?)));
+            taken.filter(|(nth, _)| verified(part, *nth)).map(|(nth, bytes)| (nth, bytes.clone())).unzip()
+        };
+        let (of_keys, keys) = wanted(RefusedPart::Key, &encoded.keys);
+        let (of_values, values) = wanted(RefusedPart::Value, &encoded.values);
+        let back = self.call(Way::Decode, Records { keys: &keys, values: &values }, meter)?;
+        for (places, back, given, encoded) in [
+            (of_keys, back.keys, given.keys, &mut encoded.keys),
+            (of_values, back.values, given.values, &mut encoded.values),
+        ] {
+            for (place, back) in places.into_iter().zip(back) {
+                if let Err(reason) = self.check_back(&given[place], back) {
+                    encoded[place] = Err(reason);
+                }
             }
         }
         Ok(())
     }
 
-    /// The keys that stored forms stand for, each with a place for the reason why it cannot be told.
-    pub(crate) fn try_decode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>> {
-        self.call(Call::DecodeKeys, keys, meter)
-    }
-
-    /// The values that stored forms stand for, each with a place for the reason why it cannot be told.
-    pub(crate) fn try_decode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>> {
-        let (places, full) = not_empty(values);
-        let mut all = vec![Ok(Bytes::new()); values.len()];
-        let decoded = self.call(Call::DecodeValues, &full, meter)?;
-        places.into_iter().zip(decoded).for_each(|(place, answer)| all[place] = answer);
-        Ok(all)
+    /// What stored forms stand for, each with a place for the reason why it cannot be told.
+    pub(crate) fn try_decode(&self, stored: Records<'_>, meter: Meter) -> Result<RecodedRecords> {
+        let (places, full) = not_empty(stored.values);
+        let mut decoded = self.call(Way::Decode, Records { keys: stored.keys, values: &full }, meter)?;
+        decoded.values = spread(decoded.values, &places, stored.values.len());
+        Ok(decoded)
     }
 
     /// The values that stored forms stand for.
     pub(crate) fn decode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Bytes>> {
-        self.all(values, self.try_decode_values(values, meter)?)
+        self.all(values, self.try_decode(Records::values(values), meter)?.values)
     }
 
     /// Every answer must be there: what is stored was verified before.
@@ -270,10 +220,54 @@ impl Coder {
         let told = |(stored, answer): (&Bytes, Recoded)| {
             answer.map_err(|reason| {
                 let detail = format!("it cannot decode {}, which is stored: {reason}", shown(stored));
+                self.found_wrong(&detail);
                 self.fault(CodecFault::Broken(detail))
             })
         };
         stored.iter().zip(decoded).map(told).collect()
+    }
+
+    /// Why a stored form does not lead back to its record, if it does not.
+    fn check_back(&self, record: &Bytes, back: Recoded) -> Result<(), String> {
+        let reason = match back {
+            Ok(found) if found == record => return Ok(()),
+            Ok(_) => "it comes back changed from its stored form".to_owned(),
+            Err(reason) => format!("its stored form cannot be decoded: {reason}"),
+        };
+        self.found_wrong(&format!("{}: {reason}", shown(record)));
+        Err(reason)
+    }
+
+    fn found_wrong(&self, detail: &str) {
+        if let Some(codec) = &self.0 {
+            codec.found_wrong(detail);
+        }
+    }
+
+    /// Brings what was found under one key into user form, and verifies with the same call that `stored`, by
+    /// which it was looked for, is the stored form of `key`. That holds for «nothing was found» as well: it
+    /// is an answer about `key` only if `stored` leads back to it.
+    pub(crate) fn decode_found(
+        &self,
+        key: &Bytes,
+        stored: &Bytes,
+        found: &mut [KeyValue],
+        meter: Meter,
+    ) -> Result<()> {
+        if self.is_natural() {
+            return Ok(());
+        }
+        let values: Vec<_> = found.iter().map(|kv| kv.value.clone()).collect();
+        let decoded = self.try_decode(Records { keys: slice::from_ref(stored), values: &values }, meter)?;
+        for back in decoded.keys {
+            self.check_back(key, back)
+                .map_err(|reason| self.refused(Refusal::new(RefusedPart::Key, key, reason)))?;
+        }
+        for (kv, value) in found.iter_mut().zip(self.all(&values, decoded.values)?) {
+            kv.key = key.clone();
+            kv.value = value;
+        }
+        Ok(())
     }
 
     /// Brings keys and values back into user form.
@@ -285,11 +279,16 @@ impl Coder {
         if self.is_natural() {
             return Ok(());
         }
-        let mut kvs: Vec<_> = kvs.into_iter().collect();
-        let keys: Vec<_> = kvs.iter().map(|kv| kv.key.clone()).collect();
-        let keys = self.all(&keys, self.try_decode_keys(&keys, meter)?)?;
-        kvs.iter_mut().zip(keys).for_each(|(kv, key)| kv.key = key);
-        self.decode_values_of(kvs, meter)
+        let kvs: Vec<_> = kvs.into_iter().collect();
+        let (keys, values): (Vec<_>, Vec<_>) =
+            kvs.iter().map(|kv| (kv.key.clone(), kv.value.clone())).unzip();
+        let decoded = self.try_decode(Records { keys: &keys, values: &values }, meter)?;
+        let (keys, values) = (self.all(&keys, decoded.keys)?, self.all(&values, decoded.values)?);
+        for (kv, (key, value)) in kvs.into_iter().zip(keys.into_iter().zip(values)) {
+            kv.key = key;
+            kv.value = value;
+        }
+        Ok(())
     }
 
     /// Brings values back into user form.
@@ -309,20 +308,36 @@ impl Coder {
     }
 }
 
-/// Records that the next call takes; at least one.
-fn batch_length(records: &[Bytes]) -> usize {
-    let mut bytes = 0;
-    let fits = |record: &&Bytes| {
-        let fits = bytes < CALL_BYTES;
-        bytes += record.len();
-        fits
+/// The records of the next call, at least one, and those behind it.
+fn split(records: Records<'_>) -> (Records<'_>, Records<'_>) {
+    let (mut bytes, mut count) = (0, 0);
+    let mut fit = |records: &[Bytes]| {
+        let fits = |record: &&Bytes| {
+            let fits = bytes < CALL_BYTES && count < CALL_RECORDS;
+            bytes += record.len();
+            count += 1;
+            fits
+        };
+        records.iter().take_while(fits).count()
     };
-    records.iter().take(CALL_RECORDS).take_while(fits).count()
+    let (keys, more_keys) = records.keys.split_at(fit(records.keys));
+    let (values, more_values) = records.values.split_at(fit(records.values));
+    (Records { keys, values }, Records { keys: more_keys, values: more_values })
 }
 
 fn not_empty(values: &[Bytes]) -> (Vec<usize>, Vec<Bytes>) {
     let full = values.iter().enumerate().filter(|(_, value)| !value.is_empty());
     full.map(|(place, value)| (place, value.clone())).unzip()
+}
+
+/// Puts answers into their places among as many, the others being the empty value's.
+fn spread(answers: Vec<Recoded>, places: &[usize], count: usize) -> Vec<Recoded> {
+    if answers.len() == count {
+        return answers;
+    }
+    let mut all = vec![Ok(Bytes::new()); count];
+    places.iter().zip(answers).for_each(|(&place, answer)| all[place] = answer);
+    all
 }
 
 /// Why a stored key is too long, if it is.

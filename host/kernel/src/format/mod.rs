@@ -3,8 +3,9 @@
 //! | module | what it does |
 //! |---|---|
 //! | `id` | [`FormatId`]: names a format, exactly |
-//! | `codec` | the seam: [`Codec`], [`Codecs`], [`Meter`], [`CodecFault`] |
+//! | `codec` | the seam: [`Codec`], [`Codecs`], [`Records`], [`Meter`], [`CodecFault`] |
 //! | `coder` | [`Coder`]: a codec whose every answer is checked |
+//! | `refusal` | [`Refusal`]: a record that a format cannot hold |
 //! | `request` | requests and commands brought into stored form |
 //! | `answer` | [`Answer`]: answers brought back |
 //!
@@ -23,12 +24,14 @@ mod answer;
 mod codec;
 mod coder;
 mod id;
+mod refusal;
 mod request;
 
 pub use answer::Answer;
-pub use codec::{Codec, CodecFault, Codecs, Meter, NaturalOnly, Recoded};
-pub use coder::{Coder, MAX_STORED_VALUE_BYTES, Refusal, RefusedPart};
+pub use codec::{Codec, CodecFault, Codecs, Meter, NaturalOnly, Recoded, RecodedRecords, Records};
+pub use coder::{Coder, MAX_STORED_VALUE_BYTES};
 pub use id::FormatId;
+pub use refusal::{Refusal, RefusedPart};
 pub use request::Prepared;
 
 pub(crate) use answer::decode_txn;

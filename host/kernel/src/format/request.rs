@@ -14,8 +14,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::codec::Meter;
-use super::coder::{Coder, Refusal, RefusedPart, check_stored_key};
+use super::codec::{Meter, Recoded, Records};
+use super::coder::{Coder, check_stored_key};
+use super::refusal::{Refusal, RefusedPart};
 use crate::kv::{
     Command, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest,
     TxnRequest, check_overlaps,
@@ -44,7 +45,7 @@ impl Prepared {
             }
             return Ok(None);
         }
-        let command = stored(coder, command, map_command, meter)?;
+        let command = stored(coder, command, map_command, Role::is_judged, meter)?;
         if let Command::Txn(txn) = &command {
             check_overlaps(txn)?;
         }
@@ -93,34 +94,38 @@ fn encode_commands(coder: &Coder, commands: &[Command], meter: Meter) -> Result<
     let together = |commands: &[Command], mapper: &mut dyn Mapper| {
         commands.iter().map(|command| map_command(command, mapper)).collect()
     };
-    match stored(coder, commands, together, meter) {
+    match stored(coder, commands, together, Role::is_judged, meter) {
         Err(Error::CodecFault { .. }) if commands.len() > 1 => {
-            commands.iter().map(|command| stored(coder, command, map_command, meter)).collect()
+            let alone = |command| stored(coder, command, map_command, Role::is_judged, meter);
+            commands.iter().map(alone).collect()
         }
         done => done,
     }
 }
 
-/// A range request in stored form.
+/// A range request in stored form. The key of a request for one key is not verified yet: who looks it up
+/// does that with what it finds (see [`Coder::decode_found`]).
 pub(crate) fn stored_range(coder: &Coder, range: &RangeRequest, meter: Meter) -> Result<RangeRequest> {
-    stored(coder, range, map_range, meter)
+    stored(coder, range, map_range, |_| false, meter)
 }
 
 /// A transaction in stored form.
 pub(crate) fn stored_txn(coder: &Coder, txn: &TxnRequest, meter: Meter) -> Result<TxnRequest> {
-    stored(coder, txn, map_txn, meter)
+    stored(coder, txn, map_txn, Role::is_judged, meter)
 }
 
-/// Walks a request twice: once to gather what is to be encoded, all in a few calls, and once to replace it.
+/// Walks a request twice: once to gather what is to be encoded, all in one call, and once to replace it.
+/// Values are verified, and keys by their roles.
 fn stored<R: ?Sized, S>(
     coder: &Coder,
     request: &R,
     map: impl Fn(&R, &mut dyn Mapper) -> S,
+    verified: impl Fn(Role) -> bool,
     meter: Meter,
 ) -> Result<S> {
     let mut gathered = Gathered::default();
     map(request, &mut gathered);
-    let mut encoded = gathered.encode(coder, meter)?;
+    let mut encoded = gathered.encode(coder, verified, meter)?;
     let stored = map(request, &mut encoded);
     if encoded.fell_short || encoded.keys.len() + encoded.values.len() > 0 {
         return Err(Error::Internal("two walks over one request found different keys".to_owned()));
@@ -137,6 +142,13 @@ enum Role {
     Named,
     /// It bounds a range.
     Bound,
+}
+
+impl Role {
+    /// Whether a wrong stored form would be a wrong answer about this key.
+    fn is_judged(self) -> bool {
+        self != Self::Bound
+    }
 }
 
 /// Sees every key and value of a request in a fixed order and may replace them.
@@ -170,20 +182,21 @@ impl Mapper for Gathered {
 }
 
 impl Gathered {
-    fn encode(self, coder: &Coder, meter: Meter) -> Result<Encoded> {
-        let verified = |nth: usize| self.roles[nth] != Role::Bound;
-        let keys = coder.encode_keys(&self.keys, verified, meter)?;
+    fn encode(self, coder: &Coder, verified: impl Fn(Role) -> bool, meter: Meter) -> Result<Encoded> {
+        let verified = |part, nth: usize| part == RefusedPart::Value || verified(self.roles[nth]);
+        let records = Records { keys: &self.keys, values: &self.values };
+        let encoded = coder.encode(records, verified, meter)?;
         let refuse = |part, key: &Bytes, reason| coder.refused(Refusal::new(part, key, reason));
-        let keys = keys.into_iter().zip(&self.keys).zip(&self.roles).map(|((answer, key), role)| {
+        let key = |((answer, key), role): ((Recoded, &Bytes), &Role)| {
             let answer = answer.and_then(|stored| match role {
                 Role::Written => check_stored_key(&stored).map(|()| stored),
                 Role::Named | Role::Bound => Ok(stored),
             });
             answer.map_err(|reason| refuse(RefusedPart::Key, key, reason))
-        });
+        };
+        let keys = encoded.keys.into_iter().zip(&self.keys).zip(&self.roles).map(key);
         let keys = keys.collect::<Result<Vec<_>>>()?;
-        let values = coder.encode_values(&self.values, |_| true, meter)?;
-        let values = values.into_iter().zip(&self.owners);
+        let values = encoded.values.into_iter().zip(&self.owners);
         let values =
             values.map(|(answer, key)| answer.map_err(|reason| refuse(RefusedPart::Value, key, reason)));
         let values = values.collect::<Result<Vec<_>>>()?;

@@ -41,7 +41,7 @@ pub enum Verify {
     /// Every row is read back and compared by checksum.
     #[default]
     Full,
-    /// The number of rows in the new tables is compared.
+    /// The number of rows is compared: two keys that became one are found, a changed value is not.
     Count,
 }
 

@@ -232,7 +232,7 @@ impl Task {
         pass(Point::RebuildPrepared)?;
         let (site, options) = (Arc::clone(&self.site), self.options.clone());
         let copy = Copy { site, options, pace, progress: self.progress.clone() };
-        let copy::Filled { sum, content, mut pace } = copy.run(&target, hold)?;
+        let copy::Filled { sum, in_order, content, mut pace } = copy.run(&target, hold)?;
         self.progress.send_modify(|progress| {
             progress.phase = Phase::Verifying;
             progress.remaining = None;
@@ -241,7 +241,7 @@ impl Task {
         let target = self.site.open_building(building)?;
         match self.options.verify {
             Verify::Full => copy::verify(&target, sum, &mut pace)?,
-            Verify::Count => copy::verify_count(&target, sum)?,
+            Verify::Count => copy::verify_count(&target, sum, in_order, &mut pace)?,
         }
         if let (Verify::Full, Some(content)) = (self.options.verify, content) {
             copy::verify_content(content, &target, &mut pace)?;

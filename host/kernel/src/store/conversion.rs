@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::columns::{self, Column};
 use super::convert::{Row, Transform};
 use super::records::Stored;
-use crate::format::{Coder, FormatId, Meter, Refusal, RefusedPart, check_stored_key};
+use crate::format::{Coder, FormatId, Meter, Records, Refusal, RefusedPart, check_stored_key};
 use crate::{Error, Result};
 
 /// Of this many records, one is verified when a sample is asked for.
@@ -79,9 +79,9 @@ impl Conversion {
 
     fn convert_keys(&self, stored: &[Bytes]) -> Result<Vec<Converted>> {
         let meter = Meter::of_long_work();
-        let decoded = self.from.try_decode_keys(stored, meter)?;
+        let decoded = self.from.try_decode(Records::keys(stored), meter)?.keys;
         let keys: Vec<Bytes> = decoded.iter().map(|key| key.clone().unwrap_or_default()).collect();
-        let encoded = self.to.encode_keys(&keys, |_| self.is_verified(), meter)?;
+        let encoded = self.to.encode(Records::keys(&keys), |_, _| self.is_verified(), meter)?.keys;
         let answers = stored.iter().zip(decoded).zip(encoded).map(|((stored, key), encoded)| {
             let key = key.map_err(|reason| (stored.clone(), undecodable(&reason)))?;
             let checked = encoded.and_then(|encoded| check_stored_key(&encoded).map(|()| encoded));
@@ -92,9 +92,9 @@ impl Conversion {
 
     fn convert_values(&self, stored: &[Bytes]) -> Result<Vec<Result<Bytes, String>>> {
         let meter = Meter::of_long_work();
-        let decoded = self.from.try_decode_values(stored, meter)?;
+        let decoded = self.from.try_decode(Records::values(stored), meter)?.values;
         let values: Vec<Bytes> = decoded.iter().map(|value| value.clone().unwrap_or_default()).collect();
-        let encoded = self.to.encode_values(&values, |_| self.is_verified(), meter)?;
+        let encoded = self.to.encode(Records::values(&values), |_, _| self.is_verified(), meter)?.values;
         let answers = decoded.into_iter().zip(encoded).map(|(value, encoded)| {
             value.map_err(|reason| undecodable(&reason))?;
             encoded
@@ -126,8 +126,9 @@ impl Conversion {
 
     /// The user's key, for a message.
     fn name(&self, stored: &Bytes) -> Bytes {
-        let decoded = self.from.try_decode_keys(std::slice::from_ref(stored), Meter::of_long_work());
-        let decoded = decoded.ok().and_then(|keys| keys.into_iter().next()?.ok());
+        let stored_key = Records::keys(std::slice::from_ref(stored));
+        let decoded = self.from.try_decode(stored_key, Meter::of_long_work());
+        let decoded = decoded.ok().and_then(|decoded| decoded.keys.into_iter().next()?.ok());
         decoded.unwrap_or_else(|| stored.clone())
     }
 }

@@ -220,8 +220,7 @@ impl Store {
         let stored = format::stored_range(&self.coder, request, meter)?;
         let mut response = self.range_stored(&stored, meter)?;
         if request.range_end.is_empty() {
-            response.kvs.iter_mut().for_each(|kv| kv.key = request.key.clone());
-            self.coder.decode_values_of(&mut response.kvs, meter)?;
+            self.coder.decode_found(&request.key, &stored.key, &mut response.kvs, meter)?;
         } else {
             self.coder.decode_kvs(&mut response.kvs, meter)?;
         }

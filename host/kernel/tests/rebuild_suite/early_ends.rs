@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use mortise_kernel::format::FormatId;
 use mortise_kernel::node::Volume;
-use mortise_kernel::rebuild::{Phase, RebuildOptions};
+use mortise_kernel::rebuild::{Phase, RebuildOptions, Verify};
 use mortise_kernel::store::Transform;
 use mortise_kernel::{Error, ErrorKind, Result};
 
@@ -140,6 +140,8 @@ enum Mistake {
     Panics,
     AnswersTooLittle,
     MergesKeys,
+    /// The last key becomes the first one.
+    MergesTwo,
     KeepsNoOrder,
     RefusesAtTheEnd,
 }
@@ -152,7 +154,7 @@ impl Transform for Mistaken {
     }
 
     fn keeps_order(&self) -> bool {
-        !matches!(self.0, Mistake::MergesKeys)
+        !matches!(self.0, Mistake::MergesKeys | Mistake::MergesTwo)
     }
 
     fn keys(&self, stored: &[Bytes]) -> Result<Vec<Bytes>> {
@@ -161,6 +163,11 @@ impl Transform for Mistaken {
             Mistake::Panics => panic!("a transform panics"),
             Mistake::AnswersTooLittle => Ok(stored.iter().skip(1).cloned().collect()),
             Mistake::MergesKeys => Ok(stored.iter().map(|_| Bytes::from_static(b"one")).collect()),
+            Mistake::MergesTwo => {
+                let merged =
+                    |key: &Bytes| Bytes::from(if *key == "last" { "first" } else { return key.clone() });
+                Ok(stored.iter().map(merged).collect())
+            }
             Mistake::KeepsNoOrder => {
                 Ok(stored.iter().map(|key| key.iter().rev().copied().collect()).collect())
             }
@@ -198,5 +205,29 @@ async fn a_transform_that_is_wrong_changes_nothing() {
         let failed = one.rebuild(through(Arc::new(Mistaken(mistake)))).expect("begun").wait().await;
         assert_eq!(failed.expect_err("a mistake").kind(), ErrorKind::Internal, "{mistake:?}");
         check_untouched(&one, dir.path(), 1).await;
+    }
+}
+
+/// Rows in another order come in portions, each of them sorted by itself, so that two rows with one key may
+/// meet only when they are read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_become_one_far_from_each_other_are_found_at_every_level_of_verification() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(config(dir.path())).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    let mebibyte = "x".repeat(1024 * 1024);
+    put(&one, "first", "1").await.expect("written");
+    put(&one, "last", "2").await.expect("written");
+    for number in 0..18 {
+        put(&one, &format!("in between {number}"), mebibyte.clone()).await.expect("written");
+    }
+    for verify in [Verify::Count, Verify::Full] {
+        let transform: Arc<dyn Transform> = Arc::new(Mistaken(Mistake::MergesTwo));
+        let options = RebuildOptions { verify, ..through(transform) };
+        let failed = one.rebuild(options).expect("begun").wait().await.expect_err("a key is lost");
+        let rows = |text: &str| text.contains("rows were written") && text.contains("are found there");
+        assert!(rows(&failed.to_string()), "{verify:?}: {failed}");
+        assert_eq!(names(dir.path()), ["CURRENT", "gen-000001"]);
+        assert_eq!(get(&one, "last").await.as_deref(), Some("2"));
     }
 }

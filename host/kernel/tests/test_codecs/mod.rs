@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use mortise_kernel::format::{Codec, CodecFault, Codecs, FormatId, Meter, Recoded};
+use mortise_kernel::format::{Codec, CodecFault, Codecs, FormatId, Meter, RecodedRecords, Records};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -25,6 +25,8 @@ type Saboteur = dyn Fn(Meter, usize) -> Option<CodecFault> + Send + Sync;
 #[derive(Default)]
 pub(crate) struct Controls {
     saboteur: Mutex<Option<Box<Saboteur>>>,
+    /// The key that every key is taken for when it is encoded.
+    confused: Mutex<Option<Vec<u8>>>,
     apply_calls: AtomicU64,
     request_calls: AtomicU64,
     faults: watch::Sender<u64>,
@@ -39,8 +41,14 @@ impl Controls {
         *self.saboteur.lock() = Some(Box::new(fault));
     }
 
-    /// Lets calls pass again.
+    /// Encodes every key as if it were this one from now on.
+    pub(crate) fn confuse(&self, instead: &str) {
+        *self.confused.lock() = Some(instead.as_bytes().to_vec());
+    }
+
+    /// Lets calls pass again, and be right.
     pub(crate) fn heal(&self) {
+        *self.confused.lock() = None;
         *self.saboteur.lock() = None;
     }
 
@@ -90,12 +98,17 @@ fn backwards(bytes: &[u8]) -> Vec<u8> {
 impl TestCodec {
     fn each(
         &self,
-        records: &[Bytes],
+        records: Records<'_>,
         meter: Meter,
-        recode: impl Fn(&str, &[u8]) -> Result<Vec<u8>, String>,
-    ) -> Result<Vec<Recoded>, CodecFault> {
-        self.controls.enter(meter, records.len())?;
-        Ok(records.iter().map(|record| recode(&self.id.name, record).map(Bytes::from)).collect())
+        key: impl Fn(&str, &[u8]) -> Result<Vec<u8>, String>,
+        value: impl Fn(&str, &[u8]) -> Result<Vec<u8>, String>,
+    ) -> Result<RecodedRecords, CodecFault> {
+        self.controls.enter(meter, records.keys.len() + records.values.len())?;
+        let name = &self.id.name;
+        Ok(RecodedRecords {
+            keys: records.keys.iter().map(|record| key(name, record).map(Bytes::from)).collect(),
+            values: records.values.iter().map(|record| value(name, record).map(Bytes::from)).collect(),
+        })
     }
 }
 
@@ -108,25 +121,15 @@ impl Codec for TestCodec {
         self.id.name != "reversed"
     }
 
-    fn encode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        self.each(keys, meter, |name, key| match name {
-            _ if key.contains(&b'!') => Err("no exclamation, please".into()),
-            "reversed" => Ok(backwards(key)),
-            "prefixed" => Ok([b"k", key].concat()),
-            _ => Ok(key.to_vec()),
-        })
-    }
-
-    fn decode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        self.each(keys, meter, |name, key| match name {
-            "reversed" => Ok(backwards(key)),
-            "prefixed" => key.strip_prefix(b"k").map(<[u8]>::to_vec).ok_or_else(|| "no `k`".into()),
-            _ => Ok(key.to_vec()),
-        })
-    }
-
-    fn encode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        self.each(values, meter, |name, value| match name {
+    fn encode(&self, records: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
+        let confused = self.controls.confused.lock().clone();
+        let key = |name: &str, key: &[u8]| match (name, confused.as_deref().unwrap_or(key)) {
+            (_, key) if key.contains(&b'!') => Err("no exclamation, please".into()),
+            ("reversed", key) => Ok(backwards(key)),
+            ("prefixed", key) => Ok([b"k", key].concat()),
+            (_, key) => Ok(key.to_vec()),
+        };
+        self.each(records, meter, key, |name, value| match name {
             _ if value.contains(&b'?') => Err("no questions, please".into()),
             "reversed" => Ok([&b"v"[..], &backwards(value)].concat()),
             "prefixed" => Ok(value.iter().flat_map(|&byte| [byte, byte]).collect()),
@@ -134,8 +137,13 @@ impl Codec for TestCodec {
         })
     }
 
-    fn decode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        self.each(values, meter, |name, value| match name {
+    fn decode(&self, stored: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
+        let key = |name: &str, key: &[u8]| match name {
+            "reversed" => Ok(backwards(key)),
+            "prefixed" => key.strip_prefix(b"k").map(<[u8]>::to_vec).ok_or_else(|| "no `k`".into()),
+            _ => Ok(key.to_vec()),
+        };
+        self.each(stored, meter, key, |name, value| match name {
             "reversed" => value.strip_prefix(b"v").map(backwards).ok_or_else(|| "no `v`".into()),
             "prefixed" => Ok(value.iter().step_by(2).copied().collect()),
             _ => Ok(value.to_vec()),

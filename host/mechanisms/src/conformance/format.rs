@@ -49,6 +49,7 @@ pub(super) fn test(specimen: &Specimen, fresh: &Specimen, battery: &mut Battery<
     let values = round_trip(battery, "values come back", &format, Sort::Values, values(seed, count));
     nothing_is_guessed(battery, &format, &keys, &values);
     batches(battery, &format, &keys);
+    together(battery, &format, &keys, &values);
     repeat(battery, &format, &fresh, &[(Sort::Keys, &keys), (Sort::Values, &values)]);
     configuration::test(battery, &mut |battery, config| {
         let seen = format!("get-properties({})", shown(config.as_bytes()));
@@ -69,20 +70,26 @@ fn call(
     mode: Mode,
     records: &[Vec<u8>],
 ) -> std::result::Result<Answers, Fault> {
-    battery.timed(|| match (sort, way) {
-        (Sort::Keys, Way::Encode) => format.encode_keys(records, mode),
-        (Sort::Keys, Way::Decode) => format.decode_keys(records, mode),
-        (Sort::Values, Way::Encode) => format.encode_values(records, mode),
-        (Sort::Values, Way::Decode) => format.decode_values(records, mode),
+    let (keys, values) = match sort {
+        Sort::Keys => (records, &[][..]),
+        Sort::Values => (&[][..], records),
+    };
+    let answers = battery.timed(|| match way {
+        Way::Encode => format.encode(keys, values, mode),
+        Way::Decode => format.decode(keys, values, mode),
+    })?;
+    Ok(match sort {
+        Sort::Keys => answers.keys,
+        Sort::Values => answers.values,
     })
 }
 
 fn name(sort: Sort, way: Way) -> &'static str {
     match (sort, way) {
-        (Sort::Keys, Way::Encode) => "encode-keys",
-        (Sort::Keys, Way::Decode) => "decode-keys",
-        (Sort::Values, Way::Encode) => "encode-values",
-        (Sort::Values, Way::Decode) => "decode-values",
+        (Sort::Keys, Way::Encode) => "encode of keys",
+        (Sort::Keys, Way::Decode) => "decode of keys",
+        (Sort::Values, Way::Encode) => "encode of values",
+        (Sort::Values, Way::Decode) => "decode of values",
     }
 }
 
@@ -247,7 +254,9 @@ fn encoded_the_same(battery: &mut Battery<'_>, format: &Format, taken: &[(&Vec<u
     let records: Vec<Vec<u8>> = taken.iter().map(|(_, record)| record.clone()).collect();
     let answers = match call(battery, format, Sort::Keys, Way::Encode, Mode::REQUEST, &records) {
         Ok(answers) => answers,
-        Err(fault) => return battery.count(Err(faulted("encode-keys", records.len(), &fault))),
+        Err(fault) => {
+            return battery.count(Err(faulted(name(Sort::Keys, Way::Encode), records.len(), &fault)));
+        }
     };
     for ((bytes, record), answer) in taken.iter().zip(answers) {
         let becomes = match answer {
@@ -260,7 +269,7 @@ fn encoded_the_same(battery: &mut Battery<'_>, format: &Format, taken: &[(&Vec<u
         };
         let found = format!("taken for {}, which is {becomes}", shown(record));
         let expected = "a refusal, because no key is stored like this";
-        battery.count(Err(failure("decode-keys", bytes, expected, found)));
+        battery.count(Err(failure(name(Sort::Keys, Way::Decode), bytes, expected, found)));
     }
 }
 
@@ -284,6 +293,29 @@ fn batches(battery: &mut Battery<'_>, format: &Format, keys: &Encoded) {
         let as_before = matches!(&alone, Ok(answers) if answers.first() == Some(expected));
         let differs = || failure("alone", key, format!("as in a batch: {expected:?}"), format!("{alone:?}"));
         battery.count(if as_before { Ok(()) } else { Err(differs()) });
+    }
+}
+
+/// Keys and values that come in one call are answered as they are alone, whatever stands beside them.
+fn together(battery: &mut Battery<'_>, format: &Format, keys: &Encoded, values: &Encoded) {
+    battery.begin("keys and values together");
+    for (keys, values) in keys.chunks(7).zip(values.chunks(5)).take(100) {
+        let records =
+            |encoded: &[_]| encoded.iter().map(|(record, _): &(Vec<u8>, _)| record.clone()).collect();
+        let (some_keys, some_values): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (records(keys), records(values));
+        let answers = match battery.timed(|| format.encode(&some_keys, &some_values, Mode::REQUEST)) {
+            Ok(answers) => answers,
+            Err(fault) => {
+                battery.count(Err(faulted("together", keys.len() + values.len(), &fault)));
+                continue;
+            }
+        };
+        let pairs = keys.iter().zip(answers.keys).chain(values.iter().zip(answers.values));
+        for ((record, alone), answer) in pairs {
+            let differs =
+                || failure("together", record, format!("as alone: {alone:?}"), format!("{answer:?}"));
+            battery.count(if *alone == answer { Ok(()) } else { Err(differs()) });
+        }
     }
 }
 

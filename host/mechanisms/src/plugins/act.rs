@@ -5,7 +5,7 @@
 //! else. The catalog is always changed first and the slot after it, so that what serves after a restart is
 //! what served before it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +17,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::capability;
 use super::choose::{self, Chosen};
+use super::codec_watch::CodecWatch;
 use super::decide::{Convict, Place};
+use super::faults::RememberedFaults;
 use super::host::{Host, Loaded};
 use super::signature::Trust;
 use crate::catalog::{Blobs, Catalog, HistoryRow, Origin, Target};
 use crate::compaction::{Candidate, Observer, Slot, Strategy};
-use crate::system::{FaultInfo, StrategyInfo};
+use crate::system::StrategyInfo;
 use crate::{Error, NATIVE_STRATEGY, Result, telemetry};
 
 /// The only world so far that a volume is bound for.
@@ -68,8 +70,9 @@ pub(crate) struct Lifecycle {
     attaching: Mutex<()>,
     /// Verdicts that could not be written into the catalog yet, by volume and digest.
     pub(super) unsaved: Mutex<BTreeMap<(String, String), Convict>>,
-    /// Latest faults, newest last.
-    pub(super) faults: Mutex<VecDeque<FaultInfo>>,
+    pub(super) faults: Arc<RememberedFaults>,
+    /// Watches over the codecs that were asked for, by digest.
+    pub(super) codecs: Mutex<BTreeMap<String, Arc<CodecWatch>>>,
     /// Digests of the components that come with this program.
     pub(super) shipped: Mutex<BTreeSet<String>>,
 }
@@ -98,7 +101,8 @@ impl Lifecycle {
             attached: ArcSwap::default(),
             attaching: Mutex::default(),
             unsaved: Mutex::default(),
-            faults: Mutex::default(),
+            faults: Arc::default(),
+            codecs: Mutex::default(),
             shipped: Mutex::default(),
         }
     }
@@ -159,14 +163,7 @@ impl Lifecycle {
 
     /// Writes an audit row of its own. Its failure is only logged.
     pub(super) async fn audit(&self, row: HistoryRow) {
-        let written = self.catalog.commit(|_| {
-            let mut change = crate::catalog::Change::default();
-            change.audit(row.clone());
-            Ok((change, ()))
-        });
-        if let Err(error) = written.await {
-            tracing::warn!(%error, "the audit row could not be written");
-        }
+        audit(&self.catalog, row).await;
     }
 
     /// The best strategy that can serve a volume now. It never fails: the native one is always there.
@@ -259,6 +256,7 @@ impl Lifecycle {
 
     /// Forgets a compiled component; those that it serves right now keep it until they are replaced.
     pub(super) fn forget(&self, digest: &str) {
+        self.codecs.lock().remove(digest);
         self.components.lock().remove(digest);
     }
 
@@ -291,6 +289,18 @@ impl Lifecycle {
                 Err(_) => StrategyInfo { plugin: self.default_strategy.clone(), ..native() },
             },
         }
+    }
+}
+
+/// As [`Lifecycle::audit`].
+pub(super) async fn audit(catalog: &Catalog, row: HistoryRow) {
+    let written = catalog.commit(|_| {
+        let mut change = crate::catalog::Change::default();
+        change.audit(row.clone());
+        Ok((change, ()))
+    });
+    if let Err(error) = written.await {
+        tracing::warn!(%error, "the audit row could not be written");
     }
 }
 

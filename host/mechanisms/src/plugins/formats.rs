@@ -8,6 +8,8 @@ use tokio::runtime::Handle;
 
 use super::act::Lifecycle;
 use super::capability::{self, Capabilities};
+use super::choose::Chosen;
+use super::codec_watch::CodecWatch;
 use super::host::Loaded;
 use super::stage::Stage;
 use crate::catalog::{Model, Origin, PluginRow};
@@ -24,7 +26,8 @@ impl Lifecycle {
     /// Why there is none, and what would help.
     pub(crate) fn codec(&self, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
         let model = self.catalog.model();
-        let row = row_of(&model, format)?;
+        let chosen = choose(&model, format)?;
+        let row = &chosen.row;
         // What comes with the program is trusted like the program.
         if row.state != Origin::Shipped {
             self.trust.permits(&row.signature).map_err(|error| error.to_string())?;
@@ -34,8 +37,24 @@ impl Lifecycle {
         };
         let component = self.component(digest, &row.wants)?;
         let served = component.format(limits(row), &format.config).map_err(|error| error.to_string())?;
-        let codec = FormatCodec::new(format.clone(), served);
+        let codec = FormatCodec::new(format.clone(), served, self.watch(chosen.clone()));
         Ok(Arc::new(codec.map_err(|fault| format!("its component does not serve: {fault}"))?))
+    }
+
+    /// Who watches over the codec of a component.
+    fn watch(&self, chosen: Chosen) -> Arc<CodecWatch> {
+        let new = |chosen| {
+            let (clock, catalog) = (self.clock.clone(), Arc::clone(&self.catalog));
+            Arc::new(CodecWatch::new(chosen, clock, catalog, Arc::clone(&self.faults)))
+        };
+        let mut codecs = self.codecs.lock();
+        Arc::clone(codecs.entry(chosen.row.digest.clone()).or_insert_with(|| new(chosen)))
+    }
+
+    /// What there is to say against the codec of a format that serves, if anything.
+    pub(crate) fn suspicion(&self, format: &FormatId) -> Option<String> {
+        let watch = self.codecs.lock().get(format.digest.as_deref()?).cloned();
+        watch?.suspicion()
     }
 
     /// A compiled component by digest: from memory, else from its file.
@@ -57,8 +76,8 @@ impl Lifecycle {
     }
 }
 
-/// The row of the component that encodes a format, if the catalog lets it.
-fn row_of<'a>(model: &'a Model, format: &FormatId) -> Result<&'a PluginRow, String> {
+/// The component that encodes a format, if the catalog lets it.
+fn choose(model: &Model, format: &FormatId) -> Result<Chosen, String> {
     let digest = format.digest.as_deref().unwrap_or_default();
     let mut there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
     let named = there.clone().find(|(_, row)| row.digest == digest);
@@ -85,9 +104,12 @@ fn row_of<'a>(model: &'a Model, format: &FormatId) -> Result<&'a PluginRow, Stri
         .iter()
         .find(|((_, world, convicted), _)| world == World::Format.as_str() && convicted == digest);
     if let Some((_, quarantine)) = convicted {
-        return Err(format!("plugin {name} {version} is in quarantine: {}", quarantine.reason));
+        return Err(format!(
+            "plugin {name} {version} is in quarantine ({}); `mortise plugin release {name}` ends that",
+            quarantine.reason
+        ));
     }
-    Ok(row)
+    Ok(Chosen { name: name.clone(), version: version.clone(), row: row.clone() })
 }
 
 /// The limits of a format's calls.

@@ -9,17 +9,22 @@
 //! | `act` | the lifecycle's state: compiled components and a slot per volume |
 //! | `admit`, `remove`, `bind`, `shadow` | its verbs: add; remove; use and roll back; shadow and promote |
 //! | `supervise` | what the host does by itself: quarantine, taking back |
-//! | `formats` | components of the world `format`, made ready to encode |
 //! | `record` | how much of what strategies are asked is kept |
+//! | `formats`, `codec_watch` | components of the world `format`, made ready to encode; their faults |
+//! | `bar` | the verbs for formats: quarantine and release |
+//! | `faults` | the latest faults of all |
 //! | `recover` | what a stop interrupted is undone or finished |
 //! | `rehearse` | asking a candidate without acting on its answers |
 
 mod act;
 mod admit;
+mod bar;
 mod bind;
 mod capability;
 mod choose;
+mod codec_watch;
 mod decide;
+mod faults;
 mod formats;
 mod host;
 mod observe;
@@ -51,6 +56,7 @@ pub(crate) use admit::Addition;
 pub(crate) use capability::named as capability_named;
 pub(crate) use capability::{Capabilities, by_default as capabilities_by_default};
 pub(crate) use choose::pick;
+pub(crate) use codec_watch::CodecWatch;
 pub(crate) use decide::config_text;
 pub(crate) use host::Host;
 pub use signature::{SignatureState, Trust, TrustedKey};

@@ -105,7 +105,6 @@ impl Lifecycle {
             info.bound.plugin == name || info.serving.plugin == name || waits
         };
         let quarantines = model.quarantines.iter().filter(|(_, row)| row.plugin == name);
-        let faults = self.faults.lock().iter().rev().filter(|fault| fault.plugin == name).cloned().collect();
         let history = model.history.values().rev().filter(|row| row.plugin.as_deref() == Some(name));
         Ok(PluginDetail {
             name: name.into(),
@@ -120,7 +119,7 @@ impl Lifecycle {
                     reason: row.reason.clone(),
                 })
                 .collect(),
-            faults,
+            faults: self.faults.of(name),
             history: history.map(|row| history_info(row)).collect(),
         })
     }

@@ -16,16 +16,9 @@ use crate::compaction::{Active, Shadow, Supervisor};
 use crate::system::FaultInfo;
 use crate::telemetry;
 
-/// Faults that are remembered per node.
-const REMEMBERED_FAULTS: usize = 256;
-
 impl Supervisor for Lifecycle {
     fn fault(&self, volume: &str, active: &Active, kind: &'static str, detail: &str) {
-        let mut faults = self.faults.lock();
-        if faults.len() == REMEMBERED_FAULTS {
-            faults.pop_front();
-        }
-        faults.push_back(FaultInfo {
+        self.faults.push(FaultInfo {
             unix_ms: self.clock.unix_millis(),
             volume: volume.into(),
             plugin: active.info.plugin.clone(),

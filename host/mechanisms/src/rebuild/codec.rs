@@ -5,22 +5,24 @@
 //! it. A component that is not in the catalog, not on the disk or in quarantine is none, and the answer says
 //! what would help.
 //!
-//! Nothing is judged here: the kernel checks every answer of a codec.
+//! Nothing is judged here: the kernel checks every answer of a codec. Faults, and what the kernel finds wrong,
+//! are told to whoever watches over the component.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use mortise_kernel::format::{Codec, CodecFault, Codecs, FormatId, Meter, Recoded};
-use mortise_plugin_runtime::format::{Answers, Format, Mode};
-use mortise_plugin_runtime::{Fault, FaultKind};
+use mortise_kernel::format::{Codec, CodecFault, Codecs, FormatId, Meter, RecodedRecords, Records};
+use mortise_plugin_runtime::format::{Answers, Format, Mode, Translated};
+use mortise_plugin_runtime::{Fault, FaultKind, ILLEGAL};
 
-use crate::plugins::Lifecycle;
+use crate::plugins::{CodecWatch, Lifecycle};
 
 /// A format's component as the codec of one format.
 pub(crate) struct FormatCodec {
     id: FormatId,
     keeps_order: bool,
     format: Format,
+    watch: Arc<CodecWatch>,
 }
 
 impl FormatCodec {
@@ -28,9 +30,21 @@ impl FormatCodec {
     ///
     /// # Errors
     /// It cannot use the configuration, or faults.
-    pub(crate) fn new(id: FormatId, format: Format) -> Result<Self, Fault> {
+    pub(crate) fn new(id: FormatId, format: Format, watch: Arc<CodecWatch>) -> Result<Self, Fault> {
         let keeps_order = format.properties()?.keeps_order;
-        Ok(Self { id, keeps_order, format })
+        Ok(Self { id, keeps_order, format, watch })
+    }
+
+    fn recoded(&self, answers: Result<Translated, Fault>) -> Result<RecodedRecords, CodecFault> {
+        let Translated { keys, values } = answers.map_err(|fault| {
+            // Fuel bounds what does not end by itself, so a deadline is the request's own.
+            if !matches!(fault.kind, FaultKind::Busy | FaultKind::Deadline) {
+                self.watch.fault(fault.kind.as_str(), &fault.detail);
+            }
+            told(fault)
+        })?;
+        let bytes = |answers: Answers| answers.into_iter().map(|answer| answer.map(Bytes::from)).collect();
+        Ok(RecodedRecords { keys: bytes(keys), values: bytes(values) })
     }
 }
 
@@ -39,11 +53,6 @@ fn mode(meter: Meter) -> Mode {
         Meter::Request(deadline) => Mode::Request { within: deadline.wait() },
         Meter::Apply => Mode::Apply,
     }
-}
-
-fn recoded(answers: Result<Answers, Fault>) -> Result<Vec<Recoded>, CodecFault> {
-    let answers = answers.map_err(told)?;
-    Ok(answers.into_iter().map(|answer| answer.map(Bytes::from)).collect())
 }
 
 /// A fault of the component in the kernel's words.
@@ -66,20 +75,17 @@ impl Codec for FormatCodec {
         self.keeps_order
     }
 
-    fn encode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        recoded(self.format.encode_keys(keys, mode(meter)))
+    fn encode(&self, records: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
+        self.recoded(self.format.encode(records.keys, records.values, mode(meter)))
     }
 
-    fn decode_keys(&self, keys: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        recoded(self.format.decode_keys(keys, mode(meter)))
+    fn decode(&self, stored: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
+        self.recoded(self.format.decode(stored.keys, stored.values, mode(meter)))
     }
 
-    fn encode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        recoded(self.format.encode_values(values, mode(meter)))
-    }
-
-    fn decode_values(&self, values: &[Bytes], meter: Meter) -> Result<Vec<Recoded>, CodecFault> {
-        recoded(self.format.decode_values(values, mode(meter)))
+    fn found_wrong(&self, detail: &str) {
+        self.format.component().count_illegal();
+        self.watch.fault(ILLEGAL, detail);
     }
 }
 

@@ -194,6 +194,44 @@ impl System {
         detached(async move { lifecycle.remove(&name, version.as_deref()).await }).await
     }
 
+    /// Puts a version of a format (the newest when none is given) into quarantine: from now on no volume is
+    /// created in it, converted to it or opened with it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginInUse`] while the data of a volume is in
+    /// it, and those of the catalog.
+    pub async fn plugin_quarantine(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        reason: &str,
+    ) -> Result<PluginInfo> {
+        let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
+        let (name, version, reason) = (name.to_owned(), version.map(str::to_owned), reason.to_owned());
+        detached(async move {
+            volumes.note_formats().await;
+            let chosen = lifecycle.quarantine_format(&name, version.as_deref(), &reason).await?;
+            lifecycle.info_of(&chosen)
+        })
+        .await
+    }
+
+    /// Ends the quarantine of a version of a format; volumes that waited for it open.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginStage`] when it is not in quarantine, and
+    /// those of the catalog.
+    pub async fn plugin_release(&self, name: &str, version: Option<&str>) -> Result<PluginInfo> {
+        let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        detached(async move {
+            let chosen = lifecycle.release_format(&name, version.as_deref()).await?;
+            volumes.open_failed().await;
+            lifecycle.info_of(&chosen)
+        })
+        .await
+    }
+
     /// Sets the limits of every version of a plugin; they hold from its next call on.
     ///
     /// # Errors

@@ -39,6 +39,7 @@ impl Volumes {
         let open = open.get(name).map(|open| (open.volume.status(), open.volume.format()));
         let problem = self.failed.lock().get(name).cloned();
         let failed = problem.is_some() && row.state == VolumeState::Ready;
+        let suspicion = || open.as_ref().and_then(|(_, format)| self.lifecycle.suspicion(format));
         VolumeInfo {
             name: name.into(),
             id: row.id,
@@ -46,7 +47,7 @@ impl Volumes {
             generation: open.as_ref().map_or(0, |(status, _)| status.generation),
             format: open.as_ref().map_or_else(|| row.format.clone(), |(_, format)| format.name.clone()),
             state: if failed { "failed".into() } else { row.state.as_str().into() },
-            problem,
+            problem: problem.or_else(suspicion),
         }
     }
 

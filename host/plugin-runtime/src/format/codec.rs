@@ -14,6 +14,65 @@ use crate::{Component, Fault, FaultKind, Limits, Result};
 /// One answer for each record, in their order: its bytes, or one line that says why it is refused.
 pub type Answers = Vec<Result<Vec<u8>, String>>;
 
+/// The answers to a batch: those to its keys and those to its values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub struct Translated {
+    /// What became of the keys.
+    pub keys: Answers,
+    /// What became of the values.
+    pub values: Answers,
+}
+
+impl Translated {
+    fn one_line(self) -> Self {
+        let presented = |answers: Answers| -> Answers {
+            answers.into_iter().map(|answer| answer.map_err(|refusal| presentable(&refusal))).collect()
+        };
+        Self { keys: presented(self.keys), values: presented(self.values) }
+    }
+}
+
+/// Keys and values of one call.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) keys: &'a [&'a [u8]],
+    pub(super) values: &'a [&'a [u8]],
+}
+
+impl<'a> Part<'a> {
+    fn records(self) -> impl Iterator<Item = &'a [u8]> {
+        self.keys.iter().chain(self.values).copied()
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.keys.len() + self.values.len()
+    }
+
+    /// Bytes of all records.
+    pub(super) fn bytes(self) -> usize {
+        self.records().map(<[u8]>::len).sum()
+    }
+
+    /// The first records of both lists, keys first, and the others.
+    fn split_at(self, count: usize) -> (Self, Self) {
+        let of_keys = count.min(self.keys.len());
+        let (keys, more_keys) = self.keys.split_at(of_keys);
+        let (values, more_values) = self.values.split_at(count - of_keys);
+        (Self { keys, values }, Self { keys: more_keys, values: more_values })
+    }
+
+    /// How many records one call carries.
+    fn fitting(self) -> usize {
+        let mut bytes = 0_usize;
+        let fit = self.records().take_while(|record| {
+            bytes = bytes.saturating_add(record.len());
+            bytes <= PART_BYTES
+        });
+        fit.count().max(1)
+    }
+}
+
 /// Bytes of the records that one call of the plugin carries, unless a single record has more.
 const PART_BYTES: usize = 256 * 1024;
 
@@ -64,7 +123,7 @@ impl Mode {
 /// their instances.
 ///
 /// Calls run on the calling thread and take a few microseconds for a record; a plugin that misbehaves holds
-/// it for as long as the [`Mode`] allows. An answer has as many records as the batch, in the same order.
+/// it for as long as the [`Mode`] allows. There are as many answers as records, in the same order.
 #[derive(Clone)]
 pub struct Format(Arc<Inner>);
 
@@ -81,19 +140,14 @@ struct Inner {
 pub(crate) struct CodecExports {
     pub(super) properties: ComponentExportIndex,
     /// By [`Function`].
-    pub(super) batches: [ComponentExportIndex; 4],
+    pub(super) batches: [ComponentExportIndex; 2],
 }
 
 impl CodecExports {
     pub(crate) fn find(codec: &Interface<'_>) -> Result<Self> {
         Ok(Self {
             properties: codec.function("get-properties")?,
-            batches: [
-                codec.function("encode-keys")?,
-                codec.function("decode-keys")?,
-                codec.function("encode-values")?,
-                codec.function("decode-values")?,
-            ],
+            batches: [codec.function("encode")?, codec.function("decode")?],
         })
     }
 }
@@ -101,10 +155,8 @@ impl CodecExports {
 /// The functions that take a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Function {
-    EncodeKeys,
-    DecodeKeys,
-    EncodeValues,
-    DecodeValues,
+    Encode,
+    Decode,
 }
 
 impl Format {
@@ -148,49 +200,41 @@ impl Format {
         })
     }
 
-    /// Turns keys into stored keys.
+    /// Turns keys and values into stored ones.
     ///
     /// # Errors
     /// The plugin's fault, and then there is no answer to any record of the batch; [`FaultKind::Busy`] when
     /// no instance was free in time.
-    pub fn encode_keys<R: AsRef<[u8]>>(&self, keys: &[R], mode: Mode) -> Result<Answers, Fault> {
-        self.run(Function::EncodeKeys, keys, mode)
+    pub fn encode<R: AsRef<[u8]>>(&self, keys: &[R], values: &[R], mode: Mode) -> Result<Translated, Fault> {
+        self.run(Function::Encode, keys, values, mode)
     }
 
-    /// Turns stored keys back into keys.
+    /// Turns stored keys and values back.
     ///
     /// # Errors
-    /// As for [`Format::encode_keys`].
-    pub fn decode_keys<R: AsRef<[u8]>>(&self, stored: &[R], mode: Mode) -> Result<Answers, Fault> {
-        self.run(Function::DecodeKeys, stored, mode)
+    /// As for [`Format::encode`].
+    pub fn decode<R: AsRef<[u8]>>(&self, keys: &[R], values: &[R], mode: Mode) -> Result<Translated, Fault> {
+        self.run(Function::Decode, keys, values, mode)
     }
 
-    /// Turns values into stored values.
-    ///
-    /// # Errors
-    /// As for [`Format::encode_keys`].
-    pub fn encode_values<R: AsRef<[u8]>>(&self, values: &[R], mode: Mode) -> Result<Answers, Fault> {
-        self.run(Function::EncodeValues, values, mode)
-    }
-
-    /// Turns stored values back into values.
-    ///
-    /// # Errors
-    /// As for [`Format::encode_keys`].
-    pub fn decode_values<R: AsRef<[u8]>>(&self, stored: &[R], mode: Mode) -> Result<Answers, Fault> {
-        self.run(Function::DecodeValues, stored, mode)
-    }
-
-    fn run<R: AsRef<[u8]>>(&self, function: Function, records: &[R], mode: Mode) -> Result<Answers, Fault> {
+    fn run<R: AsRef<[u8]>>(
+        &self,
+        function: Function,
+        keys: &[R],
+        values: &[R],
+        mode: Mode,
+    ) -> Result<Translated, Fault> {
         let begun = Instant::now();
-        let records: Vec<&[u8]> = records.iter().map(AsRef::as_ref).collect();
-        let mut answers = Answers::with_capacity(records.len());
-        let (mut rest, mut most) = (&records[..], PART_RECORDS);
-        while !rest.is_empty() {
-            let (part, after) = rest.split_at(part_of(rest).min(most));
+        let records: Vec<&[u8]> = keys.iter().chain(values).map(AsRef::as_ref).collect();
+        let (keys, values) = records.split_at(keys.len());
+        let mut answers = Translated::default();
+        let (mut rest, mut most) = (Part { keys, values }, PART_RECORDS);
+        while rest.len() > 0 {
+            let (part, after) = rest.split_at(rest.fitting().min(most));
             match self.part(function, part, mode, begun) {
                 Ok(some) => {
-                    answers.extend(some);
+                    answers.keys.extend(some.keys);
+                    answers.values.extend(some.values);
                     rest = after;
                 }
                 // Together they want too much; that may be true of one record, too, but of one only.
@@ -207,7 +251,13 @@ impl Format {
     }
 
     /// Calls the plugin once.
-    fn part(&self, function: Function, part: &[&[u8]], mode: Mode, begun: Instant) -> Result<Answers, Fault> {
+    fn part(
+        &self,
+        function: Function,
+        part: Part<'_>,
+        mode: Mode,
+        begun: Instant,
+    ) -> Result<Translated, Fault> {
         let limits = &Limits { fuel: Some(self.fuel(part)), ..self.0.limits };
         let (bound, patience) = match mode {
             Mode::Request { within } => {
@@ -222,26 +272,29 @@ impl Format {
         };
         let answers = self.with_instance(bound, patience, |warm| {
             let answers = warm.batch(&self.0.component, limits, bound, function, &self.0.config, part)?;
-            if answers.len() != part.len() {
-                let detail = format!(
-                    "the plugin answered {} records, expected {}, one for each",
-                    answers.len(),
-                    part.len()
-                );
-                self.0.component.count_fault(FaultKind::InvalidAnswer);
-                return Err(Fault::new(FaultKind::InvalidAnswer, detail));
+            for (what, answers, given) in
+                [("keys", &answers.keys, part.keys), ("values", &answers.values, part.values)]
+            {
+                if answers.len() != given.len() {
+                    let detail = format!(
+                        "the plugin answered {} {what}, expected {}, one answer for each",
+                        answers.len(),
+                        given.len()
+                    );
+                    self.0.component.count_fault(FaultKind::InvalidAnswer);
+                    return Err(Fault::new(FaultKind::InvalidAnswer, detail));
+                }
             }
             Ok(answers)
         })?;
-        let one_line = |answer: Result<_, String>| answer.map_err(|refusal| presentable(&refusal));
-        Ok(answers.into_iter().map(one_line).collect())
+        Ok(answers.one_line())
     }
 
     /// Fuel for a part: in proportion to what it holds, and at most what the limits say.
-    fn fuel(&self, part: &[&[u8]]) -> u64 {
+    fn fuel(&self, part: Part<'_>) -> u64 {
         let config = self.0.config.len() as u64 * CONFIG_FUEL;
-        let of_record = |record: &&[u8]| RECORD_FUEL + config + record.len() as u64 * BYTE_FUEL;
-        let fuel = part.iter().map(of_record).fold(0, u64::saturating_add);
+        let of_record = |record: &[u8]| RECORD_FUEL + config + record.len() as u64 * BYTE_FUEL;
+        let fuel = part.records().map(of_record).fold(0, u64::saturating_add);
         fuel.min(self.0.limits.tank())
     }
 
@@ -263,16 +316,6 @@ impl Format {
     }
 }
 
-/// How many records a call carries.
-fn part_of(records: &[&[u8]]) -> usize {
-    let mut bytes = 0_usize;
-    let fit = records.iter().take_while(|record| {
-        bytes = bytes.saturating_add(record.len());
-        bytes <= PART_BYTES
-    });
-    fit.count().max(1)
-}
-
 impl std::fmt::Debug for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Inner { component, limits, config, .. } = &*self.0;
@@ -290,10 +333,23 @@ mod tests {
 
     #[test]
     fn parts_are_bounded_and_never_empty() {
-        let (small, large) = (vec![0_u8; 100_000], vec![0_u8; PART_BYTES + 1]);
-        assert_eq!(part_of(&[&small, &small, &small]), 2);
-        assert_eq!(part_of(&[&small, &large, &small]), 1);
-        assert_eq!(part_of(&[&large, &small]), 1, "a record goes somewhere, however large");
-        assert_eq!(part_of(&[&[][..]; 5_000]), 5_000, "the number of records has a bound of its own");
+        let (small, large) = (&vec![0_u8; 100_000][..], &vec![0_u8; PART_BYTES + 1][..]);
+        let fitting = |keys: &[&[u8]], values: &[&[u8]]| Part { keys, values }.fitting();
+        assert_eq!(fitting(&[small, small], &[small]), 2);
+        assert_eq!(fitting(&[small], &[large, small]), 1);
+        assert_eq!(fitting(&[], &[large, small]), 1, "a record goes somewhere, however large");
+        let empty = [&[][..]; 5_000];
+        assert_eq!(fitting(&empty, &empty[..5]), 5_005, "the number of records has a bound of its own");
+    }
+
+    #[test]
+    fn a_part_takes_keys_before_values() {
+        let records = [&b"a"[..], b"b", b"c", b"d"];
+        let all = Part { keys: &records[..2], values: &records[2..] };
+        for (count, keys, values) in [(1, 1, 0), (2, 2, 0), (3, 2, 1), (4, 2, 2)] {
+            let (part, rest) = all.split_at(count);
+            assert_eq!((part.keys.len(), part.values.len()), (keys, values));
+            assert_eq!((rest.keys.len(), rest.values.len()), (2 - keys, 2 - values));
+        }
     }
 }

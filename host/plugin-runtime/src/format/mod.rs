@@ -15,5 +15,5 @@ mod codec;
 mod warm;
 
 pub(crate) use codec::CodecExports;
-pub use codec::{Answers, Format, Mode, Properties};
+pub use codec::{Answers, Format, Mode, Properties, Translated};
 pub(crate) use warm::WarmPool;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, Func, Instance};
+use wasmtime::component::{ComponentExportIndex, Func, Instance, TypedFunc};
 
-use super::codec::{Answers, CodecExports, Function, Properties};
+use super::codec::{CodecExports, Function, Part, Properties, Translated};
 use crate::runtime::{Bound, CallState};
 use crate::{Component, Fault, FaultKind, Limits, Result};
 
@@ -24,11 +24,17 @@ const MAX_CALLS: u32 = 100_000;
 /// Bytes by which the memory of an instance may grow: enough for a batch, and little to keep for nothing.
 const MAX_GROWTH: u64 = 4 * 1024 * 1024;
 
+/// What a batch is called with: the configuration, keys, values.
+type BatchParams<'a> = (&'a str, &'a [&'a [u8]], &'a [&'a [u8]]);
+
+/// A function that takes a batch. Its types were compared when the instance was started.
+type Batch = TypedFunc<BatchParams<'static>, (Translated,)>;
+
 /// An instance that has been started.
 pub(super) struct Warm {
     store: Store<CallState>,
-    properties: Func,
-    batches: [Func; 4],
+    properties: TypedFunc<(&'static str,), (Result<Properties, String>,)>,
+    batches: [Batch; 2],
     calls: u32,
     first_bytes: u64,
 }
@@ -45,14 +51,10 @@ impl Warm {
         let mut store = component.store(limits);
         let _running = component.shared().begin(&mut store, limits, bound);
         let started = component.instantiate(&mut store).and_then(|instance| {
-            let properties = find(&instance, &mut store, &exports.properties)?;
-            properties.typed::<(&str,), (Result<Properties, String>,)>(&store)?;
-            let mut batches = [properties; 4];
-            for (batch, export) in batches.iter_mut().zip(&exports.batches) {
-                *batch = find(&instance, &mut store, export)?;
-                batch.typed::<(&str, &[&[u8]]), (Answers,)>(&store)?;
-            }
-            Ok((properties, batches))
+            let properties = find(&instance, &mut store, &exports.properties)?.typed(&store)?;
+            let [encode, decode] = &exports.batches;
+            let mut batch = |export| find(&instance, &mut store, export)?.typed(&store);
+            Ok((properties, [batch(encode)?, batch(decode)?]))
         });
         match started {
             Ok((properties, batches)) => {
@@ -74,9 +76,8 @@ impl Warm {
         self.calls += 1;
         let Self { store, properties, .. } = self;
         let _running = component.shared().begin(store, limits, bound);
-        let outcome = properties
-            .typed::<(&str,), (Result<Properties, String>,)>(&*store)
-            .and_then(|properties| properties.call(&mut *store, (config,)));
+        let properties: TypedFunc<(&str,), _> = *properties;
+        let outcome = properties.call(&mut *store, (config,));
         component.end(store, limits, config.len() as u64, |_| 1, outcome.map(|(answer,)| answer))
     }
 
@@ -88,15 +89,14 @@ impl Warm {
         bound: Bound,
         function: Function,
         config: &str,
-        records: &[&[u8]],
-    ) -> Result<Answers, Fault> {
+        part: Part<'_>,
+    ) -> Result<Translated, Fault> {
         self.calls += 1;
         let Self { store, batches, .. } = self;
         let _running = component.shared().begin(store, limits, bound);
-        let outcome = batches[function as usize]
-            .typed::<(&str, &[&[u8]]), (Answers,)>(&*store)
-            .and_then(|batch| batch.call(&mut *store, (config, records)));
-        let given = config.len() + records.iter().map(|record| record.len()).sum::<usize>();
+        let batch: TypedFunc<BatchParams<'_>, _> = batches[function as usize];
+        let outcome = batch.call(&mut *store, (config, part.keys, part.values));
+        let given = config.len() + part.bytes();
         component.end(store, limits, given as u64, weight_of_answers, outcome.map(|(answers,)| answers))
     }
 
@@ -108,9 +108,9 @@ impl Warm {
 }
 
 /// Bytes of what a plugin answered to a batch.
-fn weight_of_answers(answers: &Answers) -> u64 {
+fn weight_of_answers(answers: &Translated) -> u64 {
     let weight = |answer: &Result<Vec<u8>, String>| answer.as_ref().map_or_else(String::len, Vec::len);
-    answers.iter().map(weight).sum::<usize>() as u64
+    answers.keys.iter().chain(&answers.values).map(weight).sum::<usize>() as u64
 }
 
 fn find(

@@ -185,6 +185,29 @@ impl Admin for AdminService {
         Ok(Response::new(recording::chunks(calls)))
     }
 
+    async fn quarantine_plugin(
+        &self,
+        request: Request<pb::QuarantinePluginRequest>,
+    ) -> Result<Response<pb::QuarantinePluginResponse>, Status> {
+        let wanted = request.into_inner();
+        let version = given(wanted.version);
+        let system = &self.context.system;
+        let plugin = system.plugin_quarantine(&wanted.name, version.as_deref(), &wanted.reason).await;
+        let plugin = Some(messages::plugin(plugin.map_err(failed)?));
+        Ok(Response::new(pb::QuarantinePluginResponse { plugin }))
+    }
+
+    async fn release_plugin(
+        &self,
+        request: Request<pb::ReleasePluginRequest>,
+    ) -> Result<Response<pb::ReleasePluginResponse>, Status> {
+        let wanted = request.into_inner();
+        let version = given(wanted.version);
+        let plugin = self.context.system.plugin_release(&wanted.name, version.as_deref()).await;
+        let plugin = Some(messages::plugin(plugin.map_err(failed)?));
+        Ok(Response::new(pb::ReleasePluginResponse { plugin }))
+    }
+
     async fn set_plugin_limits(
         &self,
         request: Request<pb::SetPluginLimitsRequest>,

@@ -68,11 +68,38 @@ enum Action {
         target: Target,
     },
     Record(Record),
+    /// Bar a format: no volume is created in it, converted to it or opened with it. Refused while the data of a
+    /// volume is in it.
+    Quarantine {
+        #[command(flatten)]
+        version: Version,
+        /// Why; whoever is refused the format reads it.
+        #[arg(long, value_name = "TEXT", default_value = "asked for")]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// End the quarantine of a format.
+    Release {
+        #[command(flatten)]
+        version: Version,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Show what one call of a plugin may use and what calls did use, or set it. What is not named stays as
     /// it is.
     Limits(Limits),
     #[command(flatten)]
     Author(Author),
+}
+
+#[derive(Debug, Args)]
+struct Version {
+    /// Name of the plugin.
+    name: String,
+    /// The version; without it the newest.
+    #[arg(long)]
+    version: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -176,6 +203,20 @@ impl Plugin {
                 target.output.emit(|| format!("plugin {what} removed\n"), || json!({ "removed": what }))
             }
             Action::Record(record) => record.run().await,
+            Action::Quarantine { version, reason, target } => {
+                let Version { name, version } = version;
+                let version = version.unwrap_or_default();
+                let request = target.request(None, pb::QuarantinePluginRequest { name, version, reason })?;
+                let answer = admin(&target).await?.quarantine_plugin(request).await.map_err(refused)?;
+                barred(&target, answer.into_inner().plugin, "is in quarantine: no volume gets it")
+            }
+            Action::Release { version, target } => {
+                let Version { name, version } = version;
+                let version = version.unwrap_or_default();
+                let request = target.request(None, pb::ReleasePluginRequest { name, version })?;
+                let answer = admin(&target).await?.release_plugin(request).await.map_err(refused)?;
+                barred(&target, answer.into_inner().plugin, "is in quarantine no longer")
+            }
             Action::Limits(limits) => limits.run().await,
             Action::Author(author) => author.run().await,
         }
@@ -246,6 +287,13 @@ impl Use {
 
 fn report(target: &Target, activation: &pb::Activation) -> anyhow::Result<()> {
     target.output.emit(|| tables::activation(activation), || tables::activation_json(activation))
+}
+
+/// Says what became of a format.
+fn barred(target: &Target, plugin: Option<pb::Plugin>, what: &str) -> anyhow::Result<()> {
+    let plugin = plugin.unwrap_or_default();
+    let text = || format!("plugin {} {} {what}\n", plugin.name, plugin.version);
+    target.output.emit(text, || tables::plugin_json(&plugin))
 }
 
 impl Limits {

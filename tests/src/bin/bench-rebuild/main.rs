@@ -103,11 +103,12 @@ async fn mortise(options: &Options, figures: &mut Figures) -> Result<()> {
                 .push(job(&endpoint, &["volume", "convert", "default", "--to", to])?.context("a job")?);
         }
     }
-    for format in &options.formats {
+    // Natural beside natural tells how much of a difference is none.
+    for format in options.formats.iter().map(String::as_str).chain(["natural"]) {
         create(&endpoint, format, Some(format))?;
         create(&endpoint, &format!("natural-beside-{format}"), None)?;
         let pair = single_calls(&endpoint, format).await?;
-        figures.single_calls.insert(format.clone(), pair);
+        figures.single_calls.insert(format.to_owned(), pair);
     }
     node.stop()
 }

@@ -8,6 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `admit` | a component arrives, and comes in or is refused; limits |
+//! | `bar` | a format is put into quarantine, or released |
 //! | `bind` | a volume gets another strategy, or an earlier one back |
 //! | `convict` | a version that faulted too often is put aside, or taken back while it is watched |
 //! | `record` | how much of what a strategy is asked is kept |
@@ -15,6 +16,7 @@
 //! | `remove` | versions go |
 
 mod admit;
+mod bar;
 mod bind;
 mod convict;
 mod record;
@@ -22,6 +24,7 @@ mod remove;
 mod shadow;
 
 pub(crate) use admit::{Papers, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
+pub(crate) use bar::{bar, release};
 pub(crate) use bind::{
     Place, Start, abandon, activate, config_text, exact, interrupted_candidates, propose, roll_back,
 };

@@ -94,6 +94,16 @@ fn check_removable(
     if shipped_digests.contains(&row.digest) && row.state == Origin::Shipped {
         return Err(Error::PluginShipped { name: name.clone(), version: version.clone() });
     }
+    check_unused(model, victim, serving)
+}
+
+/// Whether no volume needs a version; `serving` tells those that it serves now.
+pub(super) fn check_unused(
+    model: &Model,
+    victim: &Chosen,
+    serving: &dyn Fn(&str) -> Vec<String>,
+) -> Result<()> {
+    let Chosen { name, version, row } = victim;
     let mut volumes = users(model, victim);
     volumes.extend(serving(&row.digest));
     volumes.sort_unstable();
