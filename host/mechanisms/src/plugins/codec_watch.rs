@@ -1,12 +1,12 @@
 //! Faults of codecs in service: counted and told, and never punished by the node itself.
 //!
-//! A strategy that faults too often is put aside, because another one can do its work. Nobody can do a codec's:
-//! without it a volume's bytes mean nothing, and to put it aside would take the whole volume from its users for
-//! a fault that may concern one record of it. Nor would it protect anything: every answer of a codec is
-//! verified, so a wrong one costs requests and damages no data. Each fault is therefore an error to its request
-//! and nothing else; a codec that has faulted [`SUSPECT_FAULTS`] times within [`SUSPECT_MS`] is *suspect*, and
-//! the volumes' status, the log and the history say so. What follows is for an operator to decide: convert the
-//! volumes, and put the version into quarantine, so that no volume gets it again.
+//! A strategy that faults too often is put aside, because another one can do its work. Nobody can do a
+//! codec's: without it a volume's bytes mean nothing, and to put it aside would take the whole volume from
+//! its users for a fault that may concern one record of it. Nor would it protect anything: every answer of a
+//! codec is verified, so a wrong one costs requests and damages no data. Each fault is therefore an error to
+//! its request and nothing else; a codec that has faulted [`SUSPECT_FAULTS`] times within [`SUSPECT_MS`] is
+//! *suspect*, and the volumes' status, the log and the history say so. What follows is for an operator to
+//! decide: convert the volumes, and put the version into quarantine, so that no volume gets it again.
 //!
 //! A refusal of a record is no fault, nor is a busy runtime, nor a request whose time was over.
 

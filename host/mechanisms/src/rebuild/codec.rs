@@ -5,8 +5,8 @@
 //! it. A component that is not in the catalog, not on the disk or in quarantine is none, and the answer says
 //! what would help.
 //!
-//! Nothing is judged here: the kernel checks every answer of a codec. Faults, and what the kernel finds wrong,
-//! are told to whoever watches over the component.
+//! Nothing is judged here: the kernel checks every answer of a codec. Faults, and what the kernel finds
+//! wrong, are told to whoever watches over the component.
 
 use std::sync::{Arc, OnceLock};
 

@@ -24,7 +24,8 @@ pub struct VolumeInfo {
     pub format: String,
     /// `ready`, `creating`, `deleting` or `failed`.
     pub state: String,
-    /// Why the volume is not served, when it is not; or what there is to say against the codec that serves it.
+    /// Why the volume is not served, when it is not; or what there is to say against the codec that serves
+    /// it.
     pub problem: Option<String>,
 }
 

@@ -198,8 +198,8 @@ impl System {
     /// created in it, converted to it or opened with it.
     ///
     /// # Errors
-    /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginInUse`] while the data of a volume is in
-    /// it, and those of the catalog.
+    /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginInUse`] while the data of a volume is
+    /// in it, and those of the catalog.
     pub async fn plugin_quarantine(
         &self,
         name: &str,
@@ -219,8 +219,8 @@ impl System {
     /// Ends the quarantine of a version of a format; volumes that waited for it open.
     ///
     /// # Errors
-    /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginStage`] when it is not in quarantine, and
-    /// those of the catalog.
+    /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginStage`] when it is not in quarantine,
+    /// and those of the catalog.
     pub async fn plugin_release(&self, name: &str, version: Option<&str>) -> Result<PluginInfo> {
         let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
         let (name, version) = (name.to_owned(), version.map(str::to_owned));

@@ -68,8 +68,8 @@ enum Action {
         target: Target,
     },
     Record(Record),
-    /// Bar a format: no volume is created in it, converted to it or opened with it. Refused while the data of a
-    /// volume is in it.
+    /// Bar a format: no volume is created in it, converted to it or opened with it. Refused while the data
+    /// of a volume is in it.
     Quarantine {
         #[command(flatten)]
         version: Version,
