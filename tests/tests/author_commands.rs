@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use mortise_tests::{Finished, Mortise, guests, mortise_binary, mortise_cli, run};
+use mortise_tests::{Finished, Mortise, Process, guests, mortise_binary, mortise_cli, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -210,6 +210,31 @@ fn projects_of_other_languages_are_written_and_say_what_is_missing() -> Result<(
         let built = run(&mut command, b"", PATIENCE)?;
         ensure!(built.code == Some(1) && built.stderr.contains("what is missing"), "{lang}: {built:?}");
         ensure!(lang != "c" || project.join("generated/compaction_strategy.h").is_file(), "{built:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_interrupt_ends_a_simulation_and_leaves_nothing_behind() -> Result<()> {
+    for terminated in [false, true] {
+        let (folder, stores) = (TempDir::new()?, TempDir::new()?);
+        let file = write(folder.path(), "quiet.wasm", mortise_plugins::COMPACTION_QUIET)?;
+        let mut command = Command::new(mortise_binary()?);
+        // More writes than anybody waits for.
+        command.args(["plugin", "simulate", &file, "--alone", "--writes", "1000000000", "--keys", "1000"]);
+        command.args(["--deadline", "20s", "--dir"]).arg(stores.path());
+        let mut simulate = Process::spawn("mortise plugin simulate", &mut command)?;
+        simulate.wait_line("its progress", PATIENCE, |line| line.contains("writes").then_some(()))?;
+        ensure!(std::fs::read_dir(stores.path())?.count() == 1, "a store is in use");
+        if terminated {
+            simulate.terminate()?
+        } else {
+            simulate.interrupt()?
+        }
+        let (status, log) = simulate.wait_end(PATIENCE)?;
+        ensure!(status.code() == Some(1), "it ends by itself, not by the signal: {status}: {log}");
+        ensure!(log.contains("interrupted, with 0 of 1 strategies simulated"), "{log}");
+        ensure!(std::fs::read_dir(stores.path())?.count() == 0, "the store is removed");
     }
     Ok(())
 }

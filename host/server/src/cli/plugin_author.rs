@@ -1,7 +1,7 @@
 //! `mortise plugin new`, `build`, `check`, `test`, `replay` and `simulate`: what the author of a plugin does,
 //! without a daemon.
 //!
-//! All of them block, so each runs on a thread of its own; Ctrl-C is theirs where they take long.
+//! All of them block, so each runs on a thread of its own; signals are theirs where they take long.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use mortise_mechanisms::conformance::{Allowance, Specimen, Workbench};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::byte_size;
 use super::output::Format;
@@ -44,6 +45,9 @@ impl Author {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         // A simulation ends between two writes and removes what it has made; the others leave nothing behind.
         let ends_itself = matches!(self, Self::Simulate(_));
+        // Before the work begins, so that no signal comes too early to be noticed.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let stop = Stop::default();
         let stopped = Arc::clone(&stop);
         let work = tokio::task::spawn_blocking(move || match self {
@@ -58,13 +62,12 @@ impl Author {
         loop {
             tokio::select! {
                 done = &mut work => return done.context("the command ended early")?,
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
-                    // A second one does not wait for the clean end.
-                    if stop.swap(true, Ordering::Relaxed) || !ends_itself {
-                        anyhow::bail!("interrupted");
-                    }
-                }
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            // A second one does not wait for the clean end.
+            if stop.swap(true, Ordering::Relaxed) || !ends_itself {
+                anyhow::bail!("interrupted");
             }
         }
     }

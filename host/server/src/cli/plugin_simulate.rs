@@ -1,6 +1,6 @@
 //! `mortise plugin simulate`: strategies against a real store in simulated time, side by side.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -14,12 +14,15 @@ use mortise_mechanisms::simulate::{Contender, Ended, Report, Setup, Workload, si
 use serde_json::json;
 
 use super::config::byte_size;
+use super::output::Format;
 use super::plugin_author::{CallLimits, Output, Stop, grouped, specimen};
 use super::{output, plugin_plot};
 use crate::wiring;
 
 /// Writes between two moves of the bar.
 const BAR_EVERY: u64 = 500;
+/// Lines for each strategy, where there is no terminal for a bar.
+const LINES: u64 = 10;
 
 /// Drive compaction strategies against a real store in simulated time.
 #[derive(Debug, Args)]
@@ -92,16 +95,13 @@ impl Simulate {
             .with_context(|| format!("cannot make a directory in {}", place.display()))?;
         let mut reports = Vec::new();
         for (number, contender) in contenders.iter().enumerate() {
-            let (bar, mut shown) = (bar(contender.label(), setup.writes), 0);
+            let mut progress = Progress::new(contender.label(), setup.writes, self.output.output);
             let directory = stores.path().join(number.to_string());
             let ended = simulate(&setup, contender, &directory, &mut |written| {
-                if written >= shown {
-                    bar.set_position(written);
-                    shown = written + BAR_EVERY;
-                }
+                progress.show(written);
                 if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            bar.finish_and_clear();
+            progress.end();
             match ended.with_context(|| format!("simulating {}", contender.label()))? {
                 Ended::Finished(report) => reports.push(*report),
                 Ended::Cancelled => {
@@ -194,10 +194,43 @@ fn head(setup: &Setup, reports: &[Report]) -> String {
     )
 }
 
-fn bar(name: &str, total: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// How far the simulation of one strategy has come, on standard error: a bar at a terminal, lines where there
+/// is none, nothing for programs.
+struct Progress {
+    label: String,
+    total: u64,
+    bar: ProgressBar,
+    lines: bool,
+    /// Nothing is shown before so many writes.
+    next: u64,
+}
+
+impl Progress {
+    fn new(label: &str, total: u64, output: Format) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = if terminal { bar(label, total) } else { ProgressBar::hidden() };
+        Self { label: label.to_owned(), total, bar, lines: !terminal && output == Format::Table, next: 0 }
     }
+
+    fn show(&mut self, written: u64) {
+        if written < self.next {
+            return;
+        }
+        self.bar.set_position(written);
+        if self.lines {
+            let (label, total) = (&self.label, grouped(self.total));
+            // Nobody may be reading; the figures still count.
+            let _ = writeln!(std::io::stderr(), "{label}: {} of {total} writes", grouped(written));
+        }
+        self.next = written + if self.lines { self.total.div_ceil(LINES) } else { BAR_EVERY };
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(name: &str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:28} {wide_bar} {pos}/{len} {eta}");
     let bar = ProgressBar::new(total).with_prefix(name.to_owned());
     match style {
