@@ -100,6 +100,8 @@ fn a_component_that_needs_wasi_is_shown_granted_stored_and_run() -> Result<()> {
     let again = Mortise::start_with(bench.data.path(), &["--log-level", "debug"])?;
     std::mem::replace(&mut bench.mortise, again).kill()?;
     ensure!(bench.serving()?["plugin"] == "clock", "{}", bench.serving()?);
+    // Another configuration makes the loop ask at once.
+    bench.works(&["use", "clock", "--volume", "default", "--config", r#"{"asked": "again"}"#])?;
     bench.mortise.process().wait_line("an answer", END, |line| {
         (line.contains("the strategy was asked") && line.contains("\"clock\"")).then_some(())
     })?;

@@ -23,6 +23,8 @@ mod decide_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod recorder_tests;
+#[cfg(test)]
 mod task_tests;
 
 pub(crate) use act::{Permits, Wanted};
