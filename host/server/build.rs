@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 type Failed = Box<dyn std::error::Error>;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "etcd/mvcc.proto",
     "etcd/header.proto",
     "etcd/kv.proto",
@@ -20,6 +20,7 @@ const FILES: [&str; 12] = [
     "mortise/jobs.proto",
     "mortise/recording.proto",
     "mortise/admin.proto",
+    "mortise/shadows.proto",
 ];
 
 fn main() -> Result<(), Failed> {

@@ -160,6 +160,7 @@ fn binding(info: BindingInfo) -> pb::Binding {
         explicit: info.explicit,
         previous: info.previous.into_iter().map(strategy).collect(),
         candidate: info.candidate.map(candidate),
+        watched_until_unix_ms: info.watched_until_unix_ms.unwrap_or_default(),
         answer: info.answer.map(recording::decision),
         step: info.step.map(recording::decision),
         recording: Some(recording::recording(info.recording)),
@@ -174,7 +175,7 @@ fn candidate(info: CandidateInfo) -> pb::Candidate {
     }
 }
 
-fn strategy(info: StrategyInfo) -> pb::Strategy {
+pub(super) fn strategy(info: StrategyInfo) -> pb::Strategy {
     pb::Strategy { plugin: info.plugin, version: info.version, digest: info.digest, config_json: info.config }
 }
 

@@ -9,6 +9,7 @@
 //! | `kv`, `maintenance`, `cluster` | etcd's services |
 //! | `admin` | our own service for volumes and plugins |
 //! | `jobs` | our own service for long work on volumes |
+//! | `shadows` | our own service for candidates beside what serves |
 //! | `stub` | a server that answers every call with nothing: the ceiling of the transport |
 //!
 //! Nothing here decides about storage: requests are translated, handed down, and answers are translated
@@ -24,6 +25,7 @@ mod jobs;
 mod kv;
 mod maintenance;
 mod recording;
+mod shadows;
 mod stub;
 mod translate;
 
@@ -46,6 +48,7 @@ use crate::pb::etcdserverpb::kv_server::KvServer;
 use crate::pb::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::pb::mortise::v1::admin_server::AdminServer;
 use crate::pb::mortise::v1::jobs_server::JobsServer;
+use crate::pb::mortise::v1::shadows_server::ShadowsServer;
 
 /// Version of etcd whose KV interface is spoken, as clients are told.
 ///
@@ -101,6 +104,7 @@ pub fn front(
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService::new(context.clone())))
         .add_service(ClusterServer::new(cluster::ClusterService::new(context.clone())))
         .add_service(JobsServer::new(jobs::JobsService::new(context.clone())))
+        .add_service(ShadowsServer::new(shadows::ShadowsService::new(context.clone())))
         .add_service(AdminServer::new(admin::AdminService::new(context)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1()?)

@@ -32,6 +32,7 @@ mod plugin_new;
 mod plugin_plot;
 mod plugin_record;
 mod plugin_replay;
+mod plugin_shadow;
 mod plugin_simulate;
 mod plugin_tables;
 mod plugin_templates;

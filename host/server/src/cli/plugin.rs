@@ -10,6 +10,7 @@ use super::client::{Target, refused};
 use super::config::byte_size;
 use super::plugin_author::Author;
 use super::plugin_record::Record;
+use super::plugin_shadow::{Promote, Shadow};
 use super::volume::admin;
 use super::{plugin_history as history, plugin_limits as limits, plugin_tables as tables};
 use crate::pb::mortise::v1 as pb;
@@ -50,6 +51,8 @@ enum Action {
     },
     /// Let a plugin decide for a volume. Returns when it does.
     Use(Use),
+    Shadow(Shadow),
+    Promote(Promote),
     /// Return a volume to its previous binding. Returns when that one decides.
     Rollback {
         #[command(flatten)]
@@ -189,6 +192,8 @@ impl Plugin {
                 target.output.emit(|| history::table(&rows, of_one), json)
             }
             Action::Use(used) => used.run().await,
+            Action::Shadow(shadow) => shadow.run().await,
+            Action::Promote(promote) => promote.run().await,
             Action::Rollback { volume, target } => {
                 let message = pb::RollbackPluginRequest { volume: volume.volume };
                 let request = target.request(None, message)?;
@@ -285,7 +290,7 @@ impl Use {
     }
 }
 
-fn report(target: &Target, activation: &pb::Activation) -> anyhow::Result<()> {
+pub(super) fn report(target: &Target, activation: &pb::Activation) -> anyhow::Result<()> {
     target.output.emit(|| tables::activation(activation), || tables::activation_json(activation))
 }
 

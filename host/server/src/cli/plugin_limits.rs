@@ -19,7 +19,9 @@ pub(super) fn table(plugins: &[pb::Plugin]) -> String {
             (
                 "deadline",
                 format!("{} ms", limits.deadline_ms),
-                used(|usage| format!("{} longest, {} p99", time(usage.longest_us), time(usage.p99_us))),
+                used(|usage| {
+                    format!("{} longest, {} p99", milliseconds(usage.longest_us), milliseconds(usage.p99_us))
+                }),
             ),
             ("fuel", fuel, used(|usage| usage.peak_fuel.to_string())),
             ("answer", size(limits.answer_bytes), used(|usage| size(usage.peak_answer_bytes))),
@@ -39,7 +41,7 @@ fn calls(usage: &pb::Usage) -> String {
 }
 
 /// Microseconds, as milliseconds.
-fn time(micros: u64) -> String {
+pub(super) fn milliseconds(micros: u64) -> String {
     format!("{}.{:03} ms", micros / 1000, micros % 1000)
 }
 

@@ -112,10 +112,23 @@ fn bindings(bindings: &[pb::Binding]) -> Option<String> {
             if binding.explicit { "explicit" } else { "default" }.to_owned(),
             time(binding.since_unix_ms),
             or_dash(&bound.config_json),
-            if binding.problem.is_empty() { "serves".to_owned() } else { binding.problem.clone() },
+            state(binding),
         ]
     });
     some(&["VOLUME", "VERSION", "BINDING", "SINCE", "CONFIG", "STATE"], &[4, 5], rows.collect())
+}
+
+/// What serves, and what may come.
+fn state(binding: &pb::Binding) -> String {
+    let mut state = if binding.problem.is_empty() { "serves".to_owned() } else { binding.problem.clone() };
+    if binding.watched_until_unix_ms > 0 {
+        state += &format!("; watched until {}", time(binding.watched_until_unix_ms));
+    }
+    if let Some(candidate) = &binding.candidate {
+        let strategy = candidate.strategy.clone().unwrap_or_default();
+        state += &format!("; {} {} is {}", strategy.plugin, strategy.version, candidate.stage);
+    }
+    state
 }
 
 fn quarantines(quarantines: &[pb::Quarantine]) -> Option<String> {
@@ -203,6 +216,7 @@ pub(super) fn binding_json(binding: &pb::Binding) -> Value {
         "problem": binding.problem,
         "since_unix_ms": binding.since_unix_ms,
         "explicit": binding.explicit,
+        "watched_until_unix_ms": binding.watched_until_unix_ms,
         "previous": binding.previous.iter().map(strategy_json).collect::<Vec<_>>(),
         "candidate": binding.candidate.as_ref().map(|candidate| json!({
             "strategy": candidate.strategy.as_ref().map(strategy_json),
@@ -215,7 +229,7 @@ pub(super) fn binding_json(binding: &pb::Binding) -> Value {
     })
 }
 
-fn strategy_json(strategy: &pb::Strategy) -> Value {
+pub(super) fn strategy_json(strategy: &pb::Strategy) -> Value {
     json!({
         "plugin": strategy.plugin,
         "version": strategy.version,

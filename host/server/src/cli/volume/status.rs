@@ -84,11 +84,15 @@ fn strategy(binding: Option<&pb::Binding>) -> String {
     let Some(binding) = binding else { return "-".to_owned() };
     let serving = binding.serving.clone().unwrap_or_default();
     let name = format!("{} {}", serving.plugin, serving.version).trim_end().to_owned();
+    let bound = binding.bound.clone().unwrap_or_default();
     match binding.problem.as_str() {
-        "" => name,
-        problem => {
-            format!("{name} (instead of {}: {problem})", binding.bound.clone().unwrap_or_default().plugin)
+        "" if binding.watched_until_unix_ms > 0 => {
+            format!("{name} (its first fault before {} takes it back)", time(binding.watched_until_unix_ms))
         }
+        "" => name,
+        // What was put aside or taken back left this one bound.
+        problem if bound == serving => format!("{name} ({problem})"),
+        problem => format!("{name} (instead of {}: {problem})", bound.plugin),
     }
 }
 

@@ -1,0 +1,103 @@
+//! Our own service for shadows: candidates beside what serves, and their promotion.
+
+use mortise_mechanisms::{CallTimes, Error, ShadowExample, ShadowInfo};
+use tonic::{Request, Response, Status};
+
+use super::Context;
+use super::admin_messages as messages;
+use super::errors::from_mechanisms;
+use crate::pb::mortise::v1 as pb;
+use crate::pb::mortise::v1::shadows_server::Shadows;
+
+pub(super) struct ShadowsService {
+    context: Context,
+}
+
+impl ShadowsService {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+fn failed(error: Error) -> Status {
+    from_mechanisms(&error)
+}
+
+fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[tonic::async_trait]
+impl Shadows for ShadowsService {
+    async fn cast_shadow(
+        &self,
+        request: Request<pb::CastShadowRequest>,
+    ) -> Result<Response<pb::CastShadowResponse>, Status> {
+        let pb::CastShadowRequest { name, version, volume, config_json } = request.into_inner();
+        let config = given(&config_json).map(str::to_owned);
+        let info = self
+            .context
+            .system
+            .plugin_shadow(&name, given(&version), &volume, config)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(pb::CastShadowResponse { shadow: Some(shadow(info)) }))
+    }
+
+    async fn show_shadow(
+        &self,
+        request: Request<pb::ShowShadowRequest>,
+    ) -> Result<Response<pb::ShowShadowResponse>, Status> {
+        let info = self.context.system.plugin_shadow_show(&request.get_ref().volume).map_err(failed)?;
+        Ok(Response::new(pb::ShowShadowResponse { shadow: info.map(shadow) }))
+    }
+
+    async fn end_shadow(
+        &self,
+        request: Request<pb::EndShadowRequest>,
+    ) -> Result<Response<pb::EndShadowResponse>, Status> {
+        let pb::EndShadowRequest { volume, name } = request.into_inner();
+        let info = self.context.system.plugin_shadow_stop(given(&name), &volume).await.map_err(failed)?;
+        Ok(Response::new(pb::EndShadowResponse { shadow: Some(shadow(info)) }))
+    }
+
+    async fn promote_shadow(
+        &self,
+        request: Request<pb::PromoteShadowRequest>,
+    ) -> Result<Response<pb::PromoteShadowResponse>, Status> {
+        let pb::PromoteShadowRequest { name, volume } = request.into_inner();
+        let activation = self.context.system.plugin_promote(&name, &volume).await.map_err(failed)?;
+        Ok(Response::new(pb::PromoteShadowResponse { activation: Some(messages::activation(activation)) }))
+    }
+}
+
+fn shadow(info: ShadowInfo) -> pb::Shadow {
+    let report = info.report;
+    pb::Shadow {
+        volume: info.volume,
+        candidate: Some(messages::strategy(info.candidate)),
+        against: Some(messages::strategy(info.against)),
+        since_unix_ms: info.since_unix_ms,
+        counting_since_unix_ms: info.counting_since_unix_ms,
+        calls: report.calls,
+        agreements: report.agreements,
+        differences: report.differences,
+        unmatched: report.unmatched,
+        skipped: report.skipped,
+        faults: report.faults.into_iter().collect(),
+        last_fault: report.last_fault,
+        examples: report.examples.into_iter().map(example).collect(),
+        active_times: Some(times(report.active)),
+        candidate_times: Some(times(report.candidate)),
+    }
+}
+
+fn example(example: ShadowExample) -> pb::ShadowExample {
+    let ShadowExample { unix_ms, shape, active, candidate } = example;
+    pb::ShadowExample { unix_ms, shape, active, candidate }
+}
+
+fn times(times: CallTimes) -> pb::CallTimes {
+    let CallTimes { p50_us, p99_us, longest_us } = times;
+    pb::CallTimes { p50_us, p99_us, longest_us }
+}
