@@ -8,7 +8,7 @@ use mortise_plugin_runtime::Call;
 use mortise_plugin_runtime::compaction::{Answer, View, canned_views};
 use tokio::time::Instant;
 
-use super::decide::{Plan, Verdict, judge, plan};
+use super::decide::{Consequence, Plan, Verdict, consequence, judge, plan};
 use super::observe::{Observation, SHOWN_KEY_BYTES, WriteRate, fingerprint, shape_of, view_of};
 use super::pace::{By, Pace};
 use super::strategy::{NATIVE_STEP, NativeLeveled, Strategy};
@@ -174,4 +174,21 @@ fn the_write_rate_follows_with_a_lag() {
     assert!((short - seen).abs() < f64::EPSILON, "a millisecond says nothing");
     let idle = rate.update(start + Duration::from_secs(90), written);
     assert!(idle < 1.0, "{idle}");
+}
+
+#[test]
+fn faults_lead_to_quarantine_in_the_end_and_to_a_way_back_while_watched() {
+    use Consequence::{AskAgain, Quarantine, TakeBack};
+    for (faults, watched, native, expected) in [
+        (1, false, false, AskAgain),
+        (2, false, false, AskAgain),
+        (3, false, false, Quarantine),
+        (4, false, false, Quarantine),
+        (1, true, false, TakeBack),
+        (3, true, false, TakeBack),
+        (3, false, true, AskAgain),
+        (3, true, true, AskAgain),
+    ] {
+        assert_eq!(consequence(faults, watched, native), expected, "{faults} {watched} {native}");
+    }
 }

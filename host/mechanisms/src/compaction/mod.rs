@@ -25,6 +25,8 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod recorder_tests;
 #[cfg(test)]
+mod shadow_tests;
+#[cfg(test)]
 mod task_tests;
 
 pub(crate) use act::{Permits, Wanted};

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use mortise_plugin_runtime::Digest;
 
@@ -42,6 +43,24 @@ async fn live(node: &Running) -> usize {
         node.lifecycle.quarantine(VOLUME, &active, "test".into()).await;
         node.bind(NATIVE_STRATEGY).await?;
         done();
+        node.shadow("c").await?;
+        done();
+        node.shadow("b").await?;
+        done();
+        node.lifecycle.promote("b", VOLUME).await?;
+        done();
+        let active = node.slot.load();
+        node.lifecycle.take_back(VOLUME, &active, "test".into()).await;
+        node.bind(NATIVE_STRATEGY).await?;
+        done();
+        node.shadow("c").await?;
+        done();
+        let shadow = node.slot.shadow().unwrap();
+        node.lifecycle.end_shadow(VOLUME, &shadow, "test".into()).await;
+        node.shadow("b").await?;
+        done();
+        node.lifecycle.stop_shadow(None, VOLUME).await?;
+        done();
         node.lifecycle.limit("b", super::admit_tests::ROOMY).await?;
         done();
         node.lifecycle.remove("b", None).await?;
@@ -54,7 +73,7 @@ async fn live(node: &Running) -> usize {
     steps.load(Ordering::Relaxed)
 }
 
-const STEPS: usize = 10;
+const STEPS: usize = 17;
 
 /// What must hold after every start.
 fn is_tidy(world: &World, node: &Running) {
@@ -74,6 +93,13 @@ fn is_tidy(world: &World, node: &Running) {
     let binding = node.lifecycle.binding_info(VOLUME).unwrap();
     assert_eq!(binding.serving, binding.bound);
     assert_eq!(binding.problem, None);
+    let shadow = node.slot.shadow().map(|shadow| shadow.candidate.info.clone());
+    let row = node.lifecycle.shadowing(VOLUME).map(|row| node.lifecycle.describe(&row.target));
+    assert_eq!(shadow, row, "what the catalog names runs, and nothing else");
+    if let Some(shadow) = shadow {
+        assert!(named.contains(&shadow.digest) && shadow != binding.serving);
+        assert!(node.stages(&shadow.plugin).contains(&"plugin-shadow rehearsed shadowing".to_owned()));
+    }
 }
 
 #[tokio::test]
@@ -85,9 +111,10 @@ async fn a_stop_between_any_two_writes_is_tidied_up_by_the_next_start() {
             let node = world.start(&["leveled 1.0.0 wait"]).await;
             world.rows.stop_at(Some((n, stop)));
             let acknowledged = live(&node).await;
-            let serving = node.serving();
+            let (serving, shadow) = (node.serving(), node.lifecycle.shadowing(VOLUME));
             // A quarantine that could not be written yet ends with the process.
             let unsaved = !node.lifecycle.unsaved.lock().is_empty();
+            let running = node.slot.shadow().is_some();
             drop(node);
             world.rows.stop_at(None);
 
@@ -96,9 +123,17 @@ async fn a_stop_between_any_two_writes_is_tidied_up_by_the_next_start() {
             if stop == Stop::Before && !unsaved {
                 assert_eq!(node.serving(), serving, "write {n}: what served before serves after");
             }
+            if stop == Stop::Before {
+                assert_eq!(node.lifecycle.shadowing(VOLUME), shadow, "write {n}: what shadowed goes on");
+                // One that was ended for its faults runs again when that could not be written.
+                assert!(!running || shadow.is_some(), "write {n}");
+            }
             // The whole life can be lived once more, from wherever it was cut.
             if acknowledged < STEPS {
                 node.bind(NATIVE_STRATEGY).await.unwrap();
+                if node.slot.shadow().is_some() {
+                    node.lifecycle.stop_shadow(None, VOLUME).await.unwrap();
+                }
                 for name in ["b", "c"] {
                     if !node.lifecycle.versions(&node.catalog.model(), name).is_empty() {
                         node.lifecycle.remove(name, None).await.unwrap();
@@ -108,7 +143,7 @@ async fn a_stop_between_any_two_writes_is_tidied_up_by_the_next_start() {
                 is_tidy(&world, &node);
             } else {
                 finished += 1;
-                assert!(n >= 20, "there are at least 20 writes to stop at, not {n}");
+                assert!(n >= 28, "there are at least 28 writes to stop at, not {n}");
                 break;
             }
         }
@@ -217,6 +252,7 @@ async fn rows_of_the_program_before_are_read_and_serve() {
     assert_eq!((row.stage, &row.signature), (Stage::Verified, &SignatureState::Unsigned));
     assert_eq!(row.grants, capabilities_by_default());
     assert_eq!(node.serving(), "b 1.0.0");
+    assert!(!node.slot.load().is_watched(0) && node.slot.shadow().is_none());
     let shown = node.lifecycle.show("b").unwrap();
     assert_eq!(shown.versions[0].stage, "active");
     assert_eq!(shown.history[0].from, None);
@@ -229,22 +265,40 @@ async fn rows_of_the_program_before_are_read_and_serve() {
 struct OldBinding {
     current: Target,
     previous: Vec<Target>,
+    candidate: Option<OldCandidate>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OldStage {
+    Rehearsed,
+}
+
+#[derive(serde::Deserialize)]
+struct OldCandidate {
+    #[serde(rename = "stage")]
+    _stage: OldStage,
 }
 
 #[tokio::test]
 async fn rows_of_this_program_are_read_by_the_one_before() {
-    let world = World::new();
+    let world = World { watch: Duration::from_secs(600), ..World::new() };
     let node = world.start(&["leveled 1.0.0 wait"]).await;
     for name in ["b", "c"] {
         node.add(&format!("{name} 1.0.0 wait")).await.unwrap();
         node.bind(name).await.unwrap();
     }
     node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.shadow("leveled").await.unwrap();
+    node.bind("c").await.unwrap();
+    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.lifecycle.bind("b", None, VOLUME, Some(r#"{"its":"own"}"#.into())).await.unwrap();
     let model: &Model = &node.catalog.model();
     let row = &model.bindings[&(VOLUME.to_owned(), WORLD.as_str().to_owned())];
     assert_eq!(row.taken_back.len(), 1);
     let old: OldBinding = serde_json::from_value(serde_json::to_value(row).unwrap()).unwrap();
     assert_eq!((old.current, old.previous), (row.current.clone(), row.previous.clone()));
+    assert!(row.shadow.is_some() && row.watch_until_unix_ms > 0 && old.candidate.is_none());
     let history = HistoryRow::admin("plugin-use", "x").moved(None, Stage::Active);
     assert_eq!(serde_json::to_value(history).unwrap()["to"], "active");
 }

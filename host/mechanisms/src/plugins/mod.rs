@@ -45,9 +45,13 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod interrupted_tests;
 #[cfg(test)]
+mod shadow_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trust_tests;
+#[cfg(test)]
+mod watch_tests;
 #[cfg(test)]
 mod world;
 

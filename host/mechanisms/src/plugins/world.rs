@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use super::fake::FakeHost;
 use super::{Addition, Capabilities, Host, Lifecycle, Settings, Trust};
 use crate::catalog::memory_rows::MemoryRows;
-use crate::catalog::{Blobs, Catalog, Origin};
+use crate::catalog::{BindingRow, Blobs, Catalog, Origin};
 use crate::compaction::fake::FakeTree;
 use crate::compaction::{Handle, Permits, Slot, Supervisor, Task, spawn};
-use crate::system::ShippedPlugin;
+use crate::system::{ShadowInfo, ShippedPlugin};
 
 pub(super) const VOLUME: &str = "default";
 
@@ -134,6 +134,21 @@ impl Running {
 
     pub(super) async fn bind(&self, name: &str) -> crate::Result<crate::Activation> {
         self.lifecycle.bind(name, None, VOLUME, None).await
+    }
+
+    pub(super) async fn shadow(&self, name: &str) -> crate::Result<ShadowInfo> {
+        self.lifecycle.shadow(name, None, VOLUME, None).await
+    }
+
+    pub(super) fn row(&self) -> BindingRow {
+        self.lifecycle.binding(VOLUME).unwrap()
+    }
+
+    /// `ACTION FROM TO` of the rows about a plugin, the oldest first.
+    pub(super) fn stages(&self, name: &str) -> Vec<String> {
+        let text = |stage: &Option<String>| stage.clone().unwrap_or_else(|| "-".into());
+        let rows = self.lifecycle.history(Some(name)).unwrap();
+        rows.iter().rev().map(|row| [row.action.clone(), text(&row.from), text(&row.to)].join(" ")).collect()
     }
 
     pub(super) fn serving(&self) -> String {
