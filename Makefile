@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-unknown-unknown
 
-.PHONY: help build test demo bench bench-etcd bench-rebuild wasm-target
+.PHONY: help build test demo bench bench-etcd bench-rebuild bench-shadow wasm-target
 
 help:                ## Show this list.
 	@sed -n 's/^\([a-z-]*\): *[a-z -]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,9 @@ bench-etcd: build    ## Compare with etcd (must be on PATH) and with an empty tr
 
 bench-rebuild: build ## Rebuild and convert 1 GiB under load, beside etcd's defrag; see docs/benchmarks.md.
 	$(CARGO) run --release --bin bench-rebuild -- $(BENCH_ARGS)
+
+bench-shadow: build  ## What a shadow costs puts and gets; see docs/benchmarks.md.
+	$(CARGO) run --release --bin bench-shadow -- $(BENCH_ARGS)
 
 # Plugins are compiled for this target by build scripts. rustup fetches it once; a toolchain that brings it
 # already needs no rustup.

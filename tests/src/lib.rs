@@ -10,6 +10,7 @@
 //! | `model`, `rules` | etcd's semantics, in memory |
 //! | `compare` | two outcomes, field by field |
 //! | `load`, `history` | writers that remember, and the judge of what is left |
+//! | `measure` | single measurements with `mortise bench` |
 //! | `guests`, `bombs` | plugins that misbehave, as components |
 //! | `languages` | the example policy in five languages, as components |
 //! | `tidy` | the house rules |
@@ -26,6 +27,7 @@ pub mod guests;
 mod history;
 pub mod languages;
 mod load;
+mod measure;
 mod model;
 mod pages;
 mod process;
@@ -40,6 +42,7 @@ pub use daemon::{Etcd, Mortise, etcdctl, mortise_binary, mortise_cli, on_path, s
 pub use generate::{Generator, prefix_end};
 pub use history::{History, Verdict};
 pub use load::{Attempt, Load};
+pub use measure::{Measured, Requests, median};
 pub use model::Model;
 pub use pages::{page, sample};
 pub use process::{Finished, Process, run};

@@ -112,7 +112,9 @@ const MOVED: &[Promise] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_have_the_names_that_dashboards_rely_on() -> Result<()> {
     let directory = TempDir::new()?;
-    let mut mortise = Mortise::start_with(directory.path(), &["--memtable-size", "256KiB"])?;
+    // Watched, it would be gone after one fault, of whatever kind.
+    let arguments = ["--memtable-size", "256KiB", "--plugin-watch", "0s"];
+    let mut mortise = Mortise::start_with(directory.path(), &arguments)?;
     let wasm = directory.path().join("turncoat.wasm");
     fs::write(&wasm, guests::TURNCOAT)?;
     for arguments in [

@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
-use mortise_tests::{Etcd, Mortise, Process, mortise_binary, mortise_cli, run};
+use mortise_tests::{Etcd, Measured, Mortise, Process, Requests, median, mortise_binary, mortise_cli};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A single measurement may take this long.
+/// A server may take this long to start.
 const PATIENCE: Duration = Duration::from_secs(300);
 const SERVERS: [&str; 3] = ["mortise", "etcd", "stub"];
 const OPERATIONS: [&str; 2] = ["put", "get"];
@@ -48,15 +48,6 @@ struct Options {
     /// Folder for the servers' data; the disk below it is part of what is measured.
     #[arg(long)]
     data: Option<PathBuf>,
-}
-
-/// One run of `mortise bench`.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    per_second: f64,
-    p50_us: f64,
-    p99_us: f64,
-    errors: u64,
 }
 
 /// Operation, clients, server.
@@ -109,26 +100,7 @@ fn directory(options: &Options) -> Result<TempDir> {
 }
 
 fn bench(endpoint: &str, operation: &str, clients: u64, options: &Options) -> Result<Measured> {
-    let total = if clients == 1 { options.total.div_ceil(15) } else { options.total };
-    let mut command = Command::new(mortise_binary()?);
-    command.args(["bench", operation, "--endpoint", endpoint, "--output", "json"]);
-    command.args(["--clients", &clients.to_string(), "--total", &total.to_string()]);
-    command.args(["--value-size", &options.value_size.to_string()]);
-    let finished = run(&mut command, b"", PATIENCE)?;
-    ensure!(finished.success(), "{command:?}: {}", finished.stderr);
-    let measured: Value = serde_json::from_str(&finished.stdout)
-        .with_context(|| format!("the benchmark printed {}", finished.stdout))?;
-    read(&measured).with_context(|| format!("the benchmark printed {measured}"))
-}
-
-fn read(measured: &Value) -> Option<Measured> {
-    let latency = measured.get("latency_us")?;
-    Some(Measured {
-        per_second: measured.get("throughput")?.as_f64()?,
-        p50_us: latency.get("p50")?.as_f64()?,
-        p99_us: latency.get("p99")?.as_f64()?,
-        errors: measured.get("errors")?.as_u64()?,
-    })
+    Requests { total: options.total, value_size: options.value_size }.bench(endpoint, operation, clients)
 }
 
 fn main() -> Result<()> {
@@ -191,12 +163,6 @@ fn measure_swaps(options: &Options) -> Result<Swaps> {
     Ok(swaps)
 }
 
-fn median(values: &[Measured], field: impl Fn(&Measured) -> f64) -> f64 {
-    let mut values: Vec<f64> = values.iter().map(field).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 fn print_table(measured: &BTreeMap<Key, Vec<Measured>>, options: &Options) {
     println!("\nMedians of {} rounds, values of {} bytes.\n", options.rounds, options.value_size);
     println!("| call | clients | server | calls/s | of etcd | p50 µs | p99 µs | p99 of etcd | errors |");
@@ -231,8 +197,7 @@ fn print_swaps(swaps: &Swaps) {
 }
 
 fn as_json(measured: &BTreeMap<Key, Vec<Measured>>, swaps: &Swaps) -> Value {
-    let one = |one: &Measured| json!({"per_second": one.per_second, "p50_us": one.p50_us, "p99_us": one.p99_us, "errors": one.errors});
-    let all = |values: &[Measured]| values.iter().map(one).collect::<Vec<_>>();
+    let all = |values: &[Measured]| values.iter().map(Measured::as_json).collect::<Vec<_>>();
     let servers: Vec<Value> = measured
         .iter()
         .map(|((operation, clients, server), rounds)| {

@@ -104,9 +104,9 @@ async fn what_cannot_shadow_or_be_promoted_is_refused_and_changes_nothing() {
     let error = node.lifecycle.promote("leveled", VOLUME).await.unwrap_err();
     assert!(error.to_string().contains("b 1.0.0 shadows") && shadow_of(&node).is_some(), "{error}");
     // Another configuration of what serves is something to compare.
-    let knob = Some(r#"{"knob":1}"#.to_owned());
-    let info = node.lifecycle.shadow("leveled", None, VOLUME, knob.clone()).await.unwrap();
-    assert_eq!((info.candidate.config, info.against.config), (knob.unwrap(), "{}".to_owned()));
+    let knob = r#"{"knob":1}"#;
+    let info = node.lifecycle.shadow("leveled", None, VOLUME, Some(knob.into())).await.unwrap();
+    assert_eq!((info.candidate.config.as_str(), info.against.config.as_str()), (knob, "{}"));
 }
 
 #[tokio::test]
