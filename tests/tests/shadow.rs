@@ -1,5 +1,5 @@
-//! A careful operator's way, under load: a candidate shadows what serves, is looked at, is promoted; and one that
-//! turns bad in its watch period is rolled back by the node itself.
+//! A careful operator's way, under load: a candidate shadows what serves, is looked at, is promoted; and
+//! one that turns bad in its watch period is rolled back by the node itself.
 //!
 //! Writers run the whole time, and nobody who writes may notice: no request fails, and afterwards every
 //! acknowledged write is there. The load is the clock: between two looks at the node it makes progress.

@@ -56,7 +56,8 @@ pub struct Options {
     pub max_parallel_steps: usize,
     /// Threads that run plugins.
     pub plugin_threads: usize,
-    /// For so long after a plugin version was newly activated, its first fault takes it back; nothing: not at all.
+    /// For so long after a plugin version was newly activated, its first fault takes it back; nothing: not
+    /// at all.
     pub plugin_watch: Duration,
     /// Who compiles plugins.
     pub plugin_compiler: Compiler,

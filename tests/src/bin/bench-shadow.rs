@@ -1,10 +1,10 @@
-//! Measures what a shadow costs the requests of a volume: puts and gets with `mortise bench`, without a shadow,
-//! with one, and without one again, in turn on one machine.
+//! Measures what a shadow costs the requests of a volume: puts and gets with `mortise bench`, without a
+//! shadow, with one, and without one again, in turn on one machine.
 //!
-//! The second «without» is measured like a third variant: how far it is from the first is what chance does on
-//! this machine, and a difference of that size says nothing. The order shifts from round to round. Every
-//! measurement has a node of its own, with small memtables, so that the strategy and its shadow are asked much
-//! more often than in service, and with some content before.
+//! The second «without» is measured like a third variant: how far it is from the first is what chance does
+//! on this machine, and a difference of that size says nothing. The order shifts from round to round. Every
+//! measurement has a node of its own, with small memtables, so that the strategy and its shadow are asked
+//! much more often than in service, and with some content before.
 //!
 //! `--json FILE` writes every single measurement. Nothing is stated that was not measured here.
 #![allow(clippy::print_stdout, reason = "a program prints")]

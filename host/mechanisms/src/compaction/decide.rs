@@ -1,8 +1,8 @@
 //! What to do with a tree: the strategy is asked, its answer is judged, and a plan is made.
 //!
-//! Everything here but [`ask`] and its limit is a function of its arguments. [`judge`] turns an answer into a [`Verdict`]
-//! by the kernel's rules for the tree that the strategy saw; [`plan`] weighs the verdict against the guard
-//! rail and the [`Pace`].
+//! Everything here but [`ask`] and its limit is a function of its arguments. [`judge`] turns an answer into
+//! a [`Verdict`] by the kernel's rules for the tree that the strategy saw; [`plan`] weighs the verdict
+//! against the guard rail and the [`Pace`].
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! A shadow: a candidate that is asked beside the strategy in service, and acted upon by nobody.
 //!
-//! Whenever the strategy in service has answered, the shadow gets the same question: the same view, time and
-//! seed, with its own configuration. It is asked in a task of its own and on a thread that serves nobody else, so
-//! that neither a step nor a call of what serves waits for it. One question at a time: while a call is under way
-//! the views that come are skipped, and counted as skipped.
+//! Whenever the strategy in service has answered, the shadow gets the same question: the same view, time
+//! and seed, with its own configuration. It is asked in a task of its own and on a thread that serves
+//! nobody else, so that neither a step nor a call of what serves waits for it. One question at a time:
+//! while a call is under way the views that come are skipped, and counted as skipped.
 //!
 //! A shadow that faults [`FAULTS_IN_A_ROW`] times in a row is ended. What serves is never judged by it.
 

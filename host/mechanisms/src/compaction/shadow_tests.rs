@@ -1,4 +1,5 @@
-//! The loop with a shadow beside its strategy, and with a strategy that is watched. Time is tokio's and paused.
+//! The loop with a shadow beside its strategy, and with a strategy that is watched. Time is tokio's and
+//! paused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

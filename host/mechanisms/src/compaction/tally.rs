@@ -1,9 +1,9 @@
 //! What the answers of a shadow amount to beside those of the strategy in service: pure counting.
 //!
-//! Two answers *agree* when both are the same legal step, or when both want no step, whenever they want to be
-//! asked again. A view on which the strategy in service faulted has nothing to compare with: the shadow's
-//! answer is counted, and nothing more. What a shadow did wrong is a fault by the same rules that hold for what
-//! serves.
+//! Two answers *agree* when both are the same legal step, or when both want no step, whenever they want to
+//! be asked again. A view on which the strategy in service faulted has nothing to compare with: the
+//! shadow's answer is counted, and nothing more. What a shadow did wrong is a fault by the same rules that
+//! hold for what serves.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

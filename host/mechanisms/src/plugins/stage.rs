@@ -1,10 +1,11 @@
 //! The stages of a plugin version's life, and the events that lead from one to the next: pure types.
 //!
-//! A version is **added** (its file is here, nothing of it has run), **verified** (it fits its world and has
-//! said who it is), **rehearsed** on a volume's views, perhaps **shadowing** what serves there, **active**, and
-//! then **superseded** by another version, **rolled back** by an administrator or the host, or **quarantined** for its faults; at the end it
-//! is **removed**. `added`, `verified` and `removed` are about the version and stored in its own row; the
-//! others are about the version *on one binding*, and stored there.
+//! A version is **added** (its file is here, nothing of it has run), **verified** (it fits its world and
+//! has said who it is), **rehearsed** on a volume's views, perhaps **shadowing** what serves there,
+//! **active**, and then **superseded** by another version, **rolled back** by an administrator or the host,
+//! or **quarantined** for its faults; at the end it is **removed**. `added`, `verified` and `removed` are
+//! about the version and stored in its own row; the others are about the version *on one binding*, and
+//! stored there.
 //!
 //! [`Stage::after`] is the whole machine. Whoever writes a stage into the catalog asks it first, so a step
 //! that makes no sense is an error with words, and never a row.

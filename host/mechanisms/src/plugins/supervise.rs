@@ -1,5 +1,5 @@
-//! What follows faults: they are remembered, a version that faults too often is quarantined, and one that faults
-//! while it is watched is taken back.
+//! What follows faults: they are remembered, a version that faults too often is quarantined, and one that
+//! faults while it is watched is taken back.
 //!
 //! The strategy is exchanged first and the catalog written after it, because a faulting strategy must go even
 //! when the disk is full. A verdict that could not be written is kept in memory, holds there, and is written

@@ -83,8 +83,8 @@ pub struct CallTimes {
 
 impl System {
     /// Runs a version of a plugin (the newest when none is given) beside what serves a volume, after a
-    /// rehearsal, and acts on nothing that it says. It takes the place of the shadow that is there, and goes on
-    /// after a restart.
+    /// rehearsal, and acts on nothing that it says. It takes the place of the shadow that is there, and
+    /// goes on after a restart.
     ///
     /// # Errors
     /// As [`System::plugin_use`]; [`Error::PluginStage`](crate::Error::PluginStage) when it serves already.
@@ -119,12 +119,12 @@ impl System {
         self.lifecycle.shadow_info(volume)
     }
 
-    /// Puts the shadow of a volume, which must have this name, into service; returns when it serves. The watch
-    /// period begins.
+    /// Puts the shadow of a volume, which must have this name, into service; returns when it serves. The
+    /// watch period begins.
     ///
     /// # Errors
-    /// [`Error::PluginStage`](crate::Error::PluginStage) when no plugin of this name shadows there, and those of
-    /// the catalog.
+    /// [`Error::PluginStage`](crate::Error::PluginStage) when no plugin of this name shadows there, and
+    /// those of the catalog.
     pub async fn plugin_promote(&self, name: &str, volume: &str) -> Result<Activation> {
         let lifecycle = Arc::clone(&self.lifecycle);
         let (name, volume) = (name.to_owned(), volume.to_owned());

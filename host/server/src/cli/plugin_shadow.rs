@@ -14,8 +14,8 @@ use super::plugin_tables::strategy_json;
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::shadows_client::ShadowsClient;
 
-/// Run a candidate beside what serves a volume: it is asked about every view, and nothing that it says is acted
-/// upon. Without NAME it is shown how the shadow of the volume compares so far.
+/// Run a candidate beside what serves a volume: it is asked about every view, and nothing that it says is
+/// acted upon. Without NAME it is shown how the shadow of the volume compares so far.
 #[derive(Debug, Args)]
 pub(super) struct Shadow {
     /// Name of the plugin.

@@ -1,8 +1,8 @@
 //! A volume gets another strategy: proposed after its rehearsal, then activated; or it gets an earlier one
 //! back.
 //!
-//! Between the two writes of a use the binding carries a *candidate*. A start that finds one in the stage `rehearsed`
-//! takes it out again: whoever asked for it was not answered.
+//! Between the two writes of a use the binding carries a *candidate*. A start that finds one in the stage
+//! `rehearsed` takes it out again: whoever asked for it was not answered.
 
 use std::time::Duration;
 
@@ -221,7 +221,8 @@ pub(crate) fn interrupted_candidates(model: &Model, default_strategy: &str) -> R
     Ok((change, interrupted.next().is_some()))
 }
 
-/// Binds a volume to a target: its candidate, its shadow, what it is bound to already, or the native strategy.
+/// Binds a volume to a target: its candidate, its shadow, what it is bound to already, or the native
+/// strategy.
 pub(crate) fn activate(model: &Model, place: Place<'_>, start: &Start<'_>) -> Result<(Change, ())> {
     let Start { target, action, unix_ms, .. } = *start;
     let volume_id = ready_volume(model, place.volume)?;

@@ -1,5 +1,5 @@
-//! A version that faulted too often is put aside for one volume; one that faulted while it was watched is taken
-//! back.
+//! A version that faulted too often is put aside for one volume; one that faulted while it was watched is
+//! taken back.
 
 use super::super::choose::resolve;
 use super::super::stage::Event;
@@ -48,8 +48,8 @@ impl Convict {
     }
 }
 
-/// Takes a binding back from a version that faulted while it was watched, to the latest earlier target that can
-/// serve, else to the native strategy. Nothing happens when something else is bound by now.
+/// Takes a binding back from a version that faulted while it was watched, to the latest earlier target that
+/// can serve, else to the native strategy. Nothing happens when something else is bound by now.
 pub(crate) fn take_back(model: &Model, place: Place<'_>, convict: &Convict) -> Result<(Change, ())> {
     let bound = place.row(model).filter(|row| row.current == convict.target());
     let Some(row) = bound.filter(|_| model.volumes.contains_key(place.volume)) else {
