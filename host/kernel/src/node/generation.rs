@@ -26,6 +26,7 @@ const FORMAT: &str = "FORMAT";
 pub(super) const BUILDING: &str = ".building";
 pub(super) const REMOVING: &str = ".removing";
 const GENERATION: &str = "gen-";
+const LIBRARY_TEMPORARY: &str = ".tmp";
 
 /// The layout of rows, and of the file that says so. A larger one was written by a newer Mortise.
 const LAYOUT: u32 = 1;
@@ -180,7 +181,32 @@ pub(super) fn clear(volume: &Directory, current: &Generation, kept: Option<u64>)
     if kept.is_none() && volume.has(KEPT) {
         volume.remove_file(KEPT)?;
     }
-    remove_leftovers(volume, &name_of(current.number), kept.as_deref())
+    remove_leftovers(volume, &name_of(current.number), kept.as_deref())?;
+    for used in [Some(name_of(current.number)), kept].into_iter().flatten().filter(|name| volume.is_dir(name))
+    {
+        remove_temporaries(&volume.child(&used)?)?;
+    }
+    Ok(())
+}
+
+/// Whether a file in a generation's directory is one that a crash kept from being completed: one of ours, or
+/// of the tree, which names its own by the `tempfile` crate's prefix.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.ends_with(TEMPORARY) || name.starts_with(LIBRARY_TEMPORARY)
+}
+
+/// Removes them. Nobody has the generation's tree open.
+fn remove_temporaries(generation: &Directory) -> Result<()> {
+    for name in generation.names()? {
+        if let Some(name) = name.to_str()
+            && is_temporary(name)
+            && !generation.is_dir(name)
+        {
+            generation.remove_file(name)?;
+            tracing::info!(path = %generation.path_of(name).display(), "removed a file that was never completed");
+        }
+    }
+    Ok(())
 }
 
 /// Whether a generation is there under its final name.

@@ -96,6 +96,26 @@ fn every_combination_of_leftovers_is_cleared_and_nothing_else() {
 }
 
 #[test]
+fn files_that_were_never_completed_go_from_generations_in_use_and_nothing_else_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let used = ["gen-000007", "gen-000006"];
+    for name in used {
+        make_generation(dir.path(), name, Some(FORMAT));
+        for file in [".tmpA1b2C3", "FORMAT.tmp", "v7", "current"] {
+            fs::write(dir.path().join(name).join(file), b"x").expect("written");
+        }
+        fs::create_dir(dir.path().join(name).join(".tmpdir")).expect("made");
+    }
+    fs::write(dir.path().join("CURRENT"), "gen-000007\n").expect("written");
+    let volume = open(dir.path());
+    let found = generation::find(&volume).expect("found");
+    generation::clear(&volume, &found, Some(6)).expect("cleared");
+    for name in used {
+        assert_eq!(names(&dir.path().join(name)), [".tmpdir", "FORMAT", "current", "tables", "v7"], "{name}");
+    }
+}
+
+#[test]
 fn a_damaged_or_dangling_current_is_reported_and_nothing_is_removed() {
     for content in
         ["", "gen-000007", "gen-7\n", "gen-000007\n\n", "../gen-000007\n", "gen-000008\n", "\u{0}\u{0}"]

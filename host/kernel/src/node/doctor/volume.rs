@@ -9,9 +9,6 @@ use crate::node::directory::{Directory, TEMPORARY};
 use crate::node::generation::{self, BUILDING, CURRENT};
 use crate::node::kept::{self, KEPT};
 
-/// Prefix of files that the tree library is writing.
-const LIBRARY_TEMPORARY: &str = ".tmp";
-
 pub(super) fn examine(
     id: VolumeId,
     volume: &Directory,
@@ -91,8 +88,8 @@ fn generation_in_use(
     };
     for name in directory.names()? {
         let text = name.to_string_lossy();
-        if text.ends_with(TEMPORARY) || text.starts_with(LIBRARY_TEMPORARY) {
-            let detail = "a file that was never completed; it can be removed";
+        if generation::is_temporary(&text) {
+            let detail = "a file that was never completed; the next start removes it";
             report.find(Severity::Leftover, directory.path_of(&text), detail);
         }
     }
