@@ -9,6 +9,7 @@
 //! | [`raft`] | one raft group per volume over the log and the store |
 //! | [`node`] | the data directory, its lock, generations, and the volumes that are open |
 //! | [`rebuild`] | rebuilding a volume's store on line, into a new generation |
+//! | `manifest` | the files of an lsm-tree and their checksums, for store and log |
 //! | [`seams`] | time, randomness and faults, so that tests can decide them |
 //! | [`error`] | errors, sorted by what a caller can do |
 //!
@@ -19,6 +20,7 @@ pub mod error;
 pub mod format;
 pub mod kv;
 pub mod log;
+mod manifest;
 pub mod node;
 pub mod raft;
 pub mod rebuild;

@@ -15,11 +15,11 @@ use std::path::Path;
 
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::journal;
 use super::queue::DISK_FULL;
 use super::room::Room;
 use super::writer::{Sink, Write};
-use crate::{Error, Result};
+use super::{examine, journal};
+use crate::{Error, Result, manifest};
 
 /// Smallest limit that fjall accepts. It is reached never: there is one keyspace, flushed at 32 MiB.
 const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
@@ -43,8 +43,12 @@ fn refused(path: &Path, error: fjall::Error) -> Error {
     }
 }
 
-/// Opens or creates the database.
+/// Opens or creates the database. What the library would believe as it is, is checked before: the manifests
+/// and the ends of journals.
 pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<(Database, Keyspace)> {
+    for tree in examine::trees(path)? {
+        manifest::check(&tree)?;
+    }
     journal::check(path)?;
     let database = Database::builder(path)
         .worker_threads(1)

@@ -174,6 +174,40 @@ async fn a_closed_log_refuses_and_its_directory_can_be_opened_again() {
     assert_eq!(again.read(ONE, 0, u64::MAX, usize::MAX).expect("readable").len(), 1);
 }
 
+/// The manifest that the log's tree goes by.
+fn manifest_of(log: &std::path::Path) -> std::path::PathBuf {
+    let tree = log.join("keyspaces/1");
+    let current = std::fs::read(tree.join("current")).expect("a file");
+    let (id, _) = current.split_first_chunk::<8>().expect("an id");
+    tree.join(format!("v{}", u64::from_le_bytes(*id)))
+}
+
+#[tokio::test]
+async fn a_flipped_bit_of_a_manifest_is_damage_wherever_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::open(LogConfig { memtable_bytes: 1, ..LogConfig::new(dir.path()) }).expect("opens");
+    let empty = manifest_of(dir.path());
+    // Each group fills a memtable, which becomes a table in the background. Further groups are the clock.
+    while manifest_of(dir.path()) == empty {
+        append(&log, ONE, 1..=9, "a").await.expect("completed").expect("durable");
+    }
+    log.close();
+    let manifest = manifest_of(dir.path());
+    let whole = std::fs::read(&manifest).expect("a file");
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&manifest, damaged).expect("written");
+        match Log::open(LogConfig::new(dir.path())) {
+            Err(Error::Corrupt { path, .. }) => assert_eq!(path, manifest),
+            other => panic!("expected bit {bit} to be noticed, found {other:?}"),
+        }
+    }
+    std::fs::write(&manifest, whole).expect("written");
+    let log = Log::open(LogConfig::new(dir.path())).expect("opens again");
+    assert_eq!(log.read(ONE, 0, u64::MAX, usize::MAX).expect("readable").len(), 9);
+}
+
 #[tokio::test]
 async fn forgetting_a_volume_leaves_the_others() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -5,8 +5,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::damage;
-use crate::{Error, Result};
+use crate::{Error, Result, manifest};
 
 /// What was found in the directory of a tree.
 #[derive(Debug, Default)]
@@ -28,24 +27,24 @@ pub(crate) struct Examined {
 /// # Errors
 /// [`Error::Corrupt`] when the manifest is damaged, so that nothing can be said about tables; [`Error::Io`].
 pub(crate) fn examine_tree(tree: &Path, read: &dyn Fn(u64)) -> Result<Examined> {
-    damage::check_manifest(tree)?;
+    manifest::check(tree)?;
     let mut examined = Examined::default();
-    let Some((manifest, listed)) = damage::manifest(tree)? else { return Ok(examined) };
+    let Some((in_force, listed)) = manifest::listed(tree)? else { return Ok(examined) };
     for (id, expected) in &listed {
-        let path = damage::table_path(tree, *id);
+        let path = manifest::table_path(tree, *id);
         examined.tables += 1;
         examined.bytes += std::fs::metadata(&path).map_or(0, |found| found.len());
-        if let Some(detail) = damage::table_damage(&path, *expected, read)? {
+        if let Some(detail) = manifest::table_damage(&path, *expected, read)? {
             examined.damaged.push((path, detail));
         }
     }
-    let listed: HashSet<PathBuf> = listed.iter().map(|(id, _)| damage::table_path(tree, *id)).collect();
+    let listed: HashSet<PathBuf> = listed.iter().map(|(id, _)| manifest::table_path(tree, *id)).collect();
     let replaced = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.strip_prefix('v').is_some_and(|id| id.parse::<u64>().is_ok()) && *path != *manifest
+        name.strip_prefix('v').is_some_and(|id| id.parse::<u64>().is_ok()) && *path != *in_force
     };
     let orphaned = |path: &Path| !listed.contains(path);
-    for path in files(tree, &replaced)?.into_iter().chain(files(&tree.join(damage::TABLES), &orphaned)?) {
+    for path in files(tree, &replaced)?.into_iter().chain(files(&tree.join(manifest::TABLES), &orphaned)?) {
         examined.superseded += 1;
         examined.superseded_bytes += std::fs::metadata(&path).map_or(0, |found| found.len());
     }

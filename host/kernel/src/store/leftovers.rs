@@ -10,9 +10,8 @@ use std::ops::Range;
 
 use lsm_tree::AbstractTree;
 
-use super::damage;
 use super::handle::Store;
-use crate::Result;
+use crate::{Result, manifest};
 
 /// Runs one piece of maintenance; when it fails, remembers which tables it may have begun and removes them as
 /// soon as nothing else can be writing tables. `work` takes the turns that it needs by itself.
@@ -45,10 +44,10 @@ fn sweep(store: &Store) {
 
 fn remove(store: &Store, leftovers: &[Range<u64>]) -> Result<()> {
     let path = store.tree.path();
-    let mut known = damage::manifest_tables(&path)?;
+    let mut known = manifest::listed_ids(&path)?;
     known.extend(store.tree.library().current_version().iter_tables().map(lsm_tree::Table::id));
     for id in leftovers.iter().cloned().flatten().filter(|id| !known.contains(id)) {
-        let file = damage::table_path(&path, id);
+        let file = manifest::table_path(&path, id);
         match std::fs::remove_file(&file) {
             Ok(()) => tracing::info!(file = %file.display(), "removed a table that failed maintenance left"),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

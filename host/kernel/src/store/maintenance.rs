@@ -24,14 +24,13 @@ use std::sync::atomic::Ordering;
 use lsm_tree::compaction::{CompactionStrategy, Leveled, MoveDown, PullDown};
 use lsm_tree::{AbstractTree, Memtable};
 
-use super::damage;
 use super::handle::Store;
 use super::tree::Tree;
 use super::{
     Applied, Flushed, LEVELS, LevelShape, RunShape, Step, StepOutcome, TableShape, TreeShape, check_step,
 };
 use crate::seams::fault::{self, Point, pass};
-use crate::{Error, Result};
+use crate::{Error, Result, manifest};
 
 /// Runs in level 0 beyond which nothing is flushed: the library writes their number into one byte.
 const MOST_L0_RUNS: usize = 240;
@@ -87,7 +86,7 @@ pub(super) fn flush(store: &Store) -> Result<Option<Flushed>> {
     pass(Point::FlushBefore)?;
     let highest_before = tree.get_highest_persisted_seqno();
     let watermark = store.gate.begin();
-    let first_table = damage::table_path(&store.tree.path(), tree.next_table_id());
+    let first_table = manifest::table_path(&store.tree.path(), tree.next_table_id());
     let begun = || first_table.exists();
     let (flushed, passed) =
         fault::during(Point::FlushMiddle, begun, || tree.flush(&tree.get_flush_lock(), watermark));

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use lsm_tree::{AbstractTree, AnyTree, Guard, InternalValue, SeqNo, SequenceNumberCounter, ValueType};
 
 use super::{StoreConfig, damage};
-use crate::{Error, Result};
+use crate::{Error, Result, manifest};
 
 /// Rows of the tree in key order, as of one sequence number.
 pub(super) type TreeRows = Box<dyn DoubleEndedIterator<Item = lsm_tree::IterGuardImpl> + Send>;
@@ -47,7 +47,7 @@ impl Tree {
     /// Opens the tree in the directory, or creates it there.
     pub(super) fn open(config: &StoreConfig) -> Result<Self> {
         let path: Arc<Path> = config.path.clone().into();
-        damage::check_manifest(&path)?;
+        manifest::check(&path)?;
         let seqno = SequenceNumberCounter::new(1);
         let visible = SequenceNumberCounter::new(1);
         let library = lsm_tree::Config::new(&path, seqno.clone(), visible.clone())
