@@ -23,7 +23,7 @@ test: wasm-target    ## Run the whole test suite.
 	cp $(TARGET)/debug/mortise $(TARGET)/debug/mortise-fault-points
 	$(CARGO) test --workspace $(FAULTS) --test rebuild_faults
 	$(CARGO) build --workspace --bins --tests
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 demo: build          ## Start a node, load it, swap its compaction strategy twice under load.
 	MORTISE=target/release/mortise sh examples/demo.sh
