@@ -44,7 +44,7 @@ async fn calls_that_are_not_served_are_named() {
 }
 
 /// Every call that is served. All others that the definitions declare are refused by name.
-const SERVED: [&str; 27] = [
+const SERVED: [&str; 35] = [
     "etcdserverpb.KV/Range",
     "etcdserverpb.KV/Put",
     "etcdserverpb.KV/DeleteRange",
@@ -71,7 +71,15 @@ const SERVED: [&str; 27] = [
     "mortise.v1.Admin/UsePlugin",
     "mortise.v1.Admin/RollbackPlugin",
     "mortise.v1.Admin/RemovePlugin",
+    "mortise.v1.Admin/QuarantinePlugin",
+    "mortise.v1.Admin/ReleasePlugin",
     "mortise.v1.Admin/SetPluginLimits",
+    "mortise.v1.Admin/RecordPlugin",
+    "mortise.v1.Admin/RecordedCalls",
+    "mortise.v1.Shadows/CastShadow",
+    "mortise.v1.Shadows/ShowShadow",
+    "mortise.v1.Shadows/EndShadow",
+    "mortise.v1.Shadows/PromoteShadow",
 ];
 
 /// The names of all calls that the definitions declare.
