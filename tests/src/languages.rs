@@ -2,9 +2,11 @@
 //!
 //! The script builds with the tools that were fetched before and never fetches any here, so a test needs no
 //! network. What cannot be built is skipped aloud; the languages that `MORTISE_LANGUAGES` names must not be.
+//! The same tools build what `mortise plugin new` writes; [`tools`] says where they are.
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -63,6 +65,48 @@ pub fn build() -> Result<BTreeMap<String, Vec<u8>>> {
         );
     }
     Ok(components)
+}
+
+/// Where the tools of one language are.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Its folder, as `examples/policies/build.sh fetch` made it.
+    pub folder: PathBuf,
+    /// What PATH has to be for its commands to be found.
+    pub path: OsString,
+}
+
+/// The tools that projects in `language` (`c`, `python` or `javascript`) are built with; `None`, said aloud,
+/// where they are not there or don't run.
+///
+/// # Errors
+/// They are not there, and `MORTISE_LANGUAGES` names the language.
+pub fn tools(language: &str) -> Result<Option<Tools>> {
+    let (folder, probe): (_, &[&str]) = match language {
+        "c" => ("zig", &["python3", "-m", "ziglang", "version"]),
+        "python" => ("componentize-py", &["componentize-py", "--version"]),
+        "javascript" => ("node", &["node", "--version"]),
+        other => bail!("there are no tools for {other}"),
+    };
+    let folder = target_dir(&mortise_binary()?)?.join("policies/tools").join(folder);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let own = [folder.join("bin"), folder.join("node_modules/.bin")];
+    let path = env::join_paths(own.into_iter().chain(env::split_paths(&path)))?;
+    // The program is looked up in the PATH that it is given, as whoever builds a project has it.
+    let mut command = Command::new("/usr/bin/env");
+    command.args(probe).env("PATH", &path);
+    let runs = run(&mut command, b"", PATIENCE).is_ok_and(|finished| finished.success());
+    if folder.join("fetched").is_file() && runs {
+        return Ok(Some(Tools { folder, path }));
+    }
+    let why = format!("{} are not fetched or don't run: `{}`", folder.display(), probe.join(" "));
+    let needed = env::var("MORTISE_LANGUAGES").unwrap_or_default();
+    ensure!(
+        !needed.split_whitespace().any(|needed| needed == language),
+        "MORTISE_LANGUAGES asks for {language}, but the tools in {why}"
+    );
+    skip(&format!("projects in {language}: the tools in {why} (examples/policies/build.sh fetch {language})"));
+    Ok(None)
 }
 
 /// The folder that holds the folder of the profile that the tools were built in.

@@ -193,23 +193,26 @@ fn new_projects_build_pass_their_tests_and_serve() -> Result<()> {
 #[test]
 fn projects_of_other_languages_are_written_and_say_what_is_missing() -> Result<()> {
     let directory = TempDir::new()?;
-    for lang in ["c", "python", "javascript"] {
-        let project = directory.path().join(lang);
+    let worlds = ["compaction-strategy", "format"];
+    for (lang, world) in ["c", "python", "javascript"].into_iter().flat_map(|lang| worlds.map(|it| (lang, it))) {
+        let project = directory.path().join(lang).join(world);
         let dir = project.to_str().context("a path of text")?;
-        let finished = cli(&["plugin", "new", "my-policy", "--lang", lang, "--dir", dir, "-o", "json"])?;
+        let new = ["plugin", "new", "my-policy", "--lang", lang, "--world", world];
+        let finished = cli(&[&new[..], &["--dir", dir, "-o", "json"]].concat())?;
         let files = json(&finished)?["files"].to_string();
         for expected in ["README.md", "mortise-plugin.toml", ".gitignore", "wit/compaction.wit"] {
             ensure!(
                 files.contains(expected) && project.join(expected).is_file(),
-                "{lang}: {expected}: {files}"
+                "{lang}, {world}: {expected}: {files}"
             );
         }
         // With an empty PATH no language's tools are found.
         let mut command = Command::new(mortise_binary()?);
         command.args(["plugin", "build", dir]).env("PATH", directory.path());
         let built = run(&mut command, b"", PATIENCE)?;
-        ensure!(built.code == Some(1) && built.stderr.contains("what is missing"), "{lang}: {built:?}");
-        ensure!(lang != "c" || project.join("generated/compaction_strategy.h").is_file(), "{built:?}");
+        ensure!(built.code == Some(1) && built.stderr.contains("what is missing"), "{lang}, {world}: {built:?}");
+        let header = format!("generated/{}.h", world.replace('-', "_"));
+        ensure!(lang != "c" || project.join(header).is_file(), "{built:?}");
     }
     Ok(())
 }

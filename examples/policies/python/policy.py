@@ -16,6 +16,8 @@ KNOBS = {
     "ask_again_ms": (10000, 1, 86400000),
 }
 LABEL_BYTES = 64
+# The parser calls itself for every bracket, and a plugin has a stack of 512 KiB.
+BRACKETS = 100
 
 
 @dataclass
@@ -59,6 +61,8 @@ def read_config(text: str) -> Config:
 def _parse(text: str) -> dict:
     if not text.strip():
         return {}
+    if text.count("[") + text.count("{") > BRACKETS:
+        raise ValueError("configuration: expected a JSON object; found a thicket of brackets")
     try:
         found = json.loads(text)
     except ValueError as error:

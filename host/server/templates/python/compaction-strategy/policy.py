@@ -5,11 +5,15 @@ same answer: there is no clock and no randomness but what comes with the call.""
 
 import json
 
+# The parser calls itself for every bracket, and a plugin has a stack of 512 KiB.
+BRACKETS = 100
 LAST = 6
 
 
 def read_config(text: str) -> int:
     """The runs that level 0 collects, from `{"l0_runs": 8}`; raises a ValueError that says what is wrong."""
+    if text.count("[") + text.count("{") > BRACKETS:
+        raise ValueError("configuration: expected a JSON object; found a thicket of brackets")
     try:
         found = json.loads(text) if text.strip() else {}
     except ValueError as error:
