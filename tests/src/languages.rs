@@ -105,7 +105,9 @@ pub fn tools(language: &str) -> Result<Option<Tools>> {
         !needed.split_whitespace().any(|needed| needed == language),
         "MORTISE_LANGUAGES asks for {language}, but the tools in {why}"
     );
-    skip(&format!("projects in {language}: the tools in {why} (examples/policies/build.sh fetch {language})"));
+    skip(&format!(
+        "projects in {language}: the tools in {why} (examples/policies/build.sh fetch {language})"
+    ));
     Ok(None)
 }
 

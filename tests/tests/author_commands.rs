@@ -194,7 +194,9 @@ fn new_projects_build_pass_their_tests_and_serve() -> Result<()> {
 fn projects_of_other_languages_are_written_and_say_what_is_missing() -> Result<()> {
     let directory = TempDir::new()?;
     let worlds = ["compaction-strategy", "format"];
-    for (lang, world) in ["c", "python", "javascript"].into_iter().flat_map(|lang| worlds.map(|it| (lang, it))) {
+    for (lang, world) in
+        ["c", "python", "javascript"].into_iter().flat_map(|lang| worlds.map(|it| (lang, it)))
+    {
         let project = directory.path().join(lang).join(world);
         let dir = project.to_str().context("a path of text")?;
         let new = ["plugin", "new", "my-policy", "--lang", lang, "--world", world];
@@ -210,7 +212,10 @@ fn projects_of_other_languages_are_written_and_say_what_is_missing() -> Result<(
         let mut command = Command::new(mortise_binary()?);
         command.args(["plugin", "build", dir]).env("PATH", directory.path());
         let built = run(&mut command, b"", PATIENCE)?;
-        ensure!(built.code == Some(1) && built.stderr.contains("what is missing"), "{lang}, {world}: {built:?}");
+        ensure!(
+            built.code == Some(1) && built.stderr.contains("what is missing"),
+            "{lang}, {world}: {built:?}"
+        );
         let header = format!("generated/{}.h", world.replace('-', "_"));
         ensure!(lang != "c" || project.join(header).is_file(), "{built:?}");
     }
