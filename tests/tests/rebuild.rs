@@ -38,6 +38,40 @@ async fn hash(client: &mut Client, revision: i64) -> Result<u32> {
     Ok(client.hash(revision).await.ok().context("a hash is answered")?.hash)
 }
 
+/// etcd's client gives up when it is interrupted or at its `--command-timeout`; the call is then cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_defrag_whose_client_gives_up_goes_on_and_is_listed() -> Result<()> {
+    let directory = TempDir::new()?;
+    let (mortise, mut client) = filled(&directory).await?;
+    let before = hash(&mut client, 0).await?;
+    // Much enough that the copy is seen under way.
+    for number in 0..96 {
+        client.put(format!("large-{number}"), vec![b'v'; 1 << 20]).await.ok().context("a put is accepted")?;
+    }
+    let grown = hash(&mut client, 0).await?;
+    ensure!(grown != before, "the hash sees what was put");
+    let mut maintenance = client.maintenance.clone();
+    let call = tokio::spawn(async move { maintenance.defragment(pb::DefragmentRequest {}).await });
+    let job = loop {
+        if let Some(job) = jobs(&mortise)?.first() {
+            break job.clone();
+        }
+    };
+    ensure!(job["state"] == "running" && !call.is_finished(), "the call was to be under way: {job}");
+    call.abort();
+    ensure!(call.await.is_err_and(|error| error.is_cancelled()), "the client is gone");
+    let id = job["id"].as_u64().context("a number")?.to_string();
+    let ended = mortise.cli_json(&["volume", "job", "watch", &id])?;
+    ensure!(ended["state"] == "done", "it goes on without its client: {ended}");
+    ensure!(mortise.cli_json(&["volume", "status"])?["volume"]["generation"] == 2, "the new one serves");
+    ensure!(hash(&mut client, 0).await? == grown, "the volume holds what it held");
+    // It was a job like any other, and nothing is left of it.
+    let again = mortise.cli_json(&["volume", "rebuild", "default"])?;
+    ensure!(again["state"] == "done", "{again}");
+    ensure!(jobs(&mortise)?.len() == 2, "both are listed");
+    Ok(())
+}
+
 /// Names in the directory of the default volume.
 fn names(directory: &Path) -> Result<Vec<String>> {
     let entries = fs::read_dir(directory.join("volumes/2"))?;

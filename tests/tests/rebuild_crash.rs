@@ -1,7 +1,8 @@
 //! Rebuilds and conversions of the real binary under writers, ended at every fault point and by SIGKILL.
 //!
 //! For each point the binary with fault points serves a volume that writers write to while job follows job,
-//! until the point aborts the process; then the normal binary opens the directory. Every acknowledged write
+//! until the point aborts the process, where it lies within a write also with half of that write on the disk;
+//! then the normal binary opens the directory. Every acknowledged write
 //! must be there and the hashes equal the model's ([`History::verify`]); exactly one generation is current,
 //! written in one format; nothing else is left; and `mortise doctor` finds nothing to say. All points work on
 //! one directory, one after the other, so that what one leaves unnoticed meets the next. The table of
@@ -167,11 +168,13 @@ async fn matrix(work: Work, test: &str) -> Result<()> {
     let directory = TempDir::new()?;
     let mut history = History::default();
     let (mut acknowledged, mut round) = (0, 0);
-    println!("{:<26} {:>8}  {:<8} {:>12}", "aborted at", "passes", "while", "acknowledged");
-    for &point in Point::ALL {
+    println!("{:<26} {:<6} {:>8}  {:<8} {:>12}", "ended at", "how", "passes", "while", "acknowledged");
+    let ends = |point: &Point| if point.is_within_a_write() { &["abort", "torn"][..] } else { &["abort"] };
+    let faults = Point::ALL.iter().flat_map(|point| ends(point).iter().map(|end| (*point, *end)));
+    for (point, end) in faults {
         let mut passes = first_passes(point, &mut rng);
         for attempt in 1.. {
-            let action = format!("{}={passes}*off->return(abort)", point.name());
+            let action = format!("{}={passes}*off->return({end})", point.name());
             round += 1;
             let ended = run(directory.path(), &action, work, &round.to_string(), &mut rng).await?;
             let (when, attempts) = match ended {
@@ -183,7 +186,7 @@ async fn matrix(work: Work, test: &str) -> Result<()> {
                 .await
                 .with_context(|| format!("after {action}, {when}"))?;
             acknowledged += found;
-            println!("{:<26} {passes:>8}  {when:<8} {found:>12}", point.name());
+            println!("{:<26} {end:<6} {passes:>8}  {when:<8} {found:>12}", point.name());
             if when == "serving" {
                 break;
             }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mortise_kernel::format::{CodecFault, FormatId};
 use mortise_kernel::kv::Command;
 use mortise_kernel::node::{Node, Volume};
-use mortise_kernel::rebuild::{RebuildOptions, RebuildOutcome};
+use mortise_kernel::rebuild::{RebuildOptions, RebuildOutcome, Verify};
 use mortise_kernel::seams::{Seams, SystemClock};
 use mortise_kernel::{Error, Result};
 use node_support::{config, get, life, put, soon, volume};
@@ -162,6 +162,34 @@ async fn one_refused_record_ends_a_conversion_which_tells_how_many_there_are() {
     assert!(matches!(error, Error::CodecFault { .. }), "{error}");
     let error = convert(&one, &format("unknown")).await.expect_err("no such codec");
     assert!(matches!(error, Error::CodecMissing { .. }), "{error}");
+}
+
+/// A sample verifies one record in sixteen; what is wrong with many is found all the same.
+#[tokio::test]
+async fn a_sample_asks_the_codec_for_little_and_finds_what_is_common() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let reversed = codec("reversed");
+    let node = open_with(dir.path(), &TestCodecs::with(&[&reversed, &codec("lossy")])).await;
+    let one = filled(&node).await;
+    let before = hashes(&one).await;
+    let sampled = async |to: &FormatId| {
+        let transform = Arc::new(one.conversion(to).await?.sampled());
+        let options = RebuildOptions { transform: Some(transform), ..RebuildOptions::default() };
+        one.rebuild(RebuildOptions { verify: Verify::Count, ..options })?.wait().await
+    };
+    let error = sampled(&format("lossy")).await.expect_err("its values do not come back");
+    assert!(matches!(error, Error::ConversionRefused { .. }), "{error}");
+    assert_eq!((one.format(), hashes(&one).await), (FormatId::natural(), before.clone()));
+
+    sampled(&format("reversed")).await.expect("converted");
+    let by_sample = reversed.controls.decoded();
+    assert_eq!((one.format(), hashes(&one).await), (format("reversed"), before.clone()));
+    convert(&one, &FormatId::natural()).await.expect("converted back");
+    let known = reversed.controls.decoded();
+    convert(&one, &format("reversed")).await.expect("converted");
+    let in_full = reversed.controls.decoded() - known;
+    assert!(by_sample > 0 && by_sample * 10 < in_full, "{by_sample} records were decoded of {in_full}");
+    assert_eq!(hashes(&one).await, before);
 }
 
 /// What is written behind the copy's back meets the new codec while the conversion catches up.

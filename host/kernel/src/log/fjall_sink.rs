@@ -129,6 +129,16 @@ impl Sink for FjallSink {
     fn sync(&mut self) -> Result<(), String> {
         self.database.persist(PersistMode::SyncData).map_err(|error| failure(&error))
     }
+
+    /// fjall writes a batch with one call, within which nothing can be called; so the batch is written to the
+    /// end, and then its second half is taken away again.
+    #[cfg(feature = "fault-points")]
+    fn tear(&mut self) -> Result<(), String> {
+        self.database.persist(PersistMode::Buffer).map_err(|error| failure(&error))?;
+        // A keyspace lies in a folder of its own, two levels below the journals.
+        let folder = self.keyspace.path().ancestors().nth(2).ok_or("the log has no folder")?;
+        journal::tear(folder).map_err(|error| error.to_string())
+    }
 }
 
 #[cfg(test)]

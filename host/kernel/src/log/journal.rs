@@ -108,6 +108,28 @@ fn judge(bytes: &[u8]) -> Judgement {
     ))
 }
 
+/// Writes zeros, which a journal consists of before anything is written into it, over the second half of the
+/// newest batch.
+#[cfg(feature = "fault-points")]
+pub(super) fn tear(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+
+    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    let missing = || Error::Internal("there is no batch that could be torn".to_owned());
+    let path = journals(folder)?.into_iter().max_by_key(number).ok_or_else(missing)?;
+    let bytes = std::fs::read(&path).map_err(io_error(&path))?;
+    let (mut start, mut end) = (0, 0);
+    while let Some((_, length)) = bytes.get(end..).and_then(batch) {
+        (start, end) = (end, end + length);
+    }
+    let middle = start + (end - start) / 2;
+    if middle == end {
+        return Err(missing());
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(&path).map_err(io_error(&path))?;
+    file.write_all_at(&vec![0; end - middle], middle as u64).map_err(io_error(&path))
+}
+
 /// Whether the last bytes are a trailer, of which one bit may have been flipped.
 fn ends_like_a_batch(bytes: &[u8]) -> bool {
     let end = bytes.last_chunk::<{ TRAILER.len() }>();

@@ -42,6 +42,16 @@ pub(super) fn state(volume: VolumeId, item: Item) -> Key {
     key(STATE, volume, item as u64)
 }
 
+/// Whether it is the key of an entry.
+pub(super) fn is_entry(key: &Key) -> bool {
+    key[0] == ENTRY
+}
+
+/// Whether it is the key of a vote.
+pub(super) fn is_vote(key: &Key) -> bool {
+    key[0] == STATE && key[9..] == (Item::Vote as u64).to_be_bytes()
+}
+
 /// The index in an entry's key; `None` when the key is not one of ours.
 pub(super) fn index_of(key: &[u8]) -> Option<u64> {
     let key: &Key = key.try_into().ok()?;

@@ -43,6 +43,15 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// As above.
     fn sync(&mut self) -> Result<(), String>;
+
+    /// Leaves of the newest batch what a power failure in the middle of its write would leave. Fault points
+    /// ask for it, right before the process ends.
+    ///
+    /// # Errors
+    /// As above.
+    fn tear(&mut self) -> Result<(), String> {
+        Err("this sink cannot be torn".to_owned())
+    }
 }
 
 impl Sink for Box<dyn Sink> {
@@ -52,6 +61,10 @@ impl Sink for Box<dyn Sink> {
 
     fn sync(&mut self) -> Result<(), String> {
         (**self).sync()
+    }
+
+    fn tear(&mut self) -> Result<(), String> {
+        (**self).tear()
     }
 }
 
@@ -120,10 +133,15 @@ impl<S: Sink> Writer<S> {
         reach_if(entries > 0, Point::LogAppendBefore)?;
         reach_if(votes, Point::VoteBefore)?;
         for batch in plan.finish() {
+            let brings = |key: fn(&Key) -> bool| {
+                batch.iter().any(|write| matches!(write, Write::Put(written, _) if key(written)))
+            };
+            let appends = entries > 0 && brings(keys::is_entry);
+            let votes = votes && brings(keys::is_vote);
             self.sink.write(batch)?;
+            self.middle_if(appends, Point::LogAppendMiddle)?;
+            self.middle_if(votes, Point::VoteMiddle)?;
         }
-        reach_if(entries > 0, Point::LogAppendMiddle)?;
-        reach_if(votes, Point::VoteMiddle)?;
         if sync {
             reach_if(true, Point::LogSyncBefore)?;
             self.sink.sync()?;
@@ -131,6 +149,14 @@ impl<S: Sink> Writer<S> {
             self.metrics.flushed(started.elapsed(), entries, bytes);
         }
         Ok(())
+    }
+
+    /// Passes a fault point in the middle of the write of the newest batch.
+    fn middle_if(&mut self, applies: bool, point: Point) -> Result<(), String> {
+        if !applies {
+            return Ok(());
+        }
+        fault::reach_within(point, || self.sink.tear()).map_err(|error| failure(&error))
     }
 
     fn plan(&mut self, plan: &mut Plan, request: Request) {
@@ -185,10 +211,14 @@ fn reach_if(applies: bool, point: Point) -> Result<(), String> {
     if !applies {
         return Ok(());
     }
-    fault::reach(point).map_err(|error| match error.kind() {
+    fault::reach(point).map_err(|error| failure(&error))
+}
+
+fn failure(error: &std::io::Error) -> String {
+    match error.kind() {
         std::io::ErrorKind::StorageFull => format!("{DISK_FULL} ({error})"),
         _ => error.to_string(),
-    })
+    }
 }
 
 fn entries_in(request: &Request) -> usize {

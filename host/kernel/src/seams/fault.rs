@@ -8,7 +8,9 @@
 //! Actions are written as the `fail` crate reads them, in the environment variable `FAILPOINTS` (see
 //! [`arm`]) or with `fail::cfg`: `name=action;name=action`. `return` fails with an I/O error,
 //! `return(full)` with a full disk, `return(abort)` aborts the process at once, as `kill -9` would;
-//! `panic`, `pause` and `sleep(ms)` do as they say, `3*off->return(abort)` lets three pass first.
+//! `panic`, `pause` and `sleep(ms)` do as they say, `3*off->return(abort)` lets three pass first. A point within
+//! a write also takes `return(torn)`: a part of what was written is taken away again, and then the process
+//! aborts, which leaves what a power failure would leave.
 
 use std::io;
 
@@ -23,6 +25,12 @@ macro_rules! points {
         impl Point {
             /// Every point there is.
             pub const ALL: &[Self] = &[$(Self::$point,)*];
+
+            /// Whether it lies within a write that can be torn.
+            #[must_use]
+            pub const fn is_within_a_write(self) -> bool {
+                matches!(self, Self::LogAppendMiddle | Self::VoteMiddle)
+            }
 
             /// Its name, as `FAILPOINTS` takes it.
             #[must_use]
@@ -54,11 +62,11 @@ points! {
     RemoveAfter = "remove-after",
     /// Entries are about to be written to the log.
     LogAppendBefore = "log-append-before",
-    /// Entries were handed to the log's journal and are not synced yet.
+    /// Entries were handed to the log's journal, wholly or in part (`torn`), and are not synced yet.
     LogAppendMiddle = "log-append-middle",
     /// A vote is about to be written.
     VoteBefore = "vote-before",
-    /// A vote was handed to the log's journal and is not synced yet.
+    /// A vote was handed to the log's journal, wholly or in part (`torn`), and is not synced yet.
     VoteMiddle = "vote-middle",
     /// The log is about to be synced.
     LogSyncBefore = "log-sync-before",
@@ -114,6 +122,17 @@ pub(crate) fn reach(_point: Point) -> io::Result<()> {
     Ok(())
 }
 
+/// As [`reach`], at a point within a write that `tear` can leave half done.
+///
+/// # Errors
+/// The injected one.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "with fault points it may fail")]
+pub(crate) fn reach_within(_point: Point, _tear: impl FnOnce() -> Result<(), String>) -> io::Result<()> {
+    Ok(())
+}
+
 /// Takes actions from the environment variable `FAILPOINTS`; nothing in a normal build.
 #[cfg(not(feature = "fault-points"))]
 #[inline(always)]
@@ -137,7 +156,7 @@ pub(crate) fn during<T>(
 pub use armed::{arm, reached};
 
 #[cfg(feature = "fault-points")]
-pub(crate) use armed::{during, reach};
+pub(crate) use armed::{during, reach, reach_within};
 
 #[cfg(feature = "fault-points")]
 mod armed {
@@ -189,6 +208,11 @@ mod armed {
 
     /// Does what a test asked for at this point.
     pub(crate) fn reach(point: Point) -> io::Result<()> {
+        reach_within(point, || Err("nothing is being written at this point".to_owned()))
+    }
+
+    /// Does what a test asked for at this point, which is within a write.
+    pub(crate) fn reach_within(point: Point, tear: impl FnOnce() -> Result<(), String>) -> io::Result<()> {
         REACHED[point as usize].fetch_add(1, Ordering::SeqCst);
         let name = point.name();
         match fail::eval(name, |action| action) {
@@ -197,6 +221,17 @@ mod armed {
                 tracing::error!(point = name, "a fault point aborts the process");
                 std::process::abort()
             }
+            Some(Some(action)) if action == "torn" => match tear() {
+                Ok(()) => {
+                    tracing::error!(point = name, "a fault point tears a write and aborts the process");
+                    std::process::abort()
+                }
+                // A test that meant something must not pass by doing nothing.
+                Err(error) => {
+                    tracing::error!(point = name, error, "a fault point could not tear a write");
+                    std::process::exit(1)
+                }
+            },
             Some(Some(action)) if action == "full" => {
                 Err(io::Error::new(io::ErrorKind::StorageFull, format!("injected at fault point {name}")))
             }

@@ -79,8 +79,8 @@ async fn go_round(node: &Arc<Node>, one: &Arc<Volume>) {
 }
 
 /// Runs a child until it dies; the keys that it told of.
-fn die_at(directory: &Path, point: Point, passes: u32, first_key: u64) -> Vec<u64> {
-    let action = format!("{}={passes}*off->return(abort)", point.name());
+fn die_at(directory: &Path, point: Point, passes: u32, end: &str, first_key: u64) -> Vec<u64> {
+    let action = format!("{}={passes}*off->return({end})", point.name());
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "crash::child", "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
@@ -98,6 +98,18 @@ fn die_at(directory: &Path, point: Point, passes: u32, first_key: u64) -> Vec<u6
     let ended = child.wait().expect("its end");
     assert_eq!(ended.signal(), Some(SIGABRT), "{action}: {ended:?}");
     keys
+}
+
+/// Whether the log's newest journal ends within a batch; a complete one ends with fjall's trailer.
+fn has_a_torn_batch(directory: &Path) -> bool {
+    let files =
+        std::fs::read_dir(directory.join("log")).expect("a log").map(|file| file.expect("a file").path());
+    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    let newest = journals.max_by_key(number).expect("a journal");
+    let bytes = std::fs::read(newest).expect("readable");
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    written > 0 && !bytes[..written].ends_with(b"FJL\x03")
 }
 
 /// Opens the volume and checks everything; the first key that no child has used.
@@ -137,15 +149,17 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
     acknowledged.insert(0, "the beginning");
     let mut next = 1;
     for point in Point::ALL {
-        for passes in [0, 2] {
+        for (passes, end) in [(0, "abort"), (2, "abort"), (0, "torn"), (2, "torn")] {
             // A volume votes once, when it is opened.
-            if passes > 0 && matches!(point, Point::VoteBefore | Point::VoteMiddle) {
+            let voted = passes > 0 && matches!(point, Point::VoteBefore | Point::VoteMiddle);
+            if voted || (end == "torn" && !point.is_within_a_write()) {
                 continue;
             }
-            let told = die_at(directory.path(), *point, passes, next);
+            let told = die_at(directory.path(), *point, passes, end, next);
+            assert_eq!(has_a_torn_batch(directory.path()), end == "torn", "{} {end}", point.name());
             #[expect(clippy::print_stdout, reason = "the table of points")]
             {
-                println!("{:>26} after {passes}: {:>5} acknowledged", point.name(), told.len());
+                println!("{:>26} {end} after {passes}: {:>5} acknowledged", point.name(), told.len());
             }
             acknowledged.extend(told.into_iter().map(|key| (key, point.name())));
             let (path, expected, what) = (directory.path().to_path_buf(), acknowledged.clone(), point.name());

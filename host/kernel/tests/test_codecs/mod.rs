@@ -28,6 +28,7 @@ pub(crate) struct Controls {
     /// The key that every key is taken for when it is encoded.
     confused: Mutex<Option<Vec<u8>>>,
     apply_calls: AtomicU64,
+    decoded: AtomicU64,
     request_calls: AtomicU64,
     faults: watch::Sender<u64>,
 }
@@ -55,6 +56,11 @@ impl Controls {
     /// Calls so far: on behalf of requests, and within apply.
     pub(crate) fn calls(&self) -> (u64, u64) {
         (self.request_calls.load(Ordering::SeqCst), self.apply_calls.load(Ordering::SeqCst))
+    }
+
+    /// Records decoded so far.
+    pub(crate) fn decoded(&self) -> u64 {
+        self.decoded.load(Ordering::SeqCst)
     }
 
     /// Waits for a fault after the `known` ones; how many there were.
@@ -138,6 +144,8 @@ impl Codec for TestCodec {
     }
 
     fn decode(&self, stored: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
+        let records = stored.keys.len() + stored.values.len();
+        self.controls.decoded.fetch_add(records as u64, Ordering::SeqCst);
         let key = |name: &str, key: &[u8]| match name {
             "reversed" => Ok(backwards(key)),
             "prefixed" => key.strip_prefix(b"k").map(<[u8]>::to_vec).ok_or_else(|| "no `k`".into()),

@@ -9,7 +9,7 @@
 //! | `mortise/arrivals/DIGEST` | [`ArrivalRow`](super::ArrivalRow): a component that is being verified |
 //! | `mortise/plugins/NAME/VERSION` | [`PluginRow`](super::PluginRow) |
 //! | `mortise/bindings/VOLUME/WORLD` | [`BindingRow`](super::BindingRow); absent: the node's default |
-//! | `mortise/quarantine/VOLUME/WORLD/DIGEST` | [`QuarantineRow`](super::QuarantineRow) |
+//! | `mortise/quarantine/VOLUME/WORLD/DIGEST` | [`QuarantineRow`](super::QuarantineRow); `*` is every volume |
 //! | `mortise/recordings/VOLUME/WORLD` | [`RecordingRow`](super::RecordingRow); absent: as by default |
 //! | `mortise/history/SEQUENCE` | [`HistoryRow`](super::HistoryRow); twenty digits, so that they sort |
 //!

@@ -1,0 +1,227 @@
+//! Formats over a whole set in this process, whose clock is set by the test: what is kept goes when its time
+//! is over, suspicion rises and ends, and a volume whose codec is in quarantine waits.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mortise_kernel::ErrorKind;
+use mortise_kernel::kv::{Command, CommandResponse, PutRequest, RangeRequest};
+use mortise_kernel::node::{Consistency, Node, NodeConfig, Volume, VolumeConfig, VolumeId};
+use mortise_kernel::seams::{Clock, Deadline, Seams, SharedClock};
+use mortise_mechanisms::{
+    FormatCodecs, JobInfo, JobRequest, JobState, JobWork, NewPlugin, ShippedPlugin, System, SystemConfig,
+    VolumeInfo, WantedFormat,
+};
+use mortise_plugin_runtime::{Runtime, RuntimeConfig};
+use mortise_tests::guests;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINE: &str = "format-mine";
+
+/// A clock that stands still until it is set.
+struct SetClock(AtomicU64);
+
+impl SetClock {
+    fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).expect("a short time"), Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn unix_millis(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct Running {
+    node: Arc<Node>,
+    system: Arc<System>,
+    clock: Arc<SetClock>,
+}
+
+fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+async fn open(path: &Path, clock: &Arc<SetClock>, codecs: &Arc<FormatCodecs>) -> Arc<Node> {
+    let config = NodeConfig { reserve_disk_bytes: 0, ..NodeConfig::new(path) };
+    let seams = Seams {
+        codecs: Arc::<FormatCodecs>::clone(codecs) as _,
+        ..Seams::with_clock(Arc::<SetClock>::clone(clock) as SharedClock)
+    };
+    Node::open_with(config, seams).await.expect("the node opens")
+}
+
+impl Running {
+    async fn start(path: &Path) -> Self {
+        let (clock, codecs) = (Arc::new(SetClock(AtomicU64::new(1_700_000_000_000))), FormatCodecs::new());
+        let node = open(path, &clock, &codecs).await;
+        let runtime = Runtime::new(RuntimeConfig::default()).expect("an engine");
+        let shipped = mortise_plugins::shipped().iter();
+        let shipped =
+            shipped.map(|plugin| ShippedPlugin { name: plugin.name.into(), bytes: plugin.bytes.into() });
+        let config = SystemConfig {
+            codecs,
+            clock: Arc::<SetClock>::clone(&clock) as SharedClock,
+            ..SystemConfig::new(shipped.collect(), "compaction-leveled")
+        };
+        let system = System::start(Arc::clone(&node), runtime, config).await.expect("the system starts");
+        Self { node, system, clock }
+    }
+
+    async fn stop(self) {
+        self.system.shutdown().await;
+        self.node.shutdown().await.expect("the node stops");
+    }
+
+    /// Adds a component as `format-mine`.
+    async fn add(&self, bytes: &[u8]) -> String {
+        let bytes = bytes.to_vec();
+        let new = NewPlugin { bytes, name: Some(MINE.into()), signature: None, grants: Vec::new() };
+        self.system.plugin_add(new).await.expect("added").digest
+    }
+
+    async fn create(&self, volume: &str) -> Arc<Volume> {
+        let format = WantedFormat { name: "mine".into(), ..WantedFormat::default() };
+        self.system.create_volume(volume, format).await.expect("created");
+        self.system.resolve(Some(volume)).expect("open")
+    }
+
+    fn info(&self, volume: &str) -> VolumeInfo {
+        let volumes = self.system.list_volumes();
+        volumes.into_iter().find(|info| info.name == volume).expect("listed")
+    }
+
+    async fn convert(&self, volume: &str, to: &str, keep_previous: Option<Duration>) -> JobInfo {
+        let to = WantedFormat { name: to.into(), ..WantedFormat::default() };
+        let work = JobWork::Convert { to, sample: false, dry_run: false, keep_previous };
+        let job = self.system.start_job(volume, JobRequest { rate: None, work }).await.expect("begun");
+        let mut watched = self.system.watch_job(job.id).expect("known");
+        watched.wait_for(|job| job.state != JobState::Running).await.expect("it ends").clone()
+    }
+}
+
+async fn put(volume: &Volume, key: &str) -> mortise_kernel::Result<CommandResponse> {
+    let request = PutRequest { key: key.to_owned().into(), value: "value".into(), ..PutRequest::default() };
+    volume.propose(Command::Put(request), deadline()).await
+}
+
+async fn has(volume: &Volume, key: &str) -> bool {
+    let request = RangeRequest { key: key.to_owned().into(), ..RangeRequest::default() };
+    volume.range(request, Consistency::Linearizable, deadline()).await.expect("readable").count == 1
+}
+
+/// While a generation is kept, its format's component stays; when the time is over both may go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_generation_goes_when_its_time_is_over_and_lets_its_component_go() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let running = Running::start(directory.path()).await;
+    running.add(guests::FORMAT_WELL_BEHAVED).await;
+    let one = running.create("one").await;
+    put(&one, "a").await.expect("written");
+    let job = running.convert("one", "natural", Some(24 * HOUR)).await;
+    assert!(job.state == JobState::Done && job.result.as_ref().is_some_and(|it| it.kept), "{job:?}");
+
+    running.clock.advance(24 * HOUR - Duration::from_millis(1));
+    put(&one, "b").await.expect("written");
+    one.flush().await.expect("flushed");
+    let kept = running.system.volume_report("one").expect("open").kept.expect("kept a moment longer");
+    assert_eq!((kept.generation, kept.format.name.as_str()), (1, "mine"));
+    let error = running.system.plugin_remove(MINE, None).await.expect_err("it is needed for the way back");
+    assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{error}");
+
+    running.clock.advance(Duration::from_millis(1));
+    put(&one, "c").await.expect("written");
+    // Every flush is a moment to look at the clock.
+    one.flush().await.expect("flushed");
+    while running.system.volume_report("one").expect("open").kept.is_some() {
+        tokio::task::yield_now().await;
+    }
+    let undo = JobRequest { rate: None, work: JobWork::Undo };
+    let error = running.system.start_job("one", undo).await.expect_err("there is no way back");
+    assert!(error.to_string().contains("no previous generation"), "{error}");
+    running.system.plugin_remove(MINE, None).await.expect("nothing needs it");
+    for key in ["a", "b", "c"] {
+        assert!(has(&one, key).await, "{key}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codec_that_faults_is_suspect_for_an_hour_and_serves_all_the_while() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let running = Running::start(directory.path()).await;
+    let digest = running.add(guests::FORMAT_LOOP_IN_ENCODE_VALUES).await;
+    let one = running.create("one").await;
+    let problem = || running.info("one").problem;
+    for faults in 1..=3 {
+        assert_eq!(problem(), None, "{} faults are no ground", faults - 1);
+        let error = put(&one, "a").await.expect_err("its codec never ends");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+    let said = problem().expect("three faults are a ground");
+    assert!(said.contains(MINE) && said.contains("fuel"), "{said}");
+    assert_eq!(running.info("one").state, "ready", "it is served all the same");
+    assert!(!has(&one, "a").await, "what needs no value passes");
+    put(&one, "a").await.expect_err("it goes on to be asked");
+
+    let faults = running.system.plugin_show(MINE).expect("known").faults;
+    assert_eq!(faults.len(), 4);
+    assert!(faults.iter().all(|fault| fault.volume == "one" && fault.kind == "fuel"), "{faults:?}");
+    // The row is written beside the requests.
+    let rows = || running.system.plugin_history(Some(MINE)).expect("known");
+    while !rows().iter().any(|row| row.action == "format-faults") {
+        tokio::task::yield_now().await;
+    }
+    let told = rows().into_iter().filter(|row| row.action == "format-faults").collect::<Vec<_>>();
+    assert_eq!(told.len(), 1, "one suspicion is told once: {told:?}");
+    assert_eq!(told[0].digest.as_deref(), Some(digest.as_str()));
+
+    running.clock.advance(HOUR);
+    assert_eq!(problem(), None, "an hour without a fault ends it");
+    put(&one, "a").await.expect_err("as before");
+    assert_eq!(problem(), None, "one fault is no ground");
+    running.stop().await;
+}
+
+/// A catalog may have been restored, or the row may come from elsewhere: whatever the way, such a volume does
+/// not open, and does when the quarantine ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_whose_codec_is_in_quarantine_waits_for_its_release() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let running = Running::start(directory.path()).await;
+    let digest = running.add(guests::FORMAT_WELL_BEHAVED).await;
+    let one = running.create("one").await;
+    put(&one, "a").await.expect("written");
+    let error = running.system.plugin_quarantine(MINE, None, "on trial").await.expect_err("it is in use");
+    assert!(error.to_string().contains("one"), "{error}");
+    drop(one);
+    running.stop().await;
+
+    let clock = Arc::new(SetClock(AtomicU64::new(1_700_000_000_000)));
+    let node = open(directory.path(), &clock, &FormatCodecs::new()).await;
+    let catalog = VolumeConfig { id: VolumeId::SYSTEM, name: "system".into() };
+    let catalog = node.open_volume(catalog).await.expect("opened");
+    let row =
+        r#"{"plugin": "format-mine", "plugin_version": "0.1.0", "since_unix_ms": 1, "reason": "on trial"}"#;
+    let key = format!("mortise/quarantine/*/format/{digest}");
+    let request = PutRequest { key: key.into(), value: row.into(), ..PutRequest::default() };
+    catalog.propose(Command::Put(request), deadline()).await.expect("written");
+    drop(catalog);
+    node.shutdown().await.expect("the node stops");
+
+    let running = Running::start(directory.path()).await;
+    let info = running.info("one");
+    assert_eq!(info.state, "failed");
+    let problem = info.problem.expect("a reason");
+    assert!(problem.contains("on trial") && problem.contains("plugin release"), "{problem}");
+    running.system.resolve(Some("one")).expect_err("it is not served");
+    running.system.resolve(None).expect("others are");
+    running.system.plugin_release(MINE, None).await.expect("released");
+    let one = running.system.resolve(Some("one")).expect("it opens by itself");
+    assert!(has(&one, "a").await);
+    drop(one);
+    running.stop().await;
+}
