@@ -6,11 +6,11 @@
 //! point compiles to nothing, and no name is left in the program.
 //!
 //! Actions are written as the `fail` crate reads them, in the environment variable `FAILPOINTS` (see
-//! [`arm`]) or with `fail::cfg`: `name=action;name=action`. `return` fails with an I/O error,
-//! `return(full)` with a full disk, `return(abort)` aborts the process at once, as `kill -9` would;
-//! `panic`, `pause` and `sleep(ms)` do as they say, `3*off->return(abort)` lets three pass first. A point within
-//! a write also takes `return(torn)`: a part of what was written is taken away again, and then the process
-//! aborts, which leaves what a power failure would leave.
+//! [`arm`]) or with `fail::cfg`: `name=action;name=action`. `return` fails with an I/O error, `return(full)`
+//! with a full disk, `return(abort)` aborts the process at once, as `kill -9` would; `panic`, `pause` and
+//! `sleep(ms)` do as they say, `3*off->return(abort)` lets three pass first. A point within a write also
+//! takes `return(torn)`: a part of what was written is taken away again, and then the process aborts, which
+//! leaves what a power failure would leave.
 
 use std::io;
 
