@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-unknown-unknown
 
-.PHONY: help build test demo bench bench-etcd bench-rebuild bench-shadow wasm-target
+.PHONY: help build test demo bench bench-etcd bench-rebuild bench-shadow bench-plugins wasm-target
 
 help:                ## Show this list.
 	@sed -n 's/^\([a-z-]*\): *[a-z -]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +39,9 @@ bench-rebuild: build ## Rebuild and convert 1 GiB under load, beside etcd's defr
 
 bench-shadow: build  ## What a shadow costs puts and gets; see docs/benchmarks.md.
 	$(CARGO) run --release --bin bench-shadow -- $(BENCH_ARGS)
+
+bench-plugins: build ## What plugins cost the start of a node, and swaps the requests; see docs/benchmarks.md.
+	$(CARGO) run --release --bin bench-plugins -- $(BENCH_ARGS)
 
 # Plugins are compiled for this target by build scripts. rustup fetches it once; a toolchain that brings it
 # already needs no rustup.
