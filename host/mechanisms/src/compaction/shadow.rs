@@ -93,7 +93,9 @@ impl Shadow {
         let faults = state.faults_in_a_row;
         drop(state);
         self.metrics.compared(compared.as_str());
-        self.metrics.took(shadow.took);
+        if compared != Compared::NotAsked {
+            self.metrics.took(shadow.took);
+        }
         let Verdict::Fault { kind, detail } = shadow.verdict else { return None };
         if *kind == ILLEGAL {
             self.candidate.strategy.count_illegal();
