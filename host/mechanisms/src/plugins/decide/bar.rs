@@ -28,7 +28,7 @@ fn check_format(chosen: &Chosen) -> Result<()> {
         version: version.clone(),
         expected: World::Format.as_str().into(),
         found: row.world.clone(),
-        cure: "another strategy takes its place with `mortise plugin use`".into(),
+        cure: "another strategy takes its place with `mortise plugin use`",
     })
 }
 
