@@ -70,6 +70,8 @@ async fn a_conversion_that_verifies_a_sample_keeps_the_content() -> Result<()> {
         let convert = ["volume", "convert", "default", "--to", to, "--verify", "sample"];
         let job = mortise.cli_json(&convert)?;
         ensure!(job["state"] == "done" && job["to"]["name"] == to, "{job}");
+        let times = ["copy_ms", "took_ms"].map(|name| job["result"][name].as_u64());
+        ensure!(times[0] > Some(0) && times[0] <= times[1], "the copy is a part of all: {job}");
         ensure!(hashes(&mut client).await? == before, "the content is what it was");
     }
     let unknown = mortise.cli(&["volume", "convert", "default", "--to", "natural", "--verify", "little"])?;

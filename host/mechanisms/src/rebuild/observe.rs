@@ -90,6 +90,8 @@ pub struct JobResult {
     pub switch_entries: u64,
     /// For how long it was held.
     pub switch_held: Duration,
+    /// Time that the first phase took: copying, and reading the copy back.
+    pub copy_took: Duration,
     /// Time that everything took.
     pub took: Duration,
     /// Whether writers had to be slowed.
@@ -111,6 +113,7 @@ impl From<RebuildOutcome> for JobResult {
             entries: outcome.entries,
             switch_entries: outcome.switch_entries,
             switch_held: outcome.switch_held,
+            copy_took: outcome.copy_took,
             took: outcome.took,
             slowed_writers: outcome.slowed_writers,
             refused: 0,

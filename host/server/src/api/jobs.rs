@@ -153,6 +153,7 @@ pub(super) fn job(info: JobInfo) -> pb::Job {
             entries: result.entries,
             switch_entries: result.switch_entries,
             switch_us: u64::try_from(result.switch_held.as_micros()).unwrap_or(u64::MAX),
+            copy_ms: millis(result.copy_took),
             took_ms: millis(result.took),
             slowed_writers: result.slowed_writers,
             refused: result.refused,

@@ -76,6 +76,7 @@ pub(crate) struct Job {
     kind: String,
     to: String,
     bytes: u64,
+    copy_ms: u64,
     took_ms: u64,
     switch_entries: u64,
     switch_us: u64,
@@ -90,6 +91,7 @@ impl Job {
             kind: told.get("kind")?.as_str()?.to_owned(),
             to: told.get("to")?.get("name")?.as_str()?.to_owned(),
             bytes: number("bytes")?,
+            copy_ms: number("copy_ms")?,
             took_ms: number("took_ms")?,
             switch_entries: number("switch_entries")?,
             switch_us: number("switch_us")?,
@@ -97,9 +99,9 @@ impl Job {
         })
     }
 
-    /// MiB of keys and values in a second of the whole job: copy, verification and catching up.
-    fn speed(&self) -> f64 {
-        self.bytes as f64 / MIB / (self.took_ms.max(1) as f64 / 1000.0)
+    /// MiB of keys and values in a second of `millis`.
+    fn speed(&self, millis: u64) -> f64 {
+        self.bytes as f64 / MIB / (millis.max(1) as f64 / 1000.0)
     }
 }
 
@@ -168,16 +170,17 @@ impl Figures {
             let (ours, theirs) = (ours.longest("put during"), theirs.longest("put during"));
             let _ = writeln!(text, "longest put: {ours:.1} ms beside {theirs:.1} ms, 1/{:.0}", theirs / ours);
         }
-        text += "\n| job | to | copied MiB | MiB/s | all s | switch entries | switch ms | writers slowed |\n";
-        text += "|---|---|--:|--:|--:|--:|--:|---|\n";
+        text += "\n| job | to | copied MiB | copy MiB/s | all MiB/s | all s | switch entries | switch ms | writers slowed |\n";
+        text += "|---|---|--:|--:|--:|--:|--:|--:|---|\n";
         for job in &self.jobs {
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.0} | {:.0} | {:.1} | {} | {:.2} | {} |",
+                "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {} | {:.2} | {} |",
                 job.kind,
                 job.to,
                 job.bytes as f64 / MIB,
-                job.speed(),
+                job.speed(job.copy_ms),
+                job.speed(job.took_ms),
                 job.took_ms as f64 / 1000.0,
                 job.switch_entries,
                 job.switch_us as f64 / 1000.0,

@@ -319,6 +319,7 @@ pub(super) fn job_json(job: &pb::Job) -> Value {
             "entries": result.entries,
             "switch_entries": result.switch_entries,
             "switch_us": result.switch_us,
+            "copy_ms": result.copy_ms,
             "took_ms": result.took_ms,
             "slowed_writers": result.slowed_writers,
             "refused": result.refused,
