@@ -148,6 +148,7 @@ mod tests {
             Key::plugin("compaction-tiered", "1.2.3-rc.1+build"),
             Key::binding("default", "compaction-strategy"),
             Key::quarantine("default", "compaction-strategy", "ab12"),
+            Key::recording("default", "compaction-strategy"),
             Key::History(17),
         ];
         for key in keys {
