@@ -156,7 +156,8 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
                 continue;
             }
             let told = die_at(directory.path(), *point, passes, end, next);
-            assert_eq!(has_a_torn_batch(directory.path()), end == "torn", "{} {end}", point.name());
+            // An abort elsewhere may tear one as well, when the log's thread is amid a write at that moment.
+            assert!(end != "torn" || has_a_torn_batch(directory.path()), "{}", point.name());
             #[expect(clippy::print_stdout, reason = "the table of points")]
             {
                 println!("{:>26} {end} after {passes}: {:>5} acknowledged", point.name(), told.len());
