@@ -163,6 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rebuild_that_is_outrun_doubles_the_delay_with_each_degree() {
+        let verdict = |rebuild_degree| Pressure { rebuild_degree, ..Pressure::default() }.verdict(&config());
+        assert_eq!(verdict(0), Verdict::Go);
+        for degree in 1..8_u8 {
+            let expected = GENTLEST_DELAY * (1 << (degree - 1));
+            assert_eq!(verdict(degree), Verdict::Delay(expected), "degree {degree}");
+        }
+        let both = Pressure { rebuild_degree: 1, l0_runs: 48, ..Pressure::default() };
+        assert_eq!(both.verdict(&config()), Verdict::Stop, "the heaviest decides");
+    }
+
+    #[test]
     fn the_delay_grows_smoothly_from_the_limit_to_the_stop() {
         let delays: Vec<Verdict> = (0..=9)
             .map(|sealed_memtables| {

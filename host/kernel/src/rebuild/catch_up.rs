@@ -86,9 +86,6 @@ impl CatchUp {
             progress.slows_writers = slows_writers;
             progress.remaining = None;
         });
-        #[expect(clippy::cast_precision_loss, reason = "a metric")]
-        metrics::gauge!("mortise_rebuild_lag_entries", "volume" => self.site.label().to_owned())
-            .set(lag as f64);
     }
 
     /// More was left than fits into a switch, although little was left a moment before.

@@ -192,9 +192,12 @@ fn count(copied: &Store, pace: &mut Pace) -> Result<RowSum> {
         found.add(&row);
         unpaid += (row.0.len() + row.1.len()) as u64;
         if unpaid >= PORTION_BYTES {
+            pass(Point::RebuildVerifyMiddle)?;
             pace.spend(std::mem::take(&mut unpaid))?;
         }
     }
+    pass(Point::RebuildVerifyMiddle)?;
+    pace.spend(0)?;
     Ok(found)
 }
 

@@ -116,7 +116,8 @@ pub struct RebuildOutcome {
     pub switch_entries: u64,
     /// Bytes of those entries.
     pub switch_bytes: u64,
-    /// For how long apply was held.
+    /// For how long writes waited for the switch: apply was held, and where the format changed also what was
+    /// to be proposed, until the switch was durable.
     pub switch_held: Duration,
     /// Time that the copy took.
     pub copy_took: Duration,

@@ -110,7 +110,7 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
     let replay = task.site.group().replay(copied.store)?;
     let switched = task.catch_up_and_switch(replay, Arc::clone(&hold), generation).await?;
     task.settle().await;
-    drop(switched.quiet);
+    let switch_held = switched.quiet.map_or(switched.exchange.held, |quiet| quiet.since.elapsed());
     let kept = task.keep(switched.previous, previous).await;
     drop(hold);
     task.site.group().purge_flushed().await;
@@ -133,7 +133,7 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
         rounds: progress.rounds,
         switch_entries: switched.exchange.entries,
         switch_bytes: switched.exchange.bytes,
-        switch_held: switched.exchange.held,
+        switch_held,
         copy_took,
         took: started.elapsed(),
         slowed_writers: switched.slowed_writers,
@@ -152,7 +152,13 @@ struct Switched {
     slowed_writers: bool,
     /// Where the format changed, nothing was proposed since before the switch: until the flip is durable,
     /// the log must hold nothing that only the new format can store.
-    quiet: Option<OwnedSemaphorePermit>,
+    quiet: Option<Quiet>,
+}
+
+/// Nothing is proposed while it lives.
+struct Quiet {
+    since: Instant,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Task {
@@ -299,12 +305,13 @@ impl Task {
     }
 
     /// Keeps entries from being in flight while the format changes: each was prepared for the present one.
-    async fn quiet(&self) -> Result<Option<OwnedSemaphorePermit>> {
+    async fn quiet(&self) -> Result<Option<Quiet>> {
         if self.options.transform.is_none() && self.source == Source::Copy {
             return Ok(None);
         }
+        let since = Instant::now();
         tokio::select! {
-            quiet = self.site.group().quiet() => quiet.map(Some),
+            permit = self.site.group().quiet() => Ok(Some(Quiet { since, _permit: permit? })),
             () = self.cancel.requested() => Err(Error::Cancelled("the rebuild")),
         }
     }

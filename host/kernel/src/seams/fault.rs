@@ -32,6 +32,20 @@ macro_rules! points {
                 matches!(self, Self::LogAppendMiddle | Self::VoteMiddle)
             }
 
+            /// Whether it lies around a sync or renaming of any file or directory of the kernel's own.
+            #[must_use]
+            pub const fn is_of_files(self) -> bool {
+                matches!(
+                    self,
+                    Self::FileSyncBefore
+                        | Self::FileSyncAfter
+                        | Self::RenameBefore
+                        | Self::RenameAfter
+                        | Self::DirectorySyncBefore
+                        | Self::DirectorySyncAfter
+                )
+            }
+
             /// Its name, as `FAILPOINTS` takes it.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -87,6 +101,8 @@ points! {
     RebuildPrepared = "rebuild-prepared",
     /// A part of the rows was copied.
     RebuildCopyMiddle = "rebuild-copy-middle",
+    /// A part of the copy was read back.
+    RebuildVerifyMiddle = "rebuild-verify-middle",
     /// All rows are copied: the end of the first phase.
     RebuildCopied = "rebuild-copied",
     /// The generation in the making has its final name and is open under it.

@@ -149,10 +149,12 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
     acknowledged.insert(0, "the beginning");
     let mut next = 1;
     for point in Point::ALL {
-        for (passes, end) in [(0, "abort"), (2, "abort"), (0, "torn"), (2, "torn")] {
+        for (passes, end) in [(0, "abort"), (1, "abort"), (2, "abort"), (0, "torn"), (2, "torn")] {
             // A volume votes once, when it is opened.
             let voted = passes > 0 && matches!(point, Point::VoteBefore | Point::VoteMiddle);
-            if voted || (end == "torn" && !point.is_within_a_write()) {
+            // The second renaming of a rebuild gives the generation its name, the third one is the flip.
+            let once_is_enough = passes == 1 && !point.is_of_files();
+            if voted || once_is_enough || (end == "torn" && !point.is_within_a_write()) {
                 continue;
             }
             let told = die_at(directory.path(), *point, passes, end, next);

@@ -11,8 +11,9 @@ use crate::node_support::{put, volume};
 use crate::{Bench, hear, set};
 
 /// The points of a rebuild between the begin of its copy and the flip, in order.
-const BEFORE_THE_FLIP: [Point; 8] = [
+const BEFORE_THE_FLIP: [Point; 9] = [
     Point::RebuildCopyMiddle,
+    Point::RebuildVerifyMiddle,
     Point::RebuildCopied,
     Point::RebuildNamed,
     Point::RebuildCatchUpMiddle,
@@ -26,7 +27,7 @@ const BEFORE_THE_FLIP: [Point; 8] = [
 const OF_FILES: [(Point, u32); 6] = [
     (Point::FileSyncBefore, 1),
     (Point::FileSyncAfter, 1),
-    (Point::RenameBefore, 1),
+    (Point::RenameBefore, 2),
     (Point::RenameAfter, 1),
     (Point::DirectorySyncBefore, 2),
     (Point::DirectorySyncAfter, 2),
@@ -66,7 +67,7 @@ async fn an_error_or_a_panic_before_the_flip_leaves_the_volume_as_it_was() {
                 set(point, &format!("1*{action}"));
                 let failed = bench.volume.rebuild(RebuildOptions::default()).expect("begun").wait().await;
                 failed.expect_err(&what);
-                assert_eq!(bench.volume.status().generation, 2);
+                bench.check_untouched(2, &what).await;
             } else {
                 set(point, &format!("{passes}*off->1*{action}"));
                 gate.open();
@@ -114,6 +115,19 @@ async fn an_error_or_a_panic_after_the_flip_does_not_undo_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_is_cancelled_in_every_phase_up_to_the_flip() {
+    for point in [Point::RebuildBegin, Point::RebuildPrepared] {
+        let scenario = FailScenario::setup();
+        let bench = Bench::new().await;
+        put(&bench.volume, "since-19", "y").await.expect("written");
+        set(point, "pause");
+        let rebuild = bench.volume.rebuild(RebuildOptions::default()).expect("begun");
+        rebuild.canceller().request();
+        fail::remove(point.name());
+        let error = rebuild.wait().await.expect_err(point.name());
+        assert!(matches!(error, Error::Cancelled(_)), "{}: {error}", point.name());
+        bench.check_untouched(1, point.name()).await;
+        scenario.teardown();
+    }
     for point in BEFORE_THE_FLIP.into_iter().filter(|point| *point != Point::RebuildCopyMiddle) {
         let scenario = FailScenario::setup();
         let bench = Bench::new().await;

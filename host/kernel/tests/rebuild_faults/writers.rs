@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fail::FailScenario;
-use mortise_kernel::rebuild::SWITCH_ENTRIES;
+use mortise_kernel::rebuild::{SWITCH_BYTES, SWITCH_ENTRIES};
 use mortise_kernel::seams::fault::Point;
 use tokio::runtime::Handle;
 
@@ -19,10 +19,18 @@ async fn writers_that_outrun_the_rebuild_are_slowed_until_it_has_caught_up() {
     // Every entry that is caught up with makes two new ones, until writers are slowed.
     let (runtime, progress) = (Handle::current(), rebuild.progress());
     let (volume, written) = (Arc::clone(&bench.volume), Arc::new(AtomicU64::new(0)));
+    let slowed = Arc::new(AtomicU64::new(0));
     let outrun = {
-        let (volume, written) = (Arc::clone(&volume), Arc::clone(&written));
+        let (volume, written, slowed) = (Arc::clone(&volume), Arc::clone(&written), Arc::clone(&slowed));
         move || {
-            if !progress.borrow().slows_writers {
+            if progress.borrow().slows_writers {
+                // One more write, while the rebuild stands here: it has to be slowed.
+                if slowed.load(Ordering::SeqCst) == 0 {
+                    let before = volume.counters().slowed_writes;
+                    runtime.block_on(put(&volume, "slowed", "z")).expect("written, if slowly");
+                    slowed.store(1 + volume.counters().slowed_writes - before, Ordering::SeqCst);
+                }
+            } else {
                 for _ in 0..2 {
                     let number = written.fetch_add(1, Ordering::SeqCst);
                     let done = runtime.block_on(put(&volume, &format!("fast-{number}"), "z"));
@@ -32,17 +40,15 @@ async fn writers_that_outrun_the_rebuild_are_slowed_until_it_has_caught_up() {
         }
     };
     fail::cfg_callback(Point::RebuildCatchUpMiddle.name(), outrun).expect("a callback");
-    let slowed_before = volume.counters().slowed_writes;
     let mut progress = rebuild.progress();
     gate.open();
     progress.wait_for(|progress| progress.slows_writers).await.expect("writers are slowed");
-    put(&volume, "slowed", "z").await.expect("written, if slowly");
     let outcome = rebuild.wait().await.expect("it finishes");
     assert!(outcome.slowed_writers);
     assert!(outcome.switch_entries <= SWITCH_ENTRIES);
     let expected = 20 + written.load(Ordering::SeqCst);
     assert!(outcome.entries + outcome.switch_entries >= expected, "{outcome:?}, {expected} written");
-    assert!(volume.counters().slowed_writes >= slowed_before);
+    assert!(slowed.load(Ordering::SeqCst) > 1, "the write was not slowed");
     // Nobody is slowed afterwards.
     let slowed = volume.counters().slowed_writes;
     put(&volume, "free", "z").await.expect("written");
@@ -58,17 +64,22 @@ async fn what_is_written_right_before_the_switch_is_applied_by_it_unless_it_is_t
     let scenario = FailScenario::setup();
     let bench = Bench::new().await;
     let (rebuild, mut gate) = bench.rebuild_halfway().await;
-    // At first more than a switch may apply, then less.
+    // At first more than a switch may apply, by number and then by bytes; then less.
     let (runtime, volume) = (Handle::current(), Arc::clone(&bench.volume));
     let calls = Arc::new(AtomicU64::new(0));
     let write = {
         let calls = Arc::clone(&calls);
         move || {
             let call = calls.fetch_add(1, Ordering::SeqCst);
-            let writes = if call == 0 { SWITCH_ENTRIES + 4 } else { 3 };
+            let half = usize::try_from(SWITCH_BYTES / 2).expect("small") + 1;
+            let (writes, size) = match call {
+                0 => (SWITCH_ENTRIES + 4, 1),
+                1 => (2, half),
+                _ => (3, 1),
+            };
             for number in 0..writes {
-                let done = runtime.block_on(put(&volume, &format!("late-{call}-{number}"), "z"));
-                done.expect("written");
+                let key = format!("late-{call}-{number}");
+                runtime.block_on(put(&volume, &key, "z".repeat(size))).expect("written");
             }
         }
     };
@@ -76,10 +87,10 @@ async fn what_is_written_right_before_the_switch_is_applied_by_it_unless_it_is_t
     gate.open();
     let outcome = rebuild.wait().await.expect("rebuilt");
     fail::remove(Point::RebuildSwitchBefore.name());
-    assert_eq!(calls.load(Ordering::SeqCst), 2, "the first switch is refused");
+    assert_eq!(calls.load(Ordering::SeqCst), 3, "the first two switches are refused");
     assert_eq!(outcome.switch_entries, 3);
     assert!(outcome.switch_bytes > 0);
-    for key in ["since-19", "late-0-11", "late-1-0", "late-1-2"] {
+    for key in ["since-19", "late-0-11", "late-1-1", "late-2-0", "late-2-2"] {
         assert!(get(&bench.volume, key).await.is_some(), "{key}");
     }
     bench.check_usable("written late").await;

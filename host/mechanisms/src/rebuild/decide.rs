@@ -275,7 +275,8 @@ pub(crate) fn note_format(
 /// is not open, and nothing more is known.
 pub(super) fn interrupted(row: &JobRow, found: Option<(u64, FormatId)>) -> (JobState, String) {
     match found {
-        Some((generation, format)) if generation > row.generation && format == row.to && !row.dry_run => (
+        // The way back leads to a generation with a smaller number.
+        Some((generation, format)) if generation != row.generation && format == row.to && !row.dry_run => (
             JobState::Done,
             "the node stopped after the new generation had begun to serve, and before that was noted".into(),
         ),

@@ -136,4 +136,15 @@ async fn a_stop_after_the_switch_is_not_taken_for_a_failure() {
     assert_eq!(state(Some((2, hierarchical("{}")))), JobState::Done);
     assert_eq!(state(Some((1, FormatId::natural()))), JobState::Interrupted);
     assert_eq!(state(None), JobState::Interrupted);
+    ended(&catalog, job.id, JobState::Done, hierarchical("{}")).await;
+
+    let facts = Facts { format: hierarchical("{}"), generation: 2, kept: Some(FormatId::natural()) };
+    let back = begun(&catalog, &facts, &JobWork::Undo).await.expect("begun");
+    let state = |found| interrupted(&back.row, found).0;
+    assert_eq!(
+        state(Some((1, FormatId::natural()))),
+        JobState::Done,
+        "the way back leads to a smaller number"
+    );
+    assert_eq!(state(Some((2, hierarchical("{}")))), JobState::Interrupted);
 }

@@ -88,7 +88,7 @@ pub struct JobResult {
     pub entries: u64,
     /// Entries applied while it was held.
     pub switch_entries: u64,
-    /// For how long it was held.
+    /// For how long writes waited for that.
     pub switch_held: Duration,
     /// Time that the first phase took: copying, and reading the copy back.
     pub copy_took: Duration,
@@ -186,12 +186,20 @@ fn last_word(row: &JobRow) -> JobProgress {
     JobProgress { phase, records, bytes, ..JobProgress::default() }
 }
 
+/// Every phase in which a job can stand while it runs.
+const PHASES: [Phase; 5] =
+    [Phase::Preparing, Phase::Copying, Phase::Verifying, Phase::CatchingUp, Phase::Switching];
+
 /// Gauges of the job that runs on a volume; they fall to zero with it.
 pub(super) struct JobMetrics {
     running: Gauge,
     rows: Gauge,
     bytes: Gauge,
     estimate: Gauge,
+    lag: Gauge,
+    remaining: Gauge,
+    /// One for each phase: 1 for the one in which the job stands.
+    phases: [Gauge; PHASES.len()],
 }
 
 impl JobMetrics {
@@ -203,8 +211,15 @@ impl JobMetrics {
             rows: of("mortise_rebuild_rows"),
             bytes: of("mortise_rebuild_bytes"),
             estimate: of("mortise_rebuild_estimated_bytes"),
+            lag: of("mortise_rebuild_lag_entries"),
+            remaining: of("mortise_rebuild_remaining_seconds"),
+            phases: PHASES.map(|phase| {
+                let labels = [&labels[..], &[("phase", phase_name(phase))]].concat();
+                gauge!("mortise_rebuild_phase", &labels)
+            }),
         };
         metrics.running.set(1.0);
+        metrics.show(&JobProgress::default());
         metrics
     }
 
@@ -213,12 +228,24 @@ impl JobMetrics {
         self.rows.set(progress.records as f64);
         self.bytes.set(progress.bytes as f64);
         self.estimate.set(progress.bytes_estimate as f64);
+        self.lag.set(progress.lag_entries as f64);
+        self.remaining.set(progress.remaining.unwrap_or_default().as_secs_f64());
+        for (phase, gauge) in PHASES.iter().zip(&self.phases) {
+            gauge.set(f64::from(u8::from(*phase == progress.phase)));
+        }
     }
+}
+
+/// The name of a phase, as rows have it.
+pub(crate) fn phase_name(phase: Phase) -> String {
+    let name = serde_json::to_value(phase).ok();
+    name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned()
 }
 
 impl Drop for JobMetrics {
     fn drop(&mut self) {
-        for gauge in [&self.running, &self.rows, &self.bytes, &self.estimate] {
+        let single = [&self.running, &self.rows, &self.bytes, &self.estimate, &self.lag, &self.remaining];
+        for gauge in single.into_iter().chain(&self.phases) {
             gauge.set(0.0);
         }
     }

@@ -45,13 +45,13 @@ pub(super) struct Convert {
     #[arg(long, value_enum, value_name = "EXTENT", default_value = "full")]
     verify: Verify,
     /// Encode and verify every record, count what the format refuses, and change nothing.
-    #[arg(long, requires = "to")]
+    #[arg(long, requires = "to", conflicts_with = "rate")]
     dry_run: bool,
     /// Keep the previous generation for this long, so that the conversion can be undone.
     #[arg(long, value_name = "TIME", conflicts_with = "dry_run")]
     keep_previous: Option<humantime::Duration>,
     /// Go back to the previous generation's format, while that generation is kept.
-    #[arg(long, conflicts_with_all = ["to", "keep_previous"])]
+    #[arg(long, conflicts_with_all = ["to", "keep_previous", "rate"])]
     undo: bool,
     #[command(flatten)]
     pace: Pace,
