@@ -22,6 +22,9 @@ const LIMITS: Limits =
 const FROZEN: &[(&str, &str)] = &[
     ("wit/v0.1.0/compaction.wit", "6dc9f02d14a67574cec568ef48bed98e71b66404db87a6251ff1532e84cf8920"),
     ("wit/v0.1.0/package.wit", "da6da1a7adef5dace69389f155c1b7890bcdccf07d6262810728c4b317f5d977"),
+    ("wit/v0.2.0/compaction.wit", "95ec0d8d0e2e2fef97d67b877831bd2aae941615909f0faf704f295a971ee9fc"),
+    ("wit/v0.2.0/format.wit", "f9ce71e99f470138a0b97c57fc4524cdb9aacd518a4f08bdb2c3255485da33bb"),
+    ("wit/v0.2.0/package.wit", "1362352406643fec4584a21de95b82963fd7a05473f4937351de8e5ea981c2d9"),
     (
         "tests/fixtures/v0.1.0/compaction-leveled.wasm",
         "a8b70a2e8b9877d6f03ca54e7e4d47cfa41e79cfe7ee94f54c9bf5b3be678fb3",
@@ -102,10 +105,16 @@ fn frozen_files_do_not_change() -> Result<()> {
         let found = Digest::of(&std::fs::read(root().join(file)).context(*file)?).to_string();
         assert_eq!(found, *digest, "{file} is frozen; a change of the contract goes into a new folder");
     }
-    let mut files: Vec<_> = std::fs::read_dir(root().join("wit/v0.1.0"))?.collect::<Result<_, _>>()?;
-    files.sort_by_key(std::fs::DirEntry::file_name);
-    let names: Vec<_> = files.iter().map(|file| file.file_name().to_string_lossy().into_owned()).collect();
-    assert_eq!(names, ["compaction.wit", "package.wit"], "nothing is added to a frozen folder");
+    for (folder, expected) in [
+        ("wit/v0.1.0", &["compaction.wit", "package.wit"][..]),
+        ("wit/v0.2.0", &["compaction.wit", "format.wit", "package.wit"]),
+    ] {
+        let mut files: Vec<_> = std::fs::read_dir(root().join(folder))?.collect::<Result<_, _>>()?;
+        files.sort_by_key(std::fs::DirEntry::file_name);
+        let names: Vec<_> =
+            files.iter().map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+        assert_eq!(names, expected, "nothing is added to the frozen folder {folder}");
+    }
     Ok(())
 }
 
