@@ -31,6 +31,8 @@ const WRITERS: u32 = 4;
 const SIGABRT: i32 = 6;
 /// Jobs in which a point has to come up.
 const JOBS: usize = 40;
+/// Reads in which their point has to come up; a start reads, too, and passes it a few times.
+const READS: usize = 100;
 /// Tries to meet a point while the node serves, and not already while it starts.
 const TRIES: u32 = 6;
 const KILLS: usize = 10;
@@ -143,7 +145,10 @@ async fn run(
     let volume = format!("volume-{}", rng.random::<u32>());
     let jobs = tokio::task::spawn_blocking(move || match beside {
         Some(Beside::NewVolume) => refusal(&endpoint, &["volume", "create", &volume]),
-        Some(Beside::Read) => refusal(&endpoint, &["kv", "get", "key-", "--prefix"]),
+        Some(Beside::Read) => {
+            let read = || refusal(&endpoint, &["kv", "get", "key-", "--prefix"]).transpose();
+            (0..READS).find_map(|_| read()).transpose()
+        }
         Some(Beside::Writers) => Ok(None),
         None => work_off(&endpoint, work),
     });
