@@ -7,6 +7,16 @@
 use super::{LEVELS, Level, View};
 
 /// Settings of one step of levelled compaction.
+///
+/// ```
+/// use mortise_guest::compaction::{Knobs, Step};
+/// use mortise_guest::testkit::view;
+///
+/// let knobs = Knobs { l0_threshold: 4, level_ratio: 10.0, table_bytes: 64 << 20 };
+/// let tree = view().runs(0, 4, 1 << 20).build();
+/// assert!(knobs.work(&tree).is_some());
+/// assert_eq!(tree.check(&Step::Partial(knobs)), Ok(()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Knobs {
     /// Runs in level 0 that start a compaction; at least 1.
@@ -18,6 +28,22 @@ pub struct Knobs {
 }
 
 /// What a levelled step would work on.
+///
+/// ```
+/// use mortise_guest::compaction::{Knobs, Work};
+/// use mortise_guest::testkit::view;
+///
+/// let knobs = Knobs { l0_threshold: 4, level_ratio: 10.0, table_bytes: 1 << 20 };
+/// let tree = view().run(5, 5 << 20).run(6, 1 << 20).build();
+/// let reason = match knobs.work(&tree) {
+///     Some(Work::Level0 { runs }) => format!("level 0 has {runs} runs"),
+///     Some(Work::TooLarge { level, bytes, target }) => {
+///         format!("level {level} has {} of {} MiB", bytes >> 20, target >> 20)
+///     }
+///     None => "nothing to do".to_owned(),
+/// };
+/// assert_eq!(reason, "level 5 has 5 of 4 MiB");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Level 0 has too many runs.
@@ -39,6 +65,15 @@ pub enum Work {
 impl Knobs {
     /// What a levelled step with these knobs would work on, which is what is furthest beyond its bound;
     /// `None` when it would do nothing.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::{Knobs, Work};
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let knobs = Knobs { l0_threshold: 4, level_ratio: 10.0, table_bytes: 64 << 20 };
+    /// assert_eq!(knobs.work(&view().runs(0, 4, 1 << 20).build()), Some(Work::Level0 { runs: 4 }));
+    /// assert_eq!(knobs.work(&view().runs(0, 3, 1 << 20).build()), None);
+    /// ```
     #[must_use]
     pub fn work(&self, view: &View) -> Option<Work> {
         let threshold = usize::from(self.l0_threshold.max(1));
@@ -59,6 +94,16 @@ impl Knobs {
     }
 
     /// Size of the level that is furthest beyond its target, in hundredths of the target; 0 when none is.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::Knobs;
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let knobs = Knobs { l0_threshold: 4, level_ratio: 10.0, table_bytes: 1 << 20 };
+    /// let tree = view().run(5, 5 << 20).run(6, 1 << 20).build();
+    /// assert_eq!(knobs.overfull_percent(&tree), 125);
+    /// assert_eq!(knobs.overfull_percent(&view().build()), 0);
+    /// ```
     #[must_use]
     pub fn overfull_percent(&self, view: &View) -> u64 {
         let percent = |bytes: u64, target: u64| u128::from(bytes) * 100 / u128::from(target.max(1));
@@ -76,6 +121,17 @@ impl Knobs {
     }
 
     /// The level that a compaction of level 0 goes to; `None` when everything is in level 0.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::Knobs;
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let knobs = Knobs { l0_threshold: 4, level_ratio: 10.0, table_bytes: 1 << 20 };
+    /// assert_eq!(knobs.top_level(&view().run(0, 1 << 20).build()), None);
+    /// assert_eq!(knobs.top_level(&view().run(6, 1 << 20).build()), Some(6));
+    /// // Level 6 is larger than the 4 MiB that a top level should have.
+    /// assert_eq!(knobs.top_level(&view().run(6, 5 << 20).build()), Some(5));
+    /// ```
     #[must_use]
     pub fn top_level(&self, view: &View) -> Option<u8> {
         let first = view.filled().find(|level| *level > 0)?;
@@ -86,6 +142,14 @@ impl Knobs {
     }
 
     /// Bytes that the level `below` steps under the top one should have at most.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::Knobs;
+    ///
+    /// let knobs = Knobs { l0_threshold: 4, level_ratio: 10.0, table_bytes: 1 << 20 };
+    /// assert_eq!(knobs.target_bytes(0), 4 << 20);
+    /// assert_eq!(knobs.target_bytes(1), 40 << 20);
+    /// ```
     #[must_use]
     pub fn target_bytes(&self, below: u8) -> u64 {
         let base = self.table_bytes.saturating_mul(u64::from(self.l0_threshold.max(1))) as f32;

@@ -5,6 +5,15 @@ use std::fmt;
 use super::{Knobs, LEVELS, Step, TABLE_BYTES, View};
 
 /// Why the host would refuse a step.
+///
+/// ```
+/// use mortise_guest::compaction::{Illegal, Step};
+/// use mortise_guest::testkit::view;
+///
+/// let illegal = view().build().check(&Step::Move { from: 3, to: 7 }).unwrap_err();
+/// assert_eq!(illegal, Illegal::NoSuchLevel(7));
+/// assert_eq!(illegal.to_string(), "level 7 does not exist; levels are 0 to 6");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Illegal {
@@ -42,6 +51,15 @@ impl std::error::Error for Illegal {}
 
 impl View {
     /// Judges a step as the host will.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::{Illegal, Step};
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().runs(0, 4, 1 << 20).run(6, 1 << 30).build();
+    /// assert_eq!(tree.check(&Step::Merge { from: 0, to: 6 }), Ok(()));
+    /// assert_eq!(tree.check(&Step::Move { from: 0, to: 5 }), Err(Illegal::SeveralRuns(0)));
+    /// ```
     ///
     /// # Errors
     /// The rule that the step breaks.
@@ -94,6 +112,15 @@ impl View {
 
 impl Knobs {
     /// Judges the knobs as the host will.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::{Illegal, Knobs};
+    ///
+    /// let knobs = Knobs { l0_threshold: 4, level_ratio: 10.0, table_bytes: 64 << 20 };
+    /// assert_eq!(knobs.check(), Ok(()));
+    /// let flat = Knobs { level_ratio: 1.0, ..knobs };
+    /// assert_eq!(flat.check(), Err(Illegal::Knob("level_ratio")));
+    /// ```
     ///
     /// # Errors
     /// The knob that is out of bounds.

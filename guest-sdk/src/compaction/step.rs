@@ -4,6 +4,15 @@ use super::Knobs;
 use crate::bindings::exports::mortise::plugin::compaction as wire;
 
 /// One change of a tree's shape.
+///
+/// ```
+/// use mortise_guest::compaction::{Illegal, Step};
+/// use mortise_guest::testkit::view;
+///
+/// let tree = view().run(2, 1 << 20).build();
+/// assert_eq!(tree.check(&Step::Move { from: 2, to: 6 }), Ok(()));
+/// assert_eq!(tree.check(&Step::Merge { from: 2, to: 2 }), Err(Illegal::NothingToMerge(2)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// Nothing to do until the shape changes.
@@ -38,9 +47,24 @@ pub enum Step {
 
 impl Step {
     /// Nothing to do until the shape changes.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::Step;
+    ///
+    /// assert_eq!(Step::WAIT, Step::Wait { ask_again_ms: None });
+    /// assert_ne!(Step::WAIT, Step::Wait { ask_again_ms: Some(60_000) });
+    /// ```
     pub const WAIT: Self = Self::Wait { ask_again_ms: None };
 
     /// The step with a reason for the operator.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::Step;
+    ///
+    /// let decision = Step::Major { table_bytes: 64 << 20 }.because(format!("{} of 4 runs", 5));
+    /// assert_eq!(decision.step, Step::Major { table_bytes: 64 << 20 });
+    /// assert_eq!(decision.reason, "5 of 4 runs");
+    /// ```
     #[must_use]
     pub fn because(self, reason: impl Into<String>) -> Decision {
         Decision { step: self, reason: reason.into() }

@@ -33,6 +33,11 @@ pub fn decide<S: CompactionStrategy>(call: &wire::Call, view: &View) -> Result<w
 /// }
 ///
 /// mortise_guest::export_compaction_strategy!(Idle);
+///
+/// // Natively, the macro makes nothing, and the type is tested as it is.
+/// let config = serde_json::json!({});
+/// let decision = Idle::decide(&config, &Call::default(), &mortise_guest::testkit::view().build());
+/// assert_eq!(decision, Ok(Step::WAIT.into()));
 /// ```
 #[macro_export]
 macro_rules! export_compaction_strategy {

@@ -102,6 +102,9 @@ impl<F: Format> Prepared<F> {
 /// }
 ///
 /// mortise_guest::export_format!(Plain);
+///
+/// // Natively, the macro makes nothing, and the type is tested as it is.
+/// assert_eq!(Plain.encode_key(b"key"), Ok(b"key".to_vec()));
 /// ```
 #[macro_export]
 macro_rules! export_format {

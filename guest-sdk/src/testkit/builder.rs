@@ -3,6 +3,14 @@
 use crate::compaction::{LEVELS, Level, PreviousStep, Run, Table, View};
 
 /// Begins a view of an empty tree, with 100 GiB of free disk, no writes, and a guard rail at 20 runs.
+///
+/// ```
+/// use mortise_guest::testkit::view;
+///
+/// let empty = view().build();
+/// assert_eq!((empty.bytes(), empty.write_rate, empty.free_disk), (0, 0, 100 << 30));
+/// assert_eq!(empty.runs_to_guard(), 20);
+/// ```
 #[must_use]
 pub fn view() -> ViewBuilder {
     ViewBuilder {
@@ -19,6 +27,18 @@ pub fn view() -> ViewBuilder {
 }
 
 /// A view under construction.
+///
+/// ```
+/// use mortise_guest::testkit::{ViewBuilder, view};
+///
+/// /// What all tests of a policy begin with.
+/// fn tree(level0: usize) -> ViewBuilder {
+///     view().runs(0, level0, 1 << 20).run(6, 1 << 30)
+/// }
+///
+/// assert_eq!(tree(4).build().level0_runs(), 4);
+/// assert_eq!(tree(4).free_disk(0).build().free_disk, 0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ViewBuilder {
     view: View,
@@ -28,6 +48,14 @@ pub struct ViewBuilder {
 impl ViewBuilder {
     /// Adds a run of one table below the runs that `level` has already.
     ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().run(0, 2 << 20).run(0, 1 << 20).build();
+    /// let sizes: Vec<u64> = tree.levels[0].runs.iter().map(|run| run.bytes()).collect();
+    /// assert_eq!(sizes, [2 << 20, 1 << 20]);
+    /// ```
+    ///
     /// # Panics
     /// When the level does not exist.
     #[must_use]
@@ -36,6 +64,15 @@ impl ViewBuilder {
     }
 
     /// Adds a run with a table for each size.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().run_of(1, &[3 << 20, 5 << 20]).build();
+    /// let tables = &tree.levels[1].runs[0].tables;
+    /// assert_eq!(tables[1].bytes, 5 << 20);
+    /// assert!(tables[0].max_key < tables[1].min_key);
+    /// ```
     ///
     /// # Panics
     /// When the level does not exist or there is no table.
@@ -60,12 +97,26 @@ impl ViewBuilder {
     }
 
     /// Adds `count` runs of one table each.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().runs(0, 4, 1 << 20).build();
+    /// assert_eq!((tree.level0_runs(), tree.level_bytes(0)), (4, 4 << 20));
+    /// ```
     #[must_use]
     pub fn runs(self, level: u8, count: usize, bytes: u64) -> Self {
         (0..count).fold(self, |builder, _| builder.run(level, bytes))
     }
 
     /// Sets the bytes in memtables.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().memtable_bytes(16 << 20).build();
+    /// assert_eq!(tree.memtable_bytes, 16 << 20);
+    /// ```
     #[must_use]
     pub fn memtable_bytes(mut self, bytes: u64) -> Self {
         self.view.memtable_bytes = bytes;
@@ -73,6 +124,13 @@ impl ViewBuilder {
     }
 
     /// Sets the bytes written per second.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().write_rate(5 << 20).build();
+    /// assert_eq!(tree.write_rate, 5 << 20);
+    /// ```
     #[must_use]
     pub fn write_rate(mut self, bytes: u64) -> Self {
         self.view.write_rate = bytes;
@@ -80,6 +138,13 @@ impl ViewBuilder {
     }
 
     /// Sets the free bytes on disk.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().run(6, 8 << 30).free_disk(4 << 30).build();
+    /// assert!(tree.free_disk < tree.bytes(), "a rewrite does not fit");
+    /// ```
     #[must_use]
     pub fn free_disk(mut self, bytes: u64) -> Self {
         self.view.free_disk = bytes;
@@ -87,6 +152,13 @@ impl ViewBuilder {
     }
 
     /// Sets the runs of level 0 above which the host acts on its own.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().guard_l0_runs(8).runs(0, 6, 1 << 20).build();
+    /// assert_eq!(tree.runs_to_guard(), 2);
+    /// ```
     #[must_use]
     pub fn guard_l0_runs(mut self, runs: u32) -> Self {
         self.view.guard_l0_runs = runs;
@@ -94,6 +166,16 @@ impl ViewBuilder {
     }
 
     /// Sets what became of the last step.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::{Origin, Outcome, PreviousStep, Step};
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let step = Step::Move { from: 1, to: 6 }.into();
+    /// let previous = PreviousStep { step, wanted_by: Origin::Plugin, outcome: Outcome::Stale, took_ms: 0 };
+    /// let tree = view().run(6, 1 << 20).previous(previous.clone()).build();
+    /// assert_eq!(tree.previous, Some(previous));
+    /// ```
     #[must_use]
     pub fn previous(mut self, previous: PreviousStep) -> Self {
         self.view.previous = Some(previous);
@@ -101,6 +183,13 @@ impl ViewBuilder {
     }
 
     /// The view.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::view;
+    ///
+    /// let tree = view().run(3, 1 << 20).build();
+    /// assert_eq!(tree.filled().collect::<Vec<_>>(), [3]);
+    /// ```
     #[must_use]
     pub fn build(self) -> View {
         self.view

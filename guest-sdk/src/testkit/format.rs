@@ -42,6 +42,14 @@ use crate::Random;
 use crate::format::Format;
 
 /// A law that is broken, and the records that show it.
+///
+/// ```
+/// use mortise_guest::testkit::format::Broken;
+///
+/// let (record, stored, found) = (b"A".to_vec(), b"a".to_vec(), b"a".to_vec());
+/// let broken = Broken::Changed { record, stored, found };
+/// assert_eq!(broken.to_string(), r#""A" became "a", which came back as "a""#);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Broken {
@@ -137,6 +145,15 @@ fn shown(bytes: &[u8]) -> String {
 
 /// Byte strings that usually break a codec: empty, every single byte, borders of lengths, runs of the bytes
 /// that escapes are made of, paths, text that is not ASCII.
+///
+/// ```
+/// use mortise_guest::testkit::format::records;
+///
+/// let records = records();
+/// assert!(records.contains(&Vec::new()));
+/// assert!((0..=u8::MAX).all(|byte| records.contains(&vec![byte])));
+/// assert!(records.iter().any(|record| record.len() > usize::from(u16::MAX)));
+/// ```
 #[must_use]
 pub fn records() -> Vec<Vec<u8>> {
     let mut records = vec![Vec::new()];
@@ -161,6 +178,15 @@ pub fn records() -> Vec<Vec<u8>> {
 }
 
 /// Random byte strings of all sorts: uniform bytes, few different bytes, paths, repetitions.
+///
+/// ```
+/// use mortise_guest::Random;
+/// use mortise_guest::testkit::format::random_records;
+///
+/// let records = random_records(&mut Random::new(1), 100);
+/// assert_eq!(records.len(), 100);
+/// assert_eq!(records, random_records(&mut Random::new(1), 100));
+/// ```
 #[must_use]
 pub fn random_records(random: &mut Random, count: usize) -> Vec<Vec<u8>> {
     let record = |random: &mut Random| -> Vec<u8> {
@@ -191,6 +217,35 @@ pub fn random_records(random: &mut Random, count: usize) -> Vec<Vec<u8>> {
 
 /// Checks that keys come back, that no two have the same encoding, and that the order is kept if promised.
 ///
+/// ```
+/// use mortise_guest::format::Format;
+/// use mortise_guest::testkit::format::{Broken, check_keys};
+///
+/// /// Forgets which letters were capital.
+/// struct Lowercase;
+///
+/// impl Format for Lowercase {
+///     type Config = serde_json::Value;
+///
+///     fn new(_: Self::Config) -> Result<Self, String> {
+///         Ok(Self)
+///     }
+///
+///     fn keeps_order(&self) -> bool {
+///         false
+///     }
+///
+///     fn encode_key(&self, key: &[u8]) -> Result<Vec<u8>, String> {
+///         Ok(key.to_ascii_lowercase())
+///     }
+/// }
+///
+/// let (record, stored, found) = (b"A".to_vec(), b"a".to_vec(), b"a".to_vec());
+/// let broken = Broken::Changed { record, stored, found };
+/// assert_eq!(check_keys(&Lowercase, &[b"a".to_vec()]), Ok(()));
+/// assert_eq!(check_keys(&Lowercase, &[b"a".to_vec(), b"A".to_vec()]), Err(broken));
+/// ```
+///
 /// # Errors
 /// The first law that is broken.
 pub fn check_keys<F: Format>(format: &F, keys: &[Vec<u8>]) -> Result<(), Broken> {
@@ -216,6 +271,39 @@ pub fn check_keys<F: Format>(format: &F, keys: &[Vec<u8>]) -> Result<(), Broken>
 /// Checks that byte strings are refused as stored keys unless they are what a key is encoded to. Give it
 /// anything, and encodings with a few bytes changed.
 ///
+/// ```
+/// use mortise_guest::format::Format;
+/// use mortise_guest::testkit::format::{Broken, check_stored_keys};
+///
+/// /// Marks keys with a first byte, and takes those without it, too.
+/// struct Lenient;
+///
+/// impl Format for Lenient {
+///     type Config = serde_json::Value;
+///
+///     fn new(_: Self::Config) -> Result<Self, String> {
+///         Ok(Self)
+///     }
+///
+///     fn keeps_order(&self) -> bool {
+///         true
+///     }
+///
+///     fn encode_key(&self, key: &[u8]) -> Result<Vec<u8>, String> {
+///         Ok([&b"k"[..], key].concat())
+///     }
+///
+///     fn decode_key(&self, stored: &[u8]) -> Result<Vec<u8>, String> {
+///         Ok(stored.strip_prefix(b"k").unwrap_or(stored).to_vec())
+///     }
+/// }
+///
+/// let (stored, record, encoding) = (b"a".to_vec(), b"a".to_vec(), b"ka".to_vec());
+/// let broken = Broken::Guessed { stored, record, encoding };
+/// assert_eq!(check_stored_keys(&Lenient, &[b"ka".to_vec()]), Ok(()));
+/// assert_eq!(check_stored_keys(&Lenient, &[b"a".to_vec()]), Err(broken));
+/// ```
+///
 /// # Errors
 /// The first byte string that was guessed at.
 pub fn check_stored_keys<F: Format>(format: &F, stored: &[Vec<u8>]) -> Result<(), Broken> {
@@ -231,6 +319,34 @@ pub fn check_stored_keys<F: Format>(format: &F, stored: &[Vec<u8>]) -> Result<()
 }
 
 /// Checks that values come back.
+///
+/// ```
+/// use mortise_guest::format::Format;
+/// use mortise_guest::testkit::format::check_values;
+///
+/// /// Drops spaces at the end, and has no way back.
+/// struct Trimmed;
+///
+/// impl Format for Trimmed {
+///     type Config = serde_json::Value;
+///
+///     fn new(_: Self::Config) -> Result<Self, String> {
+///         Ok(Self)
+///     }
+///
+///     fn keeps_order(&self) -> bool {
+///         true
+///     }
+///
+///     fn encode_value(&self, value: &[u8]) -> Result<Vec<u8>, String> {
+///         Ok(value.trim_ascii_end().to_vec())
+///     }
+/// }
+///
+/// assert_eq!(check_values(&Trimmed, &[b"text".to_vec()]), Ok(()));
+/// let broken = check_values(&Trimmed, &[b"text ".to_vec()]).unwrap_err();
+/// assert_eq!(broken.to_string(), r#""text " became "text", which came back as "text""#);
+/// ```
 ///
 /// # Errors
 /// The first law that is broken.

@@ -8,6 +8,19 @@ use crate::Random;
 use crate::compaction::{Illegal, Knobs, LEVELS, Level, Run, Step, Table, View, Work};
 
 /// Sizes of a tree, and what was written into it.
+///
+/// ```
+/// use mortise_guest::compaction::Step;
+/// use mortise_guest::testkit::Model;
+///
+/// let mut model = Model::new(1 << 30);
+/// model.flush(512 << 20);
+/// model.flush(512 << 20);
+/// // Each run covers half of the keys, so that a quarter of them is in both.
+/// assert!(model.space_amplification() > 1.3);
+/// model.apply(&Step::Major { table_bytes: 64 << 20 }).unwrap();
+/// assert_eq!(model.space_amplification(), 1.0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model {
     live_bytes: f64,
@@ -17,6 +30,18 @@ pub struct Model {
 }
 
 /// What a simulation has seen.
+///
+/// ```
+/// use mortise_guest::Random;
+/// use mortise_guest::compaction::Step;
+/// use mortise_guest::testkit::{Model, simulate};
+///
+/// // A policy that always waits writes nothing twice, and every read searches every run.
+/// let mut model = Model::new(1 << 30);
+/// let report = simulate(&mut model, &mut Random::new(1), 10, 1 << 20, |_| Ok(Step::WAIT)).unwrap();
+/// assert_eq!((report.steps, report.level0_runs, report.runs), (0, 10, 10));
+/// assert_eq!(report.write_amplification, 1.0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
     /// Steps that changed the tree.
@@ -34,6 +59,13 @@ pub struct Report {
 
 impl Model {
     /// An empty tree whose key space holds `live_bytes`.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::Model;
+    ///
+    /// let model = Model::new(1 << 30);
+    /// assert_eq!(model.view(64 << 20).bytes(), 0);
+    /// ```
     #[must_use]
     pub fn new(live_bytes: u64) -> Self {
         let levels = vec![Vec::new(); usize::from(LEVELS)];
@@ -41,6 +73,16 @@ impl Model {
     }
 
     /// Adds a run of `bytes` to level 0.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::Model;
+    ///
+    /// let mut model = Model::new(1 << 30);
+    /// model.flush(4 << 20);
+    /// model.flush(2 << 20);
+    /// let tree = model.view(64 << 20);
+    /// assert_eq!(tree.levels[0].runs[0].bytes(), 2 << 20, "the newest run comes first");
+    /// ```
     pub fn flush(&mut self, bytes: u64) {
         let bytes = (bytes as f64).min(self.live_bytes);
         self.flushed += bytes;
@@ -49,6 +91,17 @@ impl Model {
 
     /// The tree as a policy sees it: level 0 has one table a run, other levels have tables of at most
     /// `table_bytes`.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::Step;
+    /// use mortise_guest::testkit::Model;
+    ///
+    /// let mut model = Model::new(1 << 30);
+    /// model.flush(256 << 20);
+    /// assert_eq!(model.view(64 << 20).levels[0].tables(), 1);
+    /// model.apply(&Step::Move { from: 0, to: 6 }).unwrap();
+    /// assert_eq!(model.view(64 << 20).levels[6].tables(), 4);
+    /// ```
     #[must_use]
     pub fn view(&self, table_bytes: u64) -> View {
         let mut id = 0;
@@ -85,6 +138,17 @@ impl Model {
 
     /// Carries a step out. Returns whether it changed the tree.
     ///
+    /// ```
+    /// use mortise_guest::compaction::{Illegal, Step};
+    /// use mortise_guest::testkit::Model;
+    ///
+    /// let mut model = Model::new(1 << 30);
+    /// model.flush(1 << 20);
+    /// assert_eq!(model.apply(&Step::WAIT), Ok(false));
+    /// assert_eq!(model.apply(&Step::Move { from: 1, to: 2 }), Err(Illegal::EmptySource(1)));
+    /// assert_eq!(model.apply(&Step::Move { from: 0, to: 6 }), Ok(true));
+    /// ```
+    ///
     /// # Errors
     /// The rule that the step breaks.
     pub fn apply(&mut self, step: &Step) -> Result<bool, Illegal> {
@@ -111,6 +175,17 @@ impl Model {
     }
 
     /// Bytes on disk for each live byte.
+    ///
+    /// ```
+    /// use mortise_guest::testkit::Model;
+    ///
+    /// let mut model = Model::new(1 << 20);
+    /// assert_eq!(model.space_amplification(), 1.0);
+    /// // Both runs hold every key.
+    /// model.flush(1 << 20);
+    /// model.flush(1 << 20);
+    /// assert_eq!(model.space_amplification(), 2.0);
+    /// ```
     #[must_use]
     pub fn space_amplification(&self) -> f64 {
         let total: f64 = self.levels.iter().flatten().sum();
@@ -118,6 +193,17 @@ impl Model {
     }
 
     /// Bytes written to disk for each byte flushed.
+    ///
+    /// ```
+    /// use mortise_guest::compaction::Step;
+    /// use mortise_guest::testkit::Model;
+    ///
+    /// let mut model = Model::new(1 << 30);
+    /// model.flush(512 << 20);
+    /// assert_eq!(model.write_amplification(), 1.0);
+    /// model.apply(&Step::Major { table_bytes: 64 << 20 }).unwrap();
+    /// assert_eq!(model.write_amplification(), 2.0);
+    /// ```
     #[must_use]
     pub fn write_amplification(&self) -> f64 {
         if self.flushed == 0.0 { 1.0 } else { 1.0 + self.rewritten / self.flushed }
@@ -171,6 +257,20 @@ impl Model {
 
 /// Flushes `flushes` runs of random sizes up to `largest` bytes, and lets the policy work after each until it
 /// waits.
+///
+/// ```
+/// use mortise_guest::Random;
+/// use mortise_guest::compaction::Step;
+/// use mortise_guest::testkit::{Model, simulate};
+///
+/// let mut model = Model::new(1 << 30);
+/// let report = simulate(&mut model, &mut Random::new(1), 12, 64 << 20, |view| {
+///     let full = view.level0_runs() >= 4;
+///     Ok(if full { Step::Major { table_bytes: 64 << 20 } } else { Step::WAIT })
+/// });
+/// let report = report.unwrap();
+/// assert_eq!((report.steps, report.level0_runs, report.runs), (3, 3, 4));
+/// ```
 ///
 /// # Errors
 /// A sentence when the policy refuses, answers an illegal step, or doesn't come to rest within 200 steps.

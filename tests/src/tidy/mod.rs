@@ -5,10 +5,12 @@
 //! | `source` | finds the files, separates code from comments and strings, finds functions |
 //! | `text` | lengths, headers, names, banned calls, `unsafe`, WIT documentation |
 //! | `layers` | dependency arrows between crates, and who may name whom |
+//! | `examples` | an example on every public item of the guest SDK |
 //!
 //! Every rule answers with [`Violation`]s, all of them at once. The files are formatted by rustfmt, which the
 //! rules rely on: an item ends at the closing brace in the column where it began.
 
+mod examples;
 mod layers;
 mod source;
 mod text;
@@ -47,6 +49,7 @@ pub fn violations(root: &Path) -> Result<Vec<Violation>> {
     for file in source::rust_files(root)? {
         found.extend(text::judge(&file));
         found.extend(layers::judge_file(&file));
+        found.extend(examples::judge(&file));
     }
     for file in source::files(root, "wit")? {
         found.extend(text::judge_wit(&file));

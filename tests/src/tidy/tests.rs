@@ -1,5 +1,6 @@
 //! Each house rule finds what it forbids and leaves alone what it allows.
 
+use super::examples;
 use super::layers::{judge_file, judge_manifest};
 use super::source::{Source, code_only, functions};
 use super::text::{judge, judge_wit};
@@ -111,6 +112,50 @@ fn contracts_are_documented() {
         0
     );
     assert_eq!(wit("interface c {\n    d: func();\n}\n"), 2);
+}
+
+#[test]
+fn items_of_the_sdk_have_examples() {
+    let broken = |path: &str, text: &str| -> Vec<String> {
+        let found = examples::judge(&Source::new(path, text)).into_iter();
+        found.map(|violation| violation.rule.split('`').nth(1).unwrap_or_default().to_owned()).collect()
+    };
+    let none: [&str; 0] = [];
+    let sdk = "guest-sdk/src/a.rs";
+    for item in [
+        "pub fn name() {}",
+        "pub const fn name() {}",
+        "pub async fn name<T>() {}",
+        "pub struct name(u8);",
+        "pub enum name {\n    /// A variant.\n    A,\n}",
+        "pub trait name {\n    type Config;\n}",
+        "pub const name: u8 = 1;",
+        "#[macro_export]\nmacro_rules! name {\n}",
+        "impl A {\n    pub fn name() {}\n}",
+    ] {
+        assert_eq!(broken(sdk, &format!("/// Documented.\n{item}\n")), ["name"], "{item}");
+    }
+    let shown = "/// A.\n///\n/// ```\n/// assert!(true);\n/// ```\n";
+    assert_eq!(broken(sdk, &format!("{shown}#[must_use]\npub fn name() {{}}\n")), none);
+    assert_eq!(broken(sdk, &format!("{shown}pub fn one() {{}}\n\npub fn other() {{}}\n")), ["other"]);
+    for block in ["```\n/// name();\n/// ```", "```text\n/// assert!(true);\n/// ```", "assert!(true);"] {
+        assert_eq!(broken(sdk, &format!("/// A.\n/// {block}\npub fn name() {{}}\n")), ["name"], "{block}");
+    }
+    let in_trait = "pub trait T {\n    fn name();\n}\nfn private() {}\n";
+    assert_eq!(broken(sdk, &format!("{shown}{in_trait}")), ["name"]);
+    assert_eq!(
+        broken(sdk, "pub use crate::bindings::name;\npub use step::Step;\n"),
+        ["crate::bindings::name"]
+    );
+    assert_eq!(
+        broken(sdk, "pub(crate) fn a() {}\nstruct B {\n    pub c: u8,\n}\nmacro_rules! d {\n}\n"),
+        none
+    );
+    assert_eq!(broken("guest-sdk/src/export/a.rs", "pub fn a() {}\n"), none);
+    assert_eq!(broken("guest-sdk/src/bindings.rs", "pub fn a() {}\n"), none);
+    assert_eq!(broken("host/kernel/src/a.rs", "pub fn a() {}\n"), none);
+    let exported = "#[macro_export]\nmacro_rules! name {\n}\n";
+    assert_eq!(broken("guest-sdk/src/export/a.rs", exported), ["name"]);
 }
 
 #[test]
