@@ -23,9 +23,15 @@ fn main() -> Result<()> {
     let strategies = here.join("guests/compaction-strategy");
     let prelude = fs::read_to_string(strategies.join("prelude.txt"))?;
     let mut all = modules(&strategies, &prelude, &v1, "compaction-strategy")?;
+    let newer = here.join("guests/compaction-strategy-0.2.0");
+    let newer_prelude = fs::read_to_string(newer.join("prelude.txt"))?;
+    let mut further = modules(&newer, &newer_prelude, &v2, "compaction-strategy")?;
     for (name, text) in texts(&here.join("guests/raw"))? {
         let binary =
             mortise_componentize::from_text(&text, None).with_context(|| format!("the guest {name}"))?;
+        ensure!(further.insert(name.clone(), binary).is_none(), "there are two guests named {name}");
+    }
+    for (name, binary) in further {
         ensure!(all.insert(name.clone(), binary).is_none(), "there are two guests named {name}");
     }
     let formats = here.join("guests/format");

@@ -12,6 +12,7 @@
 //! | `load`, `history` | writers that remember, and the judge of what is left |
 //! | `measure` | single measurements with `mortise bench` |
 //! | `guests`, `bombs` | plugins that misbehave, as components |
+//! | `inventory` | what a node has of plugins, before and after |
 //! | `languages` | the example policy in five languages, as components |
 //! | `tidy` | the house rules |
 //! | `seed` | seeds, printed and replayed |
@@ -25,6 +26,7 @@ mod daemon;
 mod generate;
 pub mod guests;
 mod history;
+mod inventory;
 pub mod languages;
 mod load;
 mod measure;
@@ -41,7 +43,8 @@ pub use compare::{comparable, same};
 pub use daemon::{Etcd, Mortise, etcdctl, mortise_binary, mortise_cli, on_path, skip};
 pub use generate::{Generator, prefix_end};
 pub use history::{History, Verdict};
-pub use load::{Attempt, Load};
+pub use inventory::Inventory;
+pub use load::{Attempt, Load, print_longest_put};
 pub use measure::{Measured, Requests, median};
 pub use model::Model;
 pub use pages::{page, sample};

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -30,6 +31,17 @@ pub struct Attempt {
     pub request: Request,
     /// What came back; the revision is the answer's.
     pub outcome: Result<i64, Refusal>,
+    /// Time until it came back.
+    pub took: Duration,
+}
+
+/// Prints, past the test harness's capture, how long the longest put took: a figure that depends on the
+/// machine, so that nothing is asserted about it.
+pub fn print_longest_put(test: &str, attempts: &[Attempt]) {
+    use std::io::Write as _;
+    let puts = || attempts.iter().filter(|attempt| matches!(attempt.request, Request::Put(_)));
+    let longest = puts().map(|put| put.took).max().unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "{test}: the longest of {} puts took {longest:?}", puts().count());
 }
 
 /// Writers under way.
@@ -112,12 +124,14 @@ impl Writer {
                 break;
             }
             let request = self.draw(number);
+            let begun = Instant::now();
             let outcome = self.client.send(&request).await;
+            let took = begun.elapsed();
             let failed = outcome.is_err();
             // A delete of a key that is not there changes nothing and makes no revision.
             let idle = matches!(&outcome, Ok(Answer::Delete(answer)) if answer.deleted == 0);
             if !idle {
-                attempts.push(Attempt { request, outcome: outcome.map(|answer| answer.revision()) });
+                attempts.push(Attempt { request, outcome: outcome.map(|answer| answer.revision()), took });
             }
             if failed {
                 break;

@@ -1,12 +1,18 @@
 //! Components that are big, deep, or damaged: each has a stated outcome, and none harms the process that
-//! reads it. They are compiled as the daemon does it, by a process with limits.
+//! reads it. They are compiled as the daemon does it, by a process with limits; one of them by the daemon.
 
+use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_plugin_runtime::{CompileLimits, Compiler, Error, Limits, Runtime, RuntimeConfig};
-use mortise_tests::{bombs, guests, mortise_binary, seed};
+use anyhow::{Result, ensure};
+use mortise_plugin_runtime::{CompileLimits, Compiler, Digest, Error, Limits, Runtime, RuntimeConfig};
+use mortise_tests::{
+    Inventory, Load, Mortise, bombs, guests, mortise_binary, print_longest_put, run, seed,
+};
 use rand::Rng as _;
+use tempfile::TempDir;
 
 const GOOD: &[u8] = guests::LEFTOVER;
 
@@ -121,6 +127,36 @@ fn damage_at_every_thousandth_byte_is_found_or_contained() {
     assert!(refused > 0 && refused + faulted + served == whole.len().div_ceil(1_000), "{refused} refused");
     let good = runtime.load(whole).expect("it is whole again");
     assert_eq!(good.identity(&limits).expect("an answer").name, "compaction-leveled");
+}
+
+/// A small file of enormous code comes to a node that is written to. It takes all the processor time that
+/// compiling may take, is refused, and leaves a row of the history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_given_a_bomb_goes_on_serving() -> Result<()> {
+    let mut rng = seed::rng("a_node_that_is_given_a_bomb_goes_on_serving");
+    let (data, folder) = (TempDir::new()?, TempDir::new()?);
+    let mortise = Mortise::start(data.path())?;
+    let (bomb, path) = (bombs::locals(GOOD, 60_000), folder.path().join("bomb.wasm"));
+    ensure!(bomb.len() < 1_000_000, "{} bytes are not small", bomb.len());
+    fs::write(&path, &bomb)?;
+    let before = Inventory::take(&mortise, data.path()).await?;
+    let load = Load::start(&mortise.endpoint(), "load", 1, &mut rng).await?;
+    let mut add = Command::new(mortise_binary()?);
+    add.args(["plugin", "add", "--name", "bomb", "--timeout", "5m"]).arg(&path);
+    add.env("MORTISE_ENDPOINT", mortise.endpoint());
+    let added = tokio::task::spawn_blocking(move || run(&mut add, b"", Duration::from_secs(300))).await??;
+    ensure!(added.code == Some(1), "{added:?}");
+    ensure!(added.stderr.contains("cannot be compiled within its limits"), "{added:?}");
+    let attempts = load.finish().await?;
+    print_longest_put("a_node_that_is_given_a_bomb_goes_on_serving", &attempts);
+    let failed = attempts.iter().find_map(|attempt| attempt.outcome.as_ref().err());
+    ensure!(failed.is_none() && !attempts.is_empty(), "a request failed: {failed:?}");
+    let after = Inventory::take(&mortise, data.path()).await?;
+    after.tells_only_of_a_refusal(&before, "plugin-add", &Digest::of(&bomb).to_string(), 1)?;
+    fs::write(&path, GOOD)?;
+    let good = mortise.cli(&["plugin", "add", &path.to_string_lossy(), "--name", "good"])?;
+    ensure!(good.success(), "{good:?}");
+    mortise.stop()
 }
 
 /// Every prefix of a component is refused, and says so.

@@ -10,8 +10,12 @@ use mortise_tests::guests;
 
 use FaultKind::{AnswerTooLarge, Deadline, Fuel, InvalidAnswer, Memory, Refused, Trap};
 
-/// What is asked of a format, in this order: each function, and each sort of record by itself.
-const FUNCTIONS: [&str; 5] = ["properties", "encode_keys", "decode_keys", "encode_values", "decode_values"];
+/// What is asked of a format first.
+const QUESTIONS: [&str; 2] = ["describe", "properties"];
+
+/// What is asked of it then, in this order: each function that takes a batch, with each sort of record by
+/// itself.
+const BATCHES: [&str; 4] = ["encode_keys", "decode_keys", "encode_values", "decode_values"];
 
 /// What becomes of a guest: the first function that faults, how, and what is said.
 type Failing = Option<(&'static str, FaultKind, &'static str)>;
@@ -23,10 +27,13 @@ const OUTCOMES: &[(&str, Failing)] = &[
     ("format_inflates", Some(("encode_values", AnswerTooLarge, "more than 65536 bytes"))),
     ("format_loop_in_decode_keys", Some(("decode_keys", Fuel, "units of fuel"))),
     ("format_loop_in_decode_values", Some(("decode_values", Fuel, "units of fuel"))),
+    ("format_loop_in_describe", Some(("describe", Deadline, "within"))),
     ("format_loop_in_encode_keys", Some(("encode_keys", Fuel, "units of fuel"))),
     ("format_loop_in_encode_values", Some(("encode_values", Fuel, "units of fuel"))),
+    ("format_loop_in_post_return", Some(("encode_keys", Fuel, "units of fuel"))),
     ("format_loop_in_properties", Some(("properties", Deadline, "within"))),
-    ("format_loop_in_start", Some(("properties", Deadline, "within"))),
+    ("format_loop_in_realloc", Some(("encode_keys", Fuel, "units of fuel"))),
+    ("format_loop_in_start", Some(("describe", Deadline, "within"))),
     ("format_memory_hog", Some(("encode_keys", Memory, "its limit is 16777216"))),
     ("format_refuse", Some(("properties", Refused, "the plugin refused: no\\nERROR all is lost"))),
     ("format_too_few", Some(("encode_keys", InvalidAnswer, "answered 2 keys, expected 3"))),
@@ -39,7 +46,7 @@ const LIMITS: Limits =
     Limits { memory_bytes: 16 << 20, deadline: Duration::from_secs(10), answer_bytes: 64 << 10, fuel: None };
 
 /// For guests that never answer.
-const SHORT: Limits = Limits { deadline: Duration::from_millis(50), ..LIMITS };
+const SHORT: Limits = Limits { deadline: Duration::from_millis(200), ..LIMITS };
 
 fn runtime() -> Arc<Runtime> {
     static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
@@ -55,6 +62,7 @@ fn format(name: &str, limits: Limits) -> Format {
 fn call(format: &Format, function: &str, mode: Mode) -> Result<Answers, Fault> {
     let records = [&b"one"[..], b"", &[0xff; 100]];
     match function {
+        "describe" => format.component().identity(format.limits()).map(|_| Answers::new()),
         "properties" => format.properties().map(|_| Answers::new()),
         "encode_keys" => format.encode(&records, &[], mode).map(|answers| answers.keys),
         "decode_keys" => format.decode(&records, &[], mode).map(|answers| answers.keys),
@@ -66,7 +74,7 @@ fn call(format: &Format, function: &str, mode: Mode) -> Result<Answers, Fault> {
 fn serves_a_good_format() {
     let good = format("format_well_behaved", LIMITS);
     assert!(good.properties().expect("an answer").keeps_order);
-    for function in &FUNCTIONS[1..] {
+    for function in BATCHES {
         let answers = call(&good, function, Mode::REQUEST).expect("answers");
         assert_eq!(answers, [Ok(b"one".to_vec()), Ok(vec![]), Ok(vec![0xff; 100])]);
     }
@@ -85,7 +93,7 @@ fn every_format_meets_its_outcome_and_harms_nobody() {
         let endless = matches!(outcome, Some((_, Deadline, _)));
         let format = format(name, if endless { SHORT } else { LIMITS });
         let begun = Instant::now();
-        let first = FUNCTIONS.iter().find_map(|function| {
+        let first = QUESTIONS.iter().chain(&BATCHES).find_map(|function| {
             call(&format, function, Mode::REQUEST).err().map(|fault| (*function, fault))
         });
         match (outcome, first) {
@@ -98,7 +106,7 @@ fn every_format_meets_its_outcome_and_harms_nobody() {
             }
             (_, found) => panic!("{name}: {found:?}"),
         }
-        // A deadline of 50 ms; the rest is patience with a machine that is busy.
+        // A deadline of 200 ms; the rest is patience with a machine that is busy.
         assert!(!endless || begun.elapsed() < Duration::from_secs(5), "{name} took {:?}", begun.elapsed());
         serves_a_good_format();
     }
@@ -107,11 +115,32 @@ fn every_format_meets_its_outcome_and_harms_nobody() {
 /// Inside apply no clock decides: an endless loop ends by fuel.
 #[test]
 fn fuel_ends_what_no_clock_may() {
-    for function in &FUNCTIONS[1..] {
-        let format = format(&format!("format_loop_in_{function}"), SHORT);
+    let own = BATCHES.map(|function| (function, function));
+    // What surrounds a call loops around every function.
+    let around = ["realloc", "post_return", "start"];
+    let around = around.into_iter().flat_map(|place| BATCHES.map(|function| (place, function)));
+    for (place, function) in own.into_iter().chain(around) {
+        let name = format!("format_loop_in_{place}");
+        let format = format(&name, SHORT);
         let fault = call(&format, function, Mode::Apply).expect_err("an endless loop");
-        assert_eq!(fault.kind, Fuel, "{function}: {fault}");
+        assert_eq!(fault.kind, Fuel, "{name}, {function}: {fault}");
         assert_eq!(format.component().usage().faults["fuel"], 1);
+    }
+    serves_a_good_format();
+}
+
+/// An instance that has served before ends as a fresh one does, and the next call gets another.
+#[test]
+fn a_loop_ends_an_instance_that_was_warm() {
+    for (place, mode) in [("realloc", Mode::Apply), ("post_return", Mode::Apply), ("realloc", Mode::REQUEST)] {
+        let format = format(&format!("format_loop_in_{place}"), LIMITS);
+        for round in 1..=3 {
+            assert!(format.properties().expect("an answer").keeps_order, "{place}, round {round}");
+            let fault = call(&format, "encode_values", mode).expect_err("an endless loop");
+            assert_eq!(fault.kind, Fuel, "{place}, round {round}: {fault}");
+            let usage = format.component().usage();
+            assert_eq!((usage.calls, usage.instantiations), (round * 2, round), "{place}");
+        }
     }
     serves_a_good_format();
 }

@@ -49,7 +49,7 @@ async fn the_judge_finds_lies() -> Result<()> {
         .context("something was put")?;
 
     let mut lost = attempts.clone();
-    lost.push(Attempt { request: attempts[put].request.clone(), outcome: Ok(newest + 1) });
+    lost.push(Attempt { outcome: Ok(newest + 1), ..attempts[put].clone() });
     finds(&endpoint, lost, "lost", &mut rng).await?;
 
     let mut unasked = attempts.clone();

@@ -75,6 +75,12 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("trap_in_third_call", Answers),
     ("turncoat", Answers),
     ("unknown_version", Unloaded("built for mortise:plugin@0.9.0; this host serves 0.1.0, 0.2.0")),
+    ("v2_huge_reason", Undecided(AnswerTooLarge, "more than 65536 bytes")),
+    ("v2_invalid_reason", Undecided(Trap, "utf-8")),
+    ("v2_invalid_step", Undecided(Trap, "discriminant")),
+    ("v2_long_reason", Answers),
+    ("v2_loop_in_decide", Undecided(Deadline, "within 50ms")),
+    ("v2_wild_reason", Undecided(Trap, "out of bounds of memory")),
     ("weathercock", Answers),
     ("wild_pointer", Undecided(Trap, "")),
     ("wild_realloc", Undecided(Trap, "realloc")),
@@ -272,6 +278,17 @@ fn nonsense_comes_through_as_it_was_answered() {
     assert_eq!(answers[4], Answer::Major { table_bytes: 0 });
     assert_eq!(answers[5], Answer::Major { table_bytes: u64::MAX });
     assert!(matches!(answers[6], Answer::Partial { level_ratio, .. } if level_ratio.is_nan()));
+}
+
+/// Contract 0.2.0 lets a strategy say why, and an operator reads that beside the step.
+#[test]
+fn a_reason_comes_through_as_one_short_line() {
+    let strategy = load(guests::V2_LONG_REASON).compaction_strategy(LIMITS).expect("the limits");
+    let decision = strategy.decide(&call(0), &some_view()).expect("an answer");
+    assert_eq!(decision.step, Answer::Wait { ask_again_ms: None });
+    let reason = decision.reason;
+    assert!(reason.starts_with("no\\nERROR all is lost\\n\\u{1b}") && reason.ends_with('…'), "{reason}");
+    assert!(reason.len() <= 200 && !reason.contains(char::is_control), "{} bytes: {reason}", reason.len());
 }
 
 #[test]

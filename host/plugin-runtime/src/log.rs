@@ -133,14 +133,16 @@ impl OldLog {
 pub(crate) fn presentable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MESSAGE_BYTES));
     for character in text.chars() {
-        if shown.len() >= MESSAGE_BYTES {
-            shown.push('…');
-            break;
-        }
+        let before = shown.len();
         if character.is_control() {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
+        }
+        if shown.len() > MESSAGE_BYTES {
+            shown.truncate(before);
+            shown.push('…');
+            break;
         }
     }
     shown
@@ -153,8 +155,11 @@ mod tests {
     #[test]
     fn texts_are_cut_and_stay_on_one_line() {
         assert_eq!(presentable("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
-        let long = presentable(&"ü".repeat(5_000));
-        assert!(long.len() <= MESSAGE_BYTES + '…'.len_utf8() && long.ends_with('…'));
+        for character in ["x", "ü", "\n", "\u{1b}", "a\u{9f}"] {
+            let long = presentable(&character.repeat(5_000));
+            assert!(long.len() <= MESSAGE_BYTES + '…'.len_utf8() && long.ends_with('…'), "{long}");
+        }
+        assert_eq!(presentable(&"x".repeat(MESSAGE_BYTES)), "x".repeat(MESSAGE_BYTES));
     }
 
     #[test]
