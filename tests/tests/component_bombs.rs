@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use mortise_plugin_runtime::{CompileLimits, Compiler, Digest, Error, Limits, Runtime, RuntimeConfig};
-use mortise_tests::{
-    Inventory, Load, Mortise, bombs, guests, mortise_binary, print_longest_put, run, seed,
-};
+use mortise_tests::{Inventory, Load, Mortise, bombs, guests, mortise_binary, print_longest_put, run, seed};
 use rand::Rng as _;
 use tempfile::TempDir;
 

@@ -132,7 +132,8 @@ fn fuel_ends_what_no_clock_may() {
 /// An instance that has served before ends as a fresh one does, and the next call gets another.
 #[test]
 fn a_loop_ends_an_instance_that_was_warm() {
-    for (place, mode) in [("realloc", Mode::Apply), ("post_return", Mode::Apply), ("realloc", Mode::REQUEST)] {
+    for (place, mode) in [("realloc", Mode::Apply), ("post_return", Mode::Apply), ("realloc", Mode::REQUEST)]
+    {
         let format = format(&format!("format_loop_in_{place}"), LIMITS);
         for round in 1..=3 {
             assert!(format.properties().expect("an answer").keeps_order, "{place}, round {round}");
