@@ -103,7 +103,7 @@ fn damage(rng: &mut StdRng) -> Vec<u8> {
 async fn no_guest_disturbs_the_node() -> Result<()> {
     let mut rng = seed::rng("no_guest_disturbs_the_node");
     let mut bench = Bench::new().await?;
-    let mut load = Load::start(&bench.mortise.endpoint(), "load", 4, &mut rng).await?;
+    let mut load = Load::start(&bench.mortise.endpoint(), "load", 2, &mut rng).await?;
     let mut served = Vec::new();
     let bombs = [
         ("hundred_megabytes", bombs::padded(guests::LEFTOVER, 100 << 20)),
