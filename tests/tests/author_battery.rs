@@ -38,7 +38,7 @@ fn test(name: &str, bytes: Vec<u8>) -> Result<Outcome> {
 fn shipped_plugins_pass_everything() -> Result<()> {
     let bench = Workbench::new(Compiler::InProcess)?;
     for plugin in mortise_plugins::shipped() {
-        let checked = bench.check(plugin.bytes, limits());
+        let checked = bench.check(plugin.bytes, limits())?;
         ensure!(checked.refusal.is_none(), "{}: {:?}", plugin.name, checked.refusal);
         let who = checked.identity.context("it says who it is")?;
         ensure!(who.name == plugin.name && !who.summary.is_empty(), "{who:?}");
@@ -118,7 +118,7 @@ const REFUSED: [(&str, &str, &str); 9] = [
 fn what_a_host_refuses_is_refused_with_a_cure() -> Result<()> {
     let bench = Workbench::new(Compiler::InProcess)?;
     for (name, reason, cure) in REFUSED {
-        let checked = bench.check(&guest(name), limits_of(name));
+        let checked = bench.check(&guest(name), limits_of(name))?;
         let refusal = checked.refusal.with_context(|| format!("{name} is taken"))?;
         ensure!(refusal.reason.contains(reason), "{name}: {}", refusal.reason);
         let found = refusal.cure.unwrap_or_default();
@@ -142,18 +142,18 @@ fn garbage_of_every_sort_gets_an_answer() -> Result<()> {
         (b"hello", "begins with"),
     ];
     for (bytes, expected) in cases {
-        let checked = bench.check(bytes, limits());
+        let checked = bench.check(bytes, limits())?;
         let refusal = checked.refusal.context("garbage is refused")?.to_string();
         ensure!(refusal.contains(expected), "{}: {refusal}", bytes.escape_ascii());
     }
     // Cut off and damaged in many places.
     let whole = mortise_plugins::COMPACTION_TIERED;
     for place in (0..whole.len()).step_by(whole.len() / 40) {
-        ensure!(bench.check(&whole[..place], limits()).refusal.is_some(), "cut at {place}");
+        ensure!(bench.check(&whole[..place], limits())?.refusal.is_some(), "cut at {place}");
         let mut bytes = whole.to_vec();
         bytes[place] ^= 0x55;
         // It may be refused or still be fine; what it is must be told.
-        ensure!(bench.check(&bytes, limits()).bytes == bytes.len() as u64, "damaged at {place}");
+        ensure!(bench.check(&bytes, limits())?.bytes == bytes.len() as u64, "damaged at {place}");
     }
     Ok(())
 }

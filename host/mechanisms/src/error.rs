@@ -112,7 +112,13 @@ pub enum Error {
     },
     /// The component was looked at and refused.
     #[error("the component is refused: {0}")]
+    Component(mortise_plugin_runtime::Error),
+    /// There is no use for the component here.
+    #[error("the component is refused: {0}")]
     ComponentRefused(String),
+    /// The component was asked twice who it is.
+    #[error("the component is refused: {0}")]
+    IdentityChanges(String),
     /// The component ran and did not behave while it was asked who it is.
     #[error("the component was asked who it is and failed ({}): {}; it is not added", .0.kind, .0.detail)]
     DescribeFailed(Fault),
@@ -344,7 +350,9 @@ impl Error {
             | Self::PluginName { .. }
             | Self::PluginVersion { .. }
             | Self::ComponentTooLarge { .. }
+            | Self::Component(_)
             | Self::ComponentRefused(_)
+            | Self::IdentityChanges(_)
             | Self::DescribeFailed(_)
             | Self::ConfigSyntax(_)
             | Self::ConfigTooLarge { .. }
@@ -382,10 +390,6 @@ impl Error {
 
 impl From<mortise_plugin_runtime::Error> for Error {
     fn from(error: mortise_plugin_runtime::Error) -> Self {
-        if error.is_component_fault() {
-            Self::ComponentRefused(error.to_string())
-        } else {
-            Self::Runtime(error.to_string())
-        }
+        if error.is_component_fault() { Self::Component(error) } else { Self::Runtime(error.to_string()) }
     }
 }

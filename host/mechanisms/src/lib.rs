@@ -34,7 +34,7 @@ mod volumes;
 
 pub use error::{Error, Result};
 pub use mortise_plugin_runtime::{Capability, Limits, Usage};
-pub use plugins::{SignatureState, Trust, TrustedKey};
+pub use plugins::{Admission, Ground, Judged, Refusal, SignatureState, Step, Trust, TrustedKey, Who};
 pub use rebuild::{
     FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
 };

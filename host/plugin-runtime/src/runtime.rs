@@ -105,9 +105,23 @@ impl Runtime {
     /// # Errors
     /// Why the component is refused; [`Error::NotGranted`] when it needs more than the grants.
     pub fn load_granted(&self, bytes: &[u8], grants: Grants) -> Result<Component> {
+        self.prepare(bytes, grants, self.cache.as_ref())
+    }
+
+    /// As [`Self::load_granted`], for a component that may never be wanted again: what is compiled of it is
+    /// not kept in the cache.
+    ///
+    /// # Errors
+    /// As [`Self::load_granted`].
+    pub fn try_out_granted(&self, bytes: &[u8], grants: Grants) -> Result<Component> {
+        self.prepare(bytes, grants, None)
+    }
+
+    /// Checks and compiles a component; what was compiled is kept in `keep`.
+    fn prepare(&self, bytes: &[u8], grants: Grants, keep: Option<&Cache>) -> Result<Component> {
         let description = inspect::inspect(bytes)?;
         grants.cover(&description.capabilities, &description.imports)?;
-        let compiled = self.compile(bytes, &description)?;
+        let compiled = self.compile(bytes, &description, keep)?;
         Component::new(self.shared.clone(), description, grants, &compiled)
     }
 
@@ -131,7 +145,7 @@ impl Runtime {
         }
     }
 
-    fn compile(&self, bytes: &[u8], description: &Description) -> Result<Compiled> {
+    fn compile(&self, bytes: &[u8], description: &Description, keep: Option<&Cache>) -> Result<Compiled> {
         let (engine, digest) = (&self.shared.engine, &description.digest);
         if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {
             counter!("mortise_plugin_compile_cache_hits_total").increment(1);
@@ -142,7 +156,7 @@ impl Runtime {
         counter!("mortise_plugin_compilations_total").increment(1);
         let artifact = self.compiler.compile(engine, bytes)?;
         let compiled = artifact.revive(engine).map_err(|error| does_not_fit(&error))?;
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = keep {
             cache.store(digest, &artifact);
         }
         Ok(compiled)

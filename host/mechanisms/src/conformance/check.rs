@@ -1,14 +1,32 @@
 //! Would a host take this file?
+//!
+//! Two can judge that: a node, by its own catalog, keys and limits, or this program alone, by the defaults
+//! ([`by_defaults`]). Either way the verdict is joined here with what the file says about itself, and with
+//! what usually helps.
 
-use mortise_plugin_runtime::{Capability, Digest, Error as RuntimeError, Identity, Runtime};
+use std::sync::Arc;
+
+use mortise_plugin_runtime::{Capability, Digest, MAX_COMPONENT_BYTES, Runtime};
 use serde::Serialize;
 
 use super::cure::cure;
 use super::origin::Origin;
 use super::workbench::Allowance;
+use crate::plugins::{Admission, Ground, Judged, Refusal as Verdict, Step, Trust, Who, Yardstick, judge};
+use crate::system::addition;
+use crate::{NewPlugin, Result};
 
 /// Package of the contract, as it stands in the names of exports.
 const PACKAGE: &str = "mortise:plugin/";
+
+/// What only a node can tell about a component, in the order in which `plugin add` asks.
+pub const ONLY_A_NODE_CAN_TELL: [&str; 5] = [
+    "whether a signature is required, and whose",
+    "what the plugin of this name has been granted already",
+    "the limits that were set for it",
+    "whether other bytes have this name and version",
+    "whether the node's program serves this version of the contract",
+];
 
 /// What a file is, and whether a host would take it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,29 +45,22 @@ pub struct Checked {
     pub origin: Origin,
     /// Name, version and summary, once it could be asked.
     pub identity: Option<Who>,
+    /// With what it would come in, when it would.
+    pub admission: Option<Admission>,
     /// Why a host would not take it; `None` when it would.
     pub refusal: Option<Refusal>,
 }
 
-/// Who a plugin says it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Who {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// What it does.
-    pub summary: String,
-}
-
-/// Why a host would not take a component.
+/// Why a host would not take a component, and what usually helps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// The step that failed: `read`, `compile`, `limits` or `describe`.
-    pub step: &'static str,
+    /// The step that failed; `None` for one that a newer node knows.
+    pub step: Option<Step>,
+    /// The sort of reason; `None` for one that a newer node knows.
+    pub ground: Option<Ground>,
     /// The host's own words.
     pub reason: String,
-    /// What usually helps, by language.
+    /// What usually helps, by language; `None` when the reason says it all.
     pub cure: Option<String>,
 }
 
@@ -60,62 +71,46 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// Takes the same way as `plugin add`, as far as it goes without a daemon.
-pub(super) fn check(runtime: &Runtime, bytes: &[u8], allowance: Allowance) -> Checked {
-    let origin = Origin::of(bytes);
-    let wit_version = origin.exports.iter().find_map(|name| Some(contract_version(name)?.to_owned()));
-    let mut checked = Checked {
-        bytes: bytes.len() as u64,
-        digest: Digest::of(bytes).to_string(),
-        world: None,
-        wit_version,
-        capabilities: Vec::new(),
-        origin,
-        identity: None,
-        refusal: None,
-    };
-    let refused = admit(runtime, bytes, allowance, &mut checked);
-    checked.refusal = refused.err();
-    checked
+impl Checked {
+    /// Joins what a file says about itself with what a host says about it.
+    #[must_use]
+    pub fn of(bytes: &[u8], judged: Judged) -> Self {
+        let origin = Origin::of(bytes);
+        let Judged { world, wit_version, capabilities, identity, admission, refusal } = judged;
+        let named = || origin.exports.iter().find_map(|name| Some(contract_version(name)?.to_owned()));
+        let wit_version = wit_version.or_else(named);
+        let refusal = refusal.map(|Verdict { step, ground, reason }| {
+            let cure = ground.and_then(|ground| cure(ground, &origin, bytes));
+            Refusal { step, ground, reason, cure }
+        });
+        Self {
+            bytes: bytes.len() as u64,
+            digest: Digest::of(bytes).to_string(),
+            world,
+            wit_version,
+            capabilities,
+            origin,
+            identity,
+            admission,
+            refusal,
+        }
+    }
 }
 
-fn admit(
-    runtime: &Runtime,
-    bytes: &[u8],
-    allowance: Allowance,
-    checked: &mut Checked,
-) -> Result<(), Refusal> {
-    let origin = checked.origin.clone();
-    let refuse = |step, error: &RuntimeError| Refusal {
-        step,
-        reason: error.to_string(),
-        cure: cure(error, &origin, bytes),
+/// Judges a component as a node would that was never told anything: no keys, no plugins, the usual limits.
+pub(super) fn by_defaults(runtime: &Runtime, new: NewPlugin, allowance: Allowance) -> Result<Judged> {
+    let mut addition = match addition(new) {
+        Ok(addition) => addition,
+        Err(error) => return Judged::refused(Step::Capabilities, error),
     };
-    let description = runtime.inspect(bytes).map_err(|error| refuse("read", &error))?;
-    checked.world = Some(description.world.to_string());
-    checked.capabilities = description.capabilities.iter().copied().collect();
-    let grants = allowance.grants;
-    let component = runtime.load_granted(bytes, grants).map_err(|error| refuse("compile", &error))?;
-    let limits = allowance.limits(description.world);
-    limits.validate().map_err(|error| refuse("limits", &error))?;
-    let describe = || {
-        component.identity(&limits).map_err(|fault| Refusal {
-            step: "describe",
-            reason: format!("asked who it is, the plugin failed ({}): {fault}", fault.kind),
-            cure: None,
-        })
+    addition.grants.extend(allowance.grants.wasi_minimal.then_some(Capability::WasiMinimal));
+    let yardstick = Yardstick {
+        model: Arc::default(),
+        trust: Trust::default(),
+        max_component_bytes: MAX_COMPONENT_BYTES,
+        unix_ms: 0,
     };
-    let Identity { name, version, summary } = describe()?;
-    let again = describe()?;
-    if (&name, &version, &summary) != (&again.name, &again.version, &again.summary) {
-        return Err(Refusal {
-            step: "describe",
-            reason: format!("asked twice who it is, it said {name:?} {version:?} and then something else"),
-            cure: Some("`describe` must answer the same at every call; make it constant".to_owned()),
-        });
-    }
-    checked.identity = Some(Who { name, version, summary });
-    Ok(())
+    judge(runtime, &yardstick, &addition, |usual| allowance.limits_from(usual))
 }
 
 /// The version in `mortise:plugin/<interface>@<version>`.

@@ -1,34 +1,33 @@
 //! What usually helps when a host refuses a component, by what is wrong and by language.
 
-use mortise_plugin_runtime::Error;
-
 use super::origin::{Form, Language, Origin};
+use crate::plugins::Ground;
 
 /// What usually helps; `None` when the reason says it all.
-pub(super) fn cure(error: &Error, origin: &Origin, bytes: &[u8]) -> Option<String> {
-    let cure = match error {
-        Error::NotWasm { .. } => return not_wasm(bytes),
-        Error::CoreModule => core_module(origin),
-        Error::RefusedImports { .. } | Error::NotGranted { .. } => refused_imports(origin),
-        Error::OtherWorld { .. } => other_world(origin),
-        Error::UnknownVersion { .. } => {
+pub(super) fn cure(ground: Ground, origin: &Origin, bytes: &[u8]) -> Option<String> {
+    let cure = match ground {
+        Ground::NotWasm => return not_wasm(bytes),
+        Ground::CoreModule => core_module(origin),
+        Ground::RefusedImports | Ground::NotGranted => refused_imports(origin),
+        Ground::OtherWorld => other_world(origin),
+        Ground::UnknownVersion => {
             "build it against one of the versions named, whose WIT files `mortise plugin new` writes into a \
              project, or update the daemon"
         }
-        Error::Unfit { .. } => {
+        Ground::Unfit => {
             "its bindings were made from other WIT files: make them anew from those that `mortise plugin new` \
              writes, and don't edit them"
         }
-        Error::TooLarge { .. } => too_large(origin),
-        Error::FunctionTooLarge { .. } => {
+        Ground::TooLarge => too_large(origin),
+        Ground::FunctionTooLarge => {
             "build with less inlining (`opt-level = \"s\"` in Rust, `-Os` in C), or move tables of constants \
              out of code"
         }
-        Error::StartsTooBig { .. } => {
+        Ground::StartsTooBig => {
             "it asks for its memory at its start: lower the initial memory (`--initial-memory` of the linker) \
              and let it grow"
         }
-        Error::Malformed { .. } => {
+        Ground::Malformed => {
             "the file may be cut off, or was built with proposals that are not in WebAssembly 2.0 (threads, \
              garbage collection, exceptions): build it anew without them; `wasm-tools validate FILE` says more"
         }

@@ -11,7 +11,8 @@
 //! | `strategy`, `format`, `configuration` | the sections of the battery, for each world and for both |
 //! | `trace`, `replay` | recorded calls as JSON lines, and running them again |
 //!
-//! Nothing here needs a node, and nothing acts on an answer. The module knows nothing of terminals.
+//! Nothing here needs a node (a node's verdict can be joined with what a file says), and nothing acts on an
+//! answer. The module knows nothing of terminals.
 
 mod battery;
 mod check;
@@ -31,7 +32,7 @@ mod workbench;
 mod tests;
 
 pub use battery::{Failure, Options, Outcome, Section};
-pub use check::{Checked, Refusal};
+pub use check::{Checked, ONLY_A_NODE_CAN_TELL, Refusal};
 pub use origin::{Form, Language, Origin, Tool};
 pub use replay::{Difference, Replayed};
 pub use views::described;

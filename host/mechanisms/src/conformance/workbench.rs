@@ -16,7 +16,7 @@ use super::replay::{self, Replayed};
 use super::strategy;
 use super::trace::Record;
 use crate::simulate::Contender;
-use crate::{Error, Result};
+use crate::{Error, NewPlugin, Result};
 
 /// What a component is granted, and what its calls may use where it isn't what plugins of its world usually
 /// may.
@@ -34,7 +34,11 @@ impl Allowance {
     /// The limits of a plugin of this world.
     #[must_use]
     pub fn limits(self, world: World) -> Limits {
-        let usual = world.default_limits();
+        self.limits_from(world.default_limits())
+    }
+
+    /// The limits of a plugin that usually has these.
+    pub(super) fn limits_from(self, usual: Limits) -> Limits {
         Limits {
             memory_bytes: self.memory_bytes.unwrap_or(usual.memory_bytes),
             deadline: self.deadline.unwrap_or(usual.deadline),
@@ -77,10 +81,22 @@ impl Workbench {
         Ok(Self { runtime: Runtime::new(config)?, compiler })
     }
 
-    /// Says what a file is, and whether a host would take it and allow it so much.
-    #[must_use]
-    pub fn check(&self, bytes: &[u8], allowance: Allowance) -> Checked {
-        check::check(&self.runtime, bytes, allowance)
+    /// Says what a file is, and whether a host would take it and allow it so much, judged by the defaults.
+    ///
+    /// # Errors
+    /// What is not the component's doing, such as [`Error::Runtime`] when it cannot be compiled because no
+    /// process can be started.
+    pub fn check(&self, bytes: &[u8], allowance: Allowance) -> Result<Checked> {
+        self.check_new(NewPlugin { bytes: bytes.to_vec(), ..NewPlugin::default() }, allowance)
+    }
+
+    /// As [`Self::check`], with what would come with the file.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_new(&self, new: NewPlugin, allowance: Allowance) -> Result<Checked> {
+        let bytes = new.bytes.clone();
+        Ok(Checked::of(&bytes, check::by_defaults(&self.runtime, new, allowance)?))
     }
 
     /// Puts a component on the workbench.
@@ -88,7 +104,7 @@ impl Workbench {
     /// # Errors
     /// [`Error::ComponentRefused`] with the reason and the usual cure.
     pub fn specimen(&self, bytes: Vec<u8>, allowance: Allowance) -> Result<Specimen> {
-        if let Some(refusal) = self.check(&bytes, allowance).refusal {
+        if let Some(refusal) = self.check(&bytes, allowance)?.refusal {
             return Err(Error::ComponentRefused(refusal.to_string()));
         }
         let component = self.runtime.load_granted(&bytes, allowance.grants)?;

@@ -2,22 +2,25 @@
 //!
 //! What can be known without running a component is checked first: its size, signature, world, version and
 //! imports. Then its arrival is written, then it is compiled and asked who it is, then its row takes the
-//! arrival's place. Whatever is refused leaves an audit row and nothing else.
+//! arrival's place. Whatever is refused leaves an audit row and nothing else. `plugin check` goes the same
+//! way ([`judge`](super::judge)) and writes nothing.
 
 use std::sync::Arc;
 
 use mortise_plugin_runtime::{Digest, Identity, Limits, World};
 
 use super::act::{Lifecycle, blocking};
-use super::capability::{self, Capabilities};
+use super::capability::Capabilities;
 use super::choose::Chosen;
 use super::decide::{self, Papers};
 use super::host::Loaded;
+use super::judge::{self, Judged, Keep, Terms, Yardstick};
 use crate::catalog::{HistoryRow, Origin};
 use crate::system::ShippedPlugin;
 use crate::{Error, Result};
 
 /// A component that is to come in.
+#[derive(Clone, Debug)]
 pub(crate) struct Addition {
     pub bytes: Arc<[u8]>,
     /// Name that it is to get instead of the one that it gives itself.
@@ -35,10 +38,6 @@ impl Lifecycle {
     /// Before it has said who it is, it runs under the limits and with the grants of the plugin that it is to
     /// be a version of, if a name is given.
     pub(crate) async fn add(&self, addition: Addition) -> Result<Chosen> {
-        let found = addition.bytes.len();
-        if found > self.max_component_bytes {
-            return Err(Error::ComponentTooLarge { found, limit: self.max_component_bytes });
-        }
         self.finish_removals().await?;
         let added = self.examine_and_admit(&addition).await;
         match &added {
@@ -52,33 +51,16 @@ impl Lifecycle {
     }
 
     async fn examine_and_admit(&self, addition: &Addition) -> Result<Chosen> {
-        let Addition { bytes, name, origin, .. } = addition;
-        let signature = match origin {
-            // What comes with the program is trusted like the program.
-            Origin::Shipped => super::signature::SignatureState::Unsigned,
-            Origin::Added => self.trust.check(bytes, addition.signature.as_deref())?,
-        };
-        let (host, given) = (Arc::clone(&self.host), Arc::clone(bytes));
-        let description = blocking(move || host.inspect(&given)).await?;
-        let model = self.catalog.model();
-        let world = description.world;
-        let inherited = decide::inherited(&model, name.as_deref(), world);
-        let mut granted = inherited.grants;
-        granted.extend(&addition.grants);
-        let wanted = description.capabilities.clone();
-        capability::check(name.as_deref(), &wanted, &granted, &description.imports)?;
-
-        let papers = Papers {
-            description,
-            origin: *origin,
-            name: name.clone(),
-            signature,
-            grants: addition.grants.clone(),
-            unix_ms: self.clock.unix_millis(),
-        };
+        let bytes = &addition.bytes;
+        let (host, yardstick, given) = (Arc::clone(&self.host), self.yardstick(), addition.clone());
+        let looked = blocking(move || {
+            let papers = judge::look(host.as_ref(), &yardstick, &given)?;
+            let terms = judge::terms(&yardstick, &papers)?;
+            Ok((papers, terms))
+        });
+        let (papers, terms) = looked.await?;
         self.receive(bytes, &papers).await?;
-        let capabilities = wanted.union(&capability::by_default()).copied().collect();
-        let (identity, component) = self.verify(bytes, world, inherited.limits, capabilities).await?;
+        let (identity, component) = self.verify(bytes, papers.description.world, terms).await?;
         // Refused before the file is looked at; decided again when the row is written.
         decide::admit(&self.catalog.model(), &papers, &identity)?;
         let _together = self.files.lock().await;
@@ -103,18 +85,39 @@ impl Lifecycle {
         &self,
         bytes: &Arc<[u8]>,
         world: World,
-        limits: Limits,
-        capabilities: Capabilities,
+        terms: Terms,
     ) -> Result<(Identity, Arc<dyn Loaded>)> {
         let (host, given) = (Arc::clone(&self.host), Arc::clone(bytes));
         let alone = self.compile_alone().await?;
         let verified = blocking(move || {
             let _alone = alone;
-            let component = host.load(&given, &capabilities)?;
-            let identity = introduce(component.as_ref(), world, limits)?;
-            Ok((identity, component))
+            Ok(judge::verify(host.as_ref(), &given, world, &terms, Keep::Compiled)?)
         });
         verified.await
+    }
+
+    /// Says what [`Self::add`] would, and leaves nothing behind: no file, no row, no compiled code.
+    ///
+    /// # Errors
+    /// What is not the component's doing.
+    pub(crate) async fn check(&self, addition: Addition) -> Result<Judged> {
+        let alone = self.compile_alone().await?;
+        let (host, yardstick) = (Arc::clone(&self.host), self.yardstick().without_removed());
+        let judged = blocking(move || {
+            let _alone = alone;
+            judge::judge(host.as_ref(), &yardstick, &addition, |limits| limits)
+        });
+        judged.await
+    }
+
+    /// What this node measures a component by now.
+    fn yardstick(&self) -> Yardstick {
+        Yardstick {
+            model: self.catalog.model(),
+            trust: self.trust.clone(),
+            max_component_bytes: self.max_component_bytes,
+            unix_ms: self.clock.unix_millis(),
+        }
     }
 
     /// Tells the history that a component was refused, and removes its arrival, its file and what was
@@ -194,16 +197,4 @@ impl Lifecycle {
         }
         Ok(())
     }
-}
-
-/// Asks a component who it is, twice.
-fn introduce(component: &dyn Loaded, world: World, limits: Limits) -> Result<Identity> {
-    component.fits(world, limits)?;
-    let identity = component.identity(&limits).map_err(Error::DescribeFailed)?;
-    let again = component.identity(&limits).map_err(Error::DescribeFailed)?;
-    if identity != again {
-        let detail = format!("asked twice who it is, it said {identity:?} and then {again:?}");
-        return Err(Error::ComponentRefused(detail));
-    }
-    Ok(identity)
 }

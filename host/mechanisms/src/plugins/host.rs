@@ -17,6 +17,8 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn inspect(&self, bytes: &[u8]) -> Result<Description>;
     /// Verifies and compiles a component, or takes it from the cache. It gets these capabilities, no others.
     fn load(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>>;
+    /// As [`Self::load`], and keeps nothing on disk.
+    fn try_out(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>>;
     /// Drops what is kept on disk of a compiled component.
     fn evict(&self, digest: &str);
     /// Drops what is kept on disk of all compiled components that are not `named`.
@@ -56,6 +58,11 @@ impl Host for Runtime {
     fn load(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>> {
         let grants = capability::as_grants(capabilities);
         Ok(Arc::new(self.load_granted(bytes, grants).map_err(Error::from)?))
+    }
+
+    fn try_out(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>> {
+        let grants = capability::as_grants(capabilities);
+        Ok(Arc::new(self.try_out_granted(bytes, grants).map_err(Error::from)?))
     }
 
     fn evict(&self, digest: &str) {

@@ -8,6 +8,7 @@
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume |
 //! | `admit`, `remove`, `bind`, `shadow` | its verbs: add; remove; use and roll back; shadow and promote |
+//! | `judge`, `ground` | the way of a component into a node, for `add` and `check`; why it ends early |
 //! | `supervise` | what the host does by itself: quarantine, taking back |
 //! | `record` | how much of what strategies are asked is kept |
 //! | `formats`, `codec_watch` | components of the world `format`, made ready to encode; their faults |
@@ -26,7 +27,9 @@ mod codec_watch;
 mod decide;
 mod faults;
 mod formats;
+mod ground;
 mod host;
+mod judge;
 mod observe;
 mod record;
 mod recover;
@@ -62,6 +65,9 @@ pub(crate) use capability::{Capabilities, by_default as capabilities_by_default}
 pub(crate) use choose::pick;
 pub(crate) use codec_watch::CodecWatch;
 pub(crate) use decide::config_text;
+pub use ground::Ground;
 pub(crate) use host::Host;
+pub use judge::{Admission, Judged, Refusal, Step, Who};
+pub(crate) use judge::{Yardstick, judge};
 pub use signature::{SignatureState, Trust, TrustedKey};
 pub(crate) use stage::Stage;

@@ -26,7 +26,7 @@ pub use info::{
 pub use shadow::{CallTimes, ShadowExample, ShadowInfo, ShadowReport};
 
 use crate::catalog::{Catalog, Origin};
-use crate::plugins::{Addition, Lifecycle, capability_named};
+use crate::plugins::{Addition, Judged, Lifecycle, Step, capability_named};
 use crate::rebuild::{Jobs, WantedFormat};
 use crate::recording::{Recorded, RecordingInfo};
 use crate::volumes::{DEFAULT, Volumes};
@@ -117,11 +117,8 @@ impl System {
     /// [`Error::PluginName`], [`Error::PluginVersion`], [`Error::PluginConflict`], and those of the catalog.
     pub async fn plugin_add(&self, new: NewPlugin) -> Result<PluginInfo> {
         let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
-        let NewPlugin { bytes, name, signature, grants } = new;
-        let bytes = bytes.into();
-        let grants = grants.iter().map(|name| capability_named(name)).collect::<Result<_>>()?;
+        let addition = addition(new)?;
         detached(async move {
-            let addition = Addition { bytes, name, signature, grants, origin: Origin::Added };
             let chosen = lifecycle.add(addition).await?;
             if chosen.row.world == World::Format.as_str() {
                 volumes.open_failed().await;
@@ -129,6 +126,17 @@ impl System {
             lifecycle.info_of(&chosen)
         })
         .await
+    }
+
+    /// Says what [`System::plugin_add`] would, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// What is not the component's doing, such as [`Error::ShuttingDown`].
+    pub async fn plugin_check(&self, new: NewPlugin) -> Result<Judged> {
+        match addition(new) {
+            Ok(addition) => self.lifecycle.check(addition).await,
+            Err(error) => Judged::refused(Step::Capabilities, error),
+        }
     }
 
     /// All versions of all plugins, by name, newest first.
@@ -269,6 +277,13 @@ impl System {
         }
         self.volumes.stop_loops().await;
     }
+}
+
+/// The component with the capabilities that its grants name.
+pub(crate) fn addition(new: NewPlugin) -> Result<Addition> {
+    let NewPlugin { bytes, name, signature, grants } = new;
+    let grants = grants.iter().map(|name| capability_named(name)).collect::<Result<_>>()?;
+    Ok(Addition { bytes: bytes.into(), name, signature, grants, origin: Origin::Added })
 }
 
 /// Runs `work` to its end even when the caller goes away.

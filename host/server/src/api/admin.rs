@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mortise_mechanisms::{self as mechanisms, Error, NewPlugin};
+use mortise_mechanisms::{self as mechanisms, Error, Judged, NewPlugin};
 use mortise_plugin_runtime::{self as runtime, MAX_COMPONENT_BYTES};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -42,6 +42,24 @@ fn kept<T: Default + PartialEq>(wanted: T, now: T) -> T {
 
 fn failed(error: Error) -> Status {
     from_mechanisms(&error)
+}
+
+/// A component as it was sent. The inner error says why no more of it was read.
+async fn received(mut stream: Streaming<pb::AddPluginRequest>) -> Result<Result<NewPlugin, String>, Status> {
+    let mut new = NewPlugin::default();
+    while let Some(part) = stream.message().await? {
+        new.name = new.name.or_else(|| given(part.name));
+        new.signature = new.signature.or_else(|| given(part.signature));
+        new.grants.extend(part.grants);
+        new.bytes.extend_from_slice(&part.chunk);
+        if new.bytes.len() > MAX_COMPONENT_BYTES {
+            return Ok(Err(format!(
+                "the component has more than {MAX_COMPONENT_BYTES} bytes, the most that is accepted; \
+                 build it with optimisation for size and without debug information"
+            )));
+        }
+    }
+    Ok(Ok(new))
 }
 
 fn given(text: String) -> Option<String> {
@@ -88,22 +106,20 @@ impl Admin for AdminService {
         &self,
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::AddPluginResponse>, Status> {
-        let mut stream = request.into_inner();
-        let mut new = NewPlugin::default();
-        while let Some(part) = stream.message().await? {
-            new.name = new.name.or_else(|| given(part.name));
-            new.signature = new.signature.or_else(|| given(part.signature));
-            new.grants.extend(part.grants);
-            new.bytes.extend_from_slice(&part.chunk);
-            if new.bytes.len() > MAX_COMPONENT_BYTES {
-                return Err(Status::invalid_argument(format!(
-                    "the component has more than {MAX_COMPONENT_BYTES} bytes, the most that is accepted; \
-                     build it with optimisation for size and without debug information"
-                )));
-            }
-        }
+        let new = received(request.into_inner()).await?.map_err(Status::invalid_argument)?;
         let info = self.context.system.plugin_add(new).await.map_err(failed)?;
         Ok(Response::new(pb::AddPluginResponse { plugin: Some(messages::plugin(info)) }))
+    }
+
+    async fn check_plugin(
+        &self,
+        request: Request<Streaming<pb::AddPluginRequest>>,
+    ) -> Result<Response<pb::CheckPluginResponse>, Status> {
+        let judged = match received(request.into_inner()).await? {
+            Ok(new) => self.context.system.plugin_check(new).await.map_err(failed)?,
+            Err(reason) => Judged::too_large(reason),
+        };
+        Ok(Response::new(messages::judged(judged)))
     }
 
     async fn list_plugins(

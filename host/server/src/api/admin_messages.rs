@@ -1,7 +1,7 @@
 //! What the mechanisms tell about volumes and plugins, as messages. Field for field, nothing is decided.
 
 use mortise_mechanisms::{
-    Activation, BindingInfo, CandidateInfo, Capability, FaultInfo, HistoryInfo, Limits, PluginDetail,
+    Activation, BindingInfo, CandidateInfo, Capability, FaultInfo, HistoryInfo, Judged, Limits, PluginDetail,
     PluginInfo, QuarantineInfo, SignatureState, StandingInfo, StrategyInfo, Usage, VolumeInfo, VolumeReport,
 };
 
@@ -87,6 +87,35 @@ pub(super) fn plugin(info: PluginInfo) -> pb::Plugin {
         wants: names(&info.wants),
         usage: info.usage.map(usage),
     }
+}
+
+/// The verdict about a component that was not added.
+pub(super) fn judged(judged: Judged) -> pb::CheckPluginResponse {
+    let Judged { world, wit_version, capabilities, identity, admission, refusal } = judged;
+    let who = identity.unwrap_or_default();
+    let mut plugin = pb::Plugin {
+        name: who.name,
+        version: who.version,
+        world: world.unwrap_or_default(),
+        wit_version: wit_version.unwrap_or_default(),
+        summary: who.summary,
+        wants: names(&capabilities),
+        ..Default::default()
+    };
+    let known = admission.as_ref().is_some_and(|admission| admission.known);
+    if let Some(admission) = admission {
+        plugin.name = admission.name;
+        plugin.version = admission.version;
+        plugin.grants = names(&admission.grants);
+        plugin.limits = Some(limits(admission.limits));
+        plugin.signature = Some(signature(admission.signature));
+    }
+    let refusal = refusal.map(|refusal| pb::Refusal {
+        step: refusal.step.map(|step| step.to_string()).unwrap_or_default(),
+        ground: refusal.ground.map(|ground| ground.to_string()).unwrap_or_default(),
+        reason: refusal.reason,
+    });
+    pb::CheckPluginResponse { plugin: Some(plugin), known, refusal }
 }
 
 fn names(capabilities: &[Capability]) -> Vec<String> {

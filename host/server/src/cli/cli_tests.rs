@@ -39,8 +39,8 @@ fn every_client_command_takes_an_endpoint_and_an_output() {
     }
 }
 
-/// Commands for authors of plugins, which need no daemon.
-const OFFLINE: [&str; 6] = ["new", "build", "check", "test", "replay", "simulate"];
+/// Commands for authors of plugins, which ask no daemon; `check` may ask one.
+const OFFLINE: [&str; 5] = ["new", "build", "test", "replay", "simulate"];
 
 /// A command, or each command below it, takes an endpoint and an output.
 fn takes_both(group: &str, action: &clap::Command) {
@@ -52,6 +52,19 @@ fn takes_both(group: &str, action: &clap::Command) {
         return assert!(!longs.contains(&"endpoint"), "{group} {action}");
     }
     assert!(longs.contains(&"endpoint") && longs.contains(&"output"), "{group} {action}");
+}
+
+#[test]
+fn a_check_names_its_limits_or_a_node_that_has_them() {
+    for args in [&["--memory", "1MiB"][..], &["--node"], &["--endpoint", "http://a"]] {
+        let line = [&["mortise", "plugin", "check", "a.wasm"], args].concat();
+        assert!(Cli::try_parse_from(&line).is_ok(), "{line:?}");
+    }
+    for both in [["--node", "--deadline=1s"], ["--endpoint=http://a", "--memory=1MiB"]] {
+        let line = [&["mortise", "plugin", "check", "a.wasm"], &both[..]].concat();
+        let error = Cli::try_parse_from(&line).expect_err("a node has limits of its own");
+        assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{line:?}");
+    }
 }
 
 #[test]

@@ -10,11 +10,17 @@ use tonic::{Request, Status};
 use super::output::Format;
 use crate::api::VOLUME_HEADER;
 
+/// Where a daemon listens that wasn't told otherwise.
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:2379";
+
+/// What names another one.
+const ENDPOINT_VARIABLE: &str = "MORTISE_ENDPOINT";
+
 /// Where the daemon is and how to answer; every client command takes these.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Target {
     /// URL of the daemon.
-    #[arg(long, env = "MORTISE_ENDPOINT", value_name = "URL", default_value = "http://127.0.0.1:2379")]
+    #[arg(long, env = ENDPOINT_VARIABLE, value_name = "URL", default_value = DEFAULT_ENDPOINT)]
     pub(super) endpoint: String,
     /// Longest wait for an answer.
     #[arg(long, env = "MORTISE_TIMEOUT", value_name = "TIME", default_value = "30s")]
@@ -25,6 +31,14 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// For a command that needs no daemon unless it is told to ask one: the daemon at `endpoint`, else the
+    /// one that the other commands ask.
+    pub(super) fn named(endpoint: Option<String>, timeout: humantime::Duration, output: Format) -> Self {
+        let usual = || std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
+        let endpoint = endpoint.or_else(usual).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        Self { endpoint, timeout, output }
+    }
+
     /// A connection to the daemon.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ mod plugin_simulate;
 mod plugin_tables;
 mod plugin_templates;
 mod plugin_test;
+mod plugin_upload;
 mod serve;
 mod volume;
 

@@ -1,8 +1,5 @@
 //! `mortise plugin`: adds, inspects, binds and removes plugins.
 
-use std::path::PathBuf;
-
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -11,12 +8,10 @@ use super::config::byte_size;
 use super::plugin_author::Author;
 use super::plugin_record::Record;
 use super::plugin_shadow::{Promote, Shadow};
+use super::plugin_upload::Upload;
 use super::volume::admin;
 use super::{plugin_history as history, plugin_limits as limits, plugin_tables as tables};
 use crate::pb::mortise::v1 as pb;
-
-/// Bytes of a component sent in one message.
-const CHUNK: usize = 256 * 1024;
 
 /// Add, inspect, bind and remove plugins.
 #[derive(Debug, Args)]
@@ -114,17 +109,8 @@ pub(super) struct VolumeFlag {
 
 #[derive(Debug, Args)]
 struct Add {
-    /// The component, a .wasm file.
-    file: PathBuf,
-    /// Store it under this name instead of the one that it gives itself.
-    #[arg(long)]
-    name: Option<String>,
-    /// Its minisign signature; without it the file of that name with .minisig behind it, where there is one.
-    #[arg(long, value_name = "FILE")]
-    signature: Option<PathBuf>,
-    /// Grant the plugin a capability: wasi-minimal. What is granted holds for later versions, too.
-    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
-    grant: Vec<String>,
+    #[command(flatten)]
+    upload: Upload,
     #[command(flatten)]
     target: Target,
 }
@@ -230,19 +216,7 @@ impl Plugin {
 
 impl Add {
     async fn run(self) -> anyhow::Result<()> {
-        let bytes = std::fs::read(&self.file)
-            .with_context(|| format!("cannot read the component {}", self.file.display()))?;
-        let head = pb::AddPluginRequest {
-            name: self.name.clone().unwrap_or_default(),
-            signature: self.signature()?.unwrap_or_default(),
-            grants: self.grant.clone(),
-            ..Default::default()
-        };
-        let chunk =
-            |chunk: &[u8]| pb::AddPluginRequest { chunk: chunk.to_vec().into(), ..Default::default() };
-        // An empty file gets the daemon's explanation of what it expected.
-        let parts: Vec<_> = std::iter::once(head).chain(bytes.chunks(CHUNK).map(chunk)).collect();
-        let request = self.target.request(None, tokio_stream::iter(parts))?;
+        let request = self.target.request(None, tokio_stream::iter(self.upload.messages()?))?;
         let answer = admin(&self.target).await?.add_plugin(request).await.map_err(refused)?;
         let plugin = answer.into_inner().plugin.unwrap_or_default();
         let added = || {
@@ -253,26 +227,6 @@ impl Add {
             )
         };
         self.target.output.emit(added, || tables::plugin_json(&plugin))
-    }
-
-    /// The text of the signature that is named, or of the one that lies beside the component.
-    fn signature(&self) -> anyhow::Result<Option<String>> {
-        let (path, named) = match &self.signature {
-            Some(path) => (path.clone(), true),
-            None => {
-                let mut beside = self.file.clone().into_os_string();
-                beside.push(".minisig");
-                (PathBuf::from(beside), false)
-            }
-        };
-        match std::fs::read_to_string(&path) {
-            Ok(text) if text.trim().is_empty() => {
-                anyhow::bail!("the signature {} is empty; sign the component anew", path.display())
-            }
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read the signature {}", path.display())),
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! `mortise plugin new`, `build`, `check`, `test`, `replay` and `simulate`: what the author of a plugin does,
-//! without a daemon.
+//! without a daemon; `check` asks one if it is told to.
 //!
 //! All of them block, so each runs on a thread of its own; signals are theirs where they take long.
 
@@ -28,7 +28,7 @@ pub(super) enum Author {
     New(New),
     /// Build the component of a project that `plugin new` wrote.
     Build(Build),
-    /// Say what a component is, and whether a host would take it. Needs no daemon.
+    /// Say what a component is, and whether a host would take it: a node that is asked, or by the defaults.
     Check(Check),
     /// Run the conformance battery of a component's world. Needs no daemon.
     Test(Test),
@@ -84,23 +84,36 @@ pub(super) struct Output {
 /// What a call of the component may use.
 #[derive(Debug, Args)]
 pub(super) struct CallLimits {
+    #[command(flatten)]
+    size: CallSize,
+    /// Grant a capability, as the operator would.
+    #[arg(long, value_name = "CAPABILITY", value_parser = ["wasi-minimal"])]
+    grant: Option<String>,
+}
+
+/// How much a call of the component may use.
+#[derive(Debug, Args)]
+pub(super) struct CallSize {
     /// Memory of one call; without it what a daemon gives by default.
     #[arg(long, value_name = "SIZE", value_parser = byte_size)]
     memory: Option<bytesize::ByteSize>,
     /// Time of one call; without it what a daemon gives by default.
     #[arg(long, value_name = "TIME")]
     deadline: Option<humantime::Duration>,
-    /// Grant a capability, as the operator would.
-    #[arg(long, value_name = "CAPABILITY", value_parser = ["wasi-minimal"])]
-    grant: Option<String>,
 }
 
 impl CallLimits {
     pub(super) fn allowance(&self) -> Allowance {
+        self.size.allowance(self.grant.is_some())
+    }
+}
+
+impl CallSize {
+    pub(super) fn allowance(&self, wasi_minimal: bool) -> Allowance {
         let memory_bytes = self.memory.map(|memory| memory.as_u64());
-        let mut allowance = Allowance { memory_bytes, ..Allowance::default() };
-        allowance.deadline = self.deadline.map(Into::into);
-        allowance.grants.wasi_minimal = self.grant.is_some();
+        let deadline = self.deadline.map(Into::into);
+        let mut allowance = Allowance { memory_bytes, deadline, ..Allowance::default() };
+        allowance.grants.wasi_minimal = wasi_minimal;
         allowance
     }
 }
