@@ -1,8 +1,8 @@
 //! The way of a component into a node, as far as nothing is written on it.
 //!
 //! `plugin add` goes it and writes between its parts; `plugin check` goes it alone, by [`judge`], on a node
-//! or on its author's desk. Because both go the same way, a check refuses what an addition would refuse, for the
-//! same reason and in the same words. What cannot be blamed on the component (a node that is stopping, a
+//! or on its author's desk. Because both go the same way, a check refuses what an addition would refuse, for
+//! the same reason and in the same words. What cannot be blamed on the component (a node that is stopping, a
 //! compiler that cannot be started) is an error and no refusal.
 
 use std::sync::Arc;
