@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::applier::{Applier, stored_bytes};
 use super::machine::Machine;
 use super::storage::LogStorage;
-use crate::store::{Applied, Served};
+use crate::store::Served;
 use crate::{Error, Result};
 
 /// Bytes of entries that are read from the log at a time.
@@ -145,11 +145,5 @@ impl Replay {
         }
         while self.step(u64::MAX, || Ok(()))?.0 > 0 {}
         Ok(Some(exchange))
-    }
-
-    /// Position of the store that serves up to which its state is in tables.
-    #[must_use]
-    pub fn serving_flushed(&self) -> Applied {
-        self.machine.flushed()
     }
 }

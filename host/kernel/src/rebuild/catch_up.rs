@@ -34,7 +34,7 @@ pub(super) struct CatchUp {
 }
 
 impl CatchUp {
-    /// Applies entries until few are left, or as far as one round goes when `once` is set.
+    /// Applies entries, round after round, until few are left.
     pub(super) fn run(&mut self, replay: &mut Replay, hold: &LogHold) -> Result<()> {
         loop {
             self.cancel.check()?;

@@ -12,12 +12,11 @@
 //!
 //! Up to the renaming of `CURRENT` everything can be cancelled, and any error or panic leaves the volume as
 //! it was. From there on nothing can fail: until the renaming is durable, the log is held for both
-//! generations, so that a power failure may choose either.
+//! generations, each where its own tables stand, so that a power failure may choose either.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `options` | what a rebuild is asked and answers |
-//! | `transform` | the seam to formats |
 //! | `handle` | watching, cancelling, awaiting |
 //! | `site` | what is needed of the volume |
 //! | `task` | a rebuild from beginning to end, and the cleaning up |

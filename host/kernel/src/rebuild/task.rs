@@ -112,7 +112,7 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
     task.settle().await;
     let switch_held = switched.quiet.map_or(switched.exchange.held, |quiet| quiet.since.elapsed());
     let kept = task.keep(switched.previous, previous).await;
-    drop(hold);
+    drop((hold, switched.held));
     task.site.group().purge_flushed().await;
     if task.source == Source::Kept && !kept {
         task.forget_kept().await;
@@ -149,6 +149,9 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
 struct Switched {
     exchange: Exchange,
     previous: Arc<Served>,
+    /// Keeps the log behind what the previous store had in tables: a power failure may bring that one back,
+    /// and by then the flushes of the new store are what the log is purged by.
+    held: LogHold,
     slowed_writers: bool,
     /// Where the format changed, nothing was proposed since before the switch: until the flip is durable,
     /// the log must hold nothing that only the new format can store.
@@ -292,11 +295,12 @@ impl Task {
                 cancel.check()?;
                 site.flip(generation)
             };
+            let held = self.site.group().hold();
             replay = match replay.exchange(limits, flip).await? {
                 Ok((exchange, previous)) => {
                     self.site.exchanged();
                     let slowed_writers = catch_up.slowdown.was_used();
-                    return Ok(Switched { exchange, previous, slowed_writers, quiet });
+                    return Ok(Switched { exchange, previous, held, slowed_writers, quiet });
                 }
                 Err(replay) => replay,
             };
@@ -323,7 +327,8 @@ impl Task {
         });
     }
 
-    /// Makes the flip durable, however long it takes. The log is held for both generations meanwhile.
+    /// Makes the flip durable, however long it takes. The log is held for both generations meanwhile: by the
+    /// attempt where the new one's tables stand, by [`Switched`] where the previous one's do.
     async fn settle(&self) {
         loop {
             let site = Arc::clone(&self.site);

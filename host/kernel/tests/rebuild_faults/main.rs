@@ -11,6 +11,7 @@ mod node_support;
 
 mod crash;
 mod ends;
+mod power;
 mod readers;
 mod writers;
 
