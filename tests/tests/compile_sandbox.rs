@@ -84,6 +84,25 @@ fn time_on_the_wall_is_limited_too() {
 }
 
 #[test]
+fn a_process_that_says_no_more_is_waited_for_no_longer_and_goes_with_its_children() {
+    let limits = CompileLimits { wall: Duration::from_millis(300), ..LIMITS };
+    // It closes its output, which looks like an end, and leaves a child that holds its other pipe.
+    let script = "exec >&-; sleep 654321 & sleep 654321";
+    let arguments = vec!["-c".into(), script.into()];
+    let (error, took) = refused(Compiler::Child { program: "/bin/sh".into(), arguments, limits }, GOOD);
+    assert!(error.to_string().ends_with("compiling it took longer than 300ms"), "{error}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn a_compiler_that_is_killed_from_outside_is_not_the_component_s_fault() {
+    let arguments = vec!["-c".into(), "kill -KILL $$".into()];
+    let killed = Compiler::Child { program: "/bin/sh".into(), arguments, limits: LIMITS };
+    let (error, _) = refused(killed, GOOD);
+    assert!(!error.is_component_fault() && error.to_string().contains("out of memory"), "{error}");
+}
+
+#[test]
 fn memory_is_limited() {
     let component = bombs::plenty(GOOD, 9_000);
     // Reading it takes more than that already.

@@ -159,7 +159,8 @@ impl std::fmt::Debug for Cache {
     }
 }
 
-/// The key of the directory; made anew when it is missing, short, or readable by others.
+/// The key of the directory; made anew when it is missing, short, readable by others, or somebody else's:
+/// who may write into the directory could have put it there.
 fn read_or_make_key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let path = dir.join("key");
     match trusted_key(&path) {
@@ -182,7 +183,8 @@ fn read_or_make_key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
 
 fn trusted_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
     let mut file = File::open(path)?;
-    let private = file.metadata()?.mode() & 0o077 == 0;
+    let metadata = file.metadata()?;
+    let private = metadata.mode() & 0o077 == 0 && metadata.uid() == rustix::process::geteuid().as_raw();
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(&mut file, KEY_BYTES as u64 + 1), &mut bytes)?;
     Ok(bytes.try_into().ok().filter(|_| private))

@@ -26,9 +26,15 @@ pub(crate) const MAX_TABLE_ELEMENTS: u64 = 1 << 20;
 /// formats that wait for the next call.
 const SPARE_SLOTS: usize = 40;
 
-/// A component made by the usual tools has up to four core instances: main, adapter, shim and fixups. One
-/// with Python in it is linked of about forty. An instance costs memory only while it lives.
-const CORE_INSTANCES_PER_SLOT: u32 = 64;
+/// Core instances of a component. One made by the usual tools has up to four: main, adapter, shim and fixups.
+/// One with Python in it is linked of about forty. An instance costs memory only while it lives.
+pub(crate) const INSTANCES: u32 = 64;
+
+/// Memories of a component.
+pub(crate) const MEMORIES: u32 = 2;
+
+/// Tables of a component.
+pub(crate) const TABLES: u32 = 4;
 
 /// Bytes of a memory that are cleared by writing rather than given back to the system after a call. Most
 /// plugins touch less than this, and a page fault costs more than clearing a page.
@@ -72,14 +78,14 @@ fn pool(config: &RuntimeConfig) -> PoolingAllocationConfig {
     let slots = u32::try_from(config.max_parallel_calls + SPARE_SLOTS).unwrap_or(u32::MAX / 64);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_SLOT))
-        .total_memories(slots.saturating_mul(2))
-        .total_tables(slots.saturating_mul(4))
-        .max_core_instances_per_component(CORE_INSTANCES_PER_SLOT)
-        .max_memories_per_component(2)
-        .max_tables_per_component(4)
-        .max_memories_per_module(2)
-        .max_tables_per_module(4)
+        .total_core_instances(slots.saturating_mul(INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
+        .max_core_instances_per_component(INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
         .max_memory_size(usize::try_from(MAX_MEMORY_BYTES).unwrap_or(usize::MAX))
         .table_elements(usize::try_from(MAX_TABLE_ELEMENTS).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)

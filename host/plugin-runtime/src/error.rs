@@ -88,6 +88,18 @@ pub enum Error {
         /// Bytes allowed.
         allowed: u64,
     },
+    /// The component has more of something than any plugin needs.
+    #[error(
+        "the component has {found} {what}; at most {allowed} are taken, which is more than any plugin needs"
+    )]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// Number found.
+        found: u64,
+        /// Number allowed.
+        allowed: u64,
+    },
     /// A function of the component is larger than the runtime compiles.
     #[error(
         "the component has a function of {found} bytes; at most {allowed} are compiled, because the time that \

@@ -107,7 +107,10 @@ impl Fault {
                     format!("the plugin ran out of stack ({WASM_STACK_BYTES} bytes): endless recursion?");
                 Self::new(FaultKind::Trap, detail)
             }
-            _ => Self::new(FaultKind::Trap, format!("the plugin trapped: {cause}{}", place(error))),
+            _ => {
+                let detail = format!("the plugin trapped: {}{}", presentable(&cause), place(error));
+                Self::new(FaultKind::Trap, detail)
+            }
         }
     }
 }
@@ -127,4 +130,20 @@ fn place(error: &wasmtime::Error) -> String {
         })
         .collect();
     if frames.is_empty() { String::new() } else { format!(" (in {})", frames.join(", called by ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// wasmtime's own errors quote names that a component may choose.
+    #[test]
+    fn a_cause_is_cut_and_stays_on_one_line() {
+        let error = wasmtime::Error::msg(format!("expected `{}`\nERROR it is all over", "x".repeat(100_000)));
+        let fault = Fault::from_wasmtime(&error, &Limits::default(), Bound::Fuel(1));
+        assert!(fault.detail.len() < 5_000 && !fault.detail.contains('\n'), "{} bytes", fault.detail.len());
+        let short = wasmtime::Error::msg("one\ntwo");
+        let fault = Fault::from_wasmtime(&short, &Limits::default(), Bound::Fuel(1));
+        assert_eq!(fault.detail, "the plugin trapped: one\\ntwo");
+    }
 }

@@ -22,6 +22,14 @@ const GRANTED: &str = "log";
 /// Bytes of a page where a memory doesn't say otherwise.
 const PAGE_BYTES: u64 = 64 * 1024;
 
+/// Imports, and likewise exports, that a component may have. The parser takes any number, and each costs the
+/// host many times the bytes that it has in the file; no language's tools come near a hundred.
+const MAX_NAMES: u32 = 1_000;
+
+/// Globals that a module may have. They lie in what the host keeps of an instance, which no limit on memory
+/// counts; the pool of instances refuses more than about so many by itself.
+const MAX_GLOBALS: u32 = 50_000;
+
 /// SHA-256 of a component's bytes; shows as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -129,11 +137,13 @@ impl Outline {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(imports) if depth == 0 => {
+                    at_most(MAX_NAMES, "imports", outline.imports.len(), imports.count())?;
                     for import in imports {
                         outline.imports.push(import.map_err(malformed)?.name.name.to_owned());
                     }
                 }
                 Payload::ComponentExportSection(exports) if depth == 0 => {
+                    at_most(MAX_NAMES, "exports", outline.exports.len(), exports.count())?;
                     for export in exports {
                         outline.exports.push(export.map_err(malformed)?.name.name.to_owned());
                     }
@@ -145,6 +155,9 @@ impl Outline {
                         let initial = memory.initial.saturating_mul(page);
                         outline.memory_bytes = outline.memory_bytes.saturating_add(initial);
                     }
+                }
+                Payload::GlobalSection(globals) => {
+                    at_most(MAX_GLOBALS, "globals in a module", 0, globals.count())?;
                 }
                 Payload::CodeSectionEntry(body) => {
                     let found = body.range().len() as u64;
@@ -177,6 +190,12 @@ impl Outline {
     }
 }
 
+/// Checks a number that a section states, before any of it is read.
+fn at_most(most: u32, what: &'static str, had: usize, more: u32) -> Result<()> {
+    let found = had as u64 + u64::from(more);
+    if found > u64::from(most) { Err(Error::TooMany { what, found, allowed: most.into() }) } else { Ok(()) }
+}
+
 fn malformed(error: impl fmt::Display) -> Error {
     Error::Malformed { detail: presentable(&error.to_string()) }
 }
@@ -189,6 +208,31 @@ mod tests {
     fn with_function(bytes: usize) -> Vec<u8> {
         let body = "nop ".repeat(bytes);
         wat::parse_str(format!("(component (core module (func {body})))")).unwrap()
+    }
+
+    #[test]
+    fn too_many_names_or_globals_are_refused_before_they_are_read() {
+        let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+        let import = |number| format!("(import \"i{number}\" (func))");
+        let export = |number| format!("(export \"e{number}\" (func $f))");
+        let texts = [
+            ("1001 imports", format!("(component {})", lines(1_001, &import))),
+            ("1001 exports", format!("(component (import \"f\" (func $f)) {})", lines(1_001, &export))),
+            (
+                "50001 globals",
+                format!(
+                    "(component (core module {}))",
+                    lines(50_001, &|_| "(global i32 i32.const 0)".into())
+                ),
+            ),
+        ];
+        for (expected, text) in texts {
+            let error = inspect(&wat::parse_str(text).unwrap()).unwrap_err();
+            assert!(matches!(error, Error::TooMany { .. }), "{error}");
+            assert!(error.is_component_fault() && error.to_string().contains(expected), "{error}");
+        }
+        let error = inspect(&wat::parse_str(format!("(component {})", lines(1_000, &import))).unwrap());
+        assert!(matches!(error, Err(Error::OtherWorld { .. })), "{error:?}");
     }
 
     #[test]

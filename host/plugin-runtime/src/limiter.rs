@@ -7,6 +7,8 @@
 
 use wasmtime::ResourceLimiter;
 
+use crate::engine::{INSTANCES, MEMORIES, TABLES};
+
 /// Bytes that a table element counts; wasmtime stores a pointer for each.
 const TABLE_ELEMENT_BYTES: u64 = 8;
 
@@ -62,6 +64,20 @@ impl ResourceLimiter for MemoryLimiter {
             return Ok(false);
         }
         self.grow((wanted.saturating_sub(now) as u64).saturating_mul(TABLE_ELEMENT_BYTES))
+    }
+
+    // The pool holds a component to the same numbers when it is loaded; without a pool nothing else would, and
+    // what the host keeps of an instance is in no memory that is counted here.
+    fn instances(&self) -> usize {
+        INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
     }
 }
 

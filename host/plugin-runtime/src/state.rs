@@ -94,9 +94,8 @@ impl CallState {
 
     /// Puts what the plugin prints into its log, line by line.
     pub(crate) fn print(&mut self, to: Print, bytes: &[u8]) {
-        for line in self.wasi.print(to, bytes) {
-            self.log.printed(to == Print::Err, &line);
-        }
+        let Self { wasi, log, .. } = self;
+        wasi.print(to, bytes, |line| log.printed(to == Print::Err, line));
     }
 
     /// Puts what it printed last, without an end of line, into its log.

@@ -19,6 +19,10 @@ pub(super) fn cure(ground: Ground, origin: &Origin, bytes: &[u8]) -> Option<Stri
              writes, and don't edit them"
         }
         Ground::TooLarge => too_large(origin),
+        Ground::TooMany => {
+            "the tool that linked it left all names in it: let it export its world alone, and strip the rest \
+             (`wasm-tools strip --all`)"
+        }
         Ground::FunctionTooLarge => {
             "build with less inlining (`opt-level = \"s\"` in Rust, `-Os` in C), or move tables of constants \
              out of code"

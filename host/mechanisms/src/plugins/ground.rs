@@ -50,6 +50,8 @@ grounds! {
     UnknownVersion = "unknown-version",
     /// It imports what nobody is granted.
     RefusedImports = "refused-imports",
+    /// It has more names or globals than any plugin needs.
+    TooMany = "too-many",
     /// It has a function that is too large to be compiled.
     FunctionTooLarge = "function-too-large",
     /// It demands too much memory at its start.
@@ -138,6 +140,7 @@ impl Ground {
             RuntimeError::RefusedImports { .. } => Self::RefusedImports,
             RuntimeError::NotGranted { .. } => Self::NotGranted,
             RuntimeError::StartsTooBig { .. } => Self::StartsTooBig,
+            RuntimeError::TooMany { .. } => Self::TooMany,
             RuntimeError::FunctionTooLarge { .. } => Self::FunctionTooLarge,
             RuntimeError::Unfit { .. } => Self::Unfit,
             RuntimeError::WrongWorld { .. } => Self::UselessWorld,

@@ -1,17 +1,20 @@
 //! Having a component compiled by a process of its own.
 //!
 //! Whatever becomes of that process, this side waits no longer than the limit, reads no more than the limit,
-//! and leaves no process behind.
+//! and leaves no process behind: not that one, and none of its process group either.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tracing::debug;
 
 use super::CompileLimits;
@@ -49,6 +52,7 @@ pub(super) fn compile(
         .env_clear()
         .envs(ALLOCATOR)
         .current_dir("/")
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -65,6 +69,8 @@ fn attend(mut child: Child, limits: &CompileLimits, component: &[u8]) -> io::Res
         unreachable!("all three were asked for as pipes");
     };
     let head = Head::new(limits, component);
+    let group = Pid::from_child(&child);
+    let end = Instant::now() + limits.wall;
     thread::scope(|scope| {
         let (done, finished) = mpsc::channel();
         scope.spawn(move || feed(input, &head, component));
@@ -75,15 +81,33 @@ fn attend(mut child: Child, limits: &CompileLimits, component: &[u8]) -> io::Res
             let _ = done.send(());
             answer
         });
-        let in_time = finished.recv_timeout(limits.wall).is_ok();
+        // A process that says no more has not ended yet: it may have closed its output and go on.
+        let in_time = finished.recv_timeout(limits.wall).is_ok() && has_ended_by(&child, end)?;
+        // Even after a good end, so that nothing it left behind holds one of the pipes. The number of the
+        // group stays the process's own until it is waited for.
+        let killed = kill_process_group(group, Signal::KILL);
         if !in_time {
-            child.kill()?;
+            killed?;
         }
         let status = child.wait()?;
         let (answer, complaint) = (answer.join(), complaint.join());
         let (answer, complaint) = (answer.unwrap_or_default(), complaint.unwrap_or_default());
         Ok(End { status, in_time, answer, complaint: String::from_utf8_lossy(&complaint).into_owned() })
     })
+}
+
+/// Waits until the process has ended, no longer than until `moment`; tells whether it has.
+fn has_ended_by(child: &Child, moment: Instant) -> io::Result<bool> {
+    let handle = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    loop {
+        let left = moment.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&left)) {
+            Ok(ended) => return Ok(ended > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// A process that ends early doesn't read to the end; its status says why.
@@ -120,8 +144,12 @@ fn judge(end: End, limits: &CompileLimits) -> Result<Vec<u8>> {
     let died_of = |signal: Signal| end.status.signal() == Some(signal.as_raw());
     // The compiler has no other way to say that memory was refused than to abort with these words.
     let memory = end.complaint.contains("memory allocation of") || end.complaint.contains("out of memory");
-    Err(if died_of(Signal::XCPU) || died_of(Signal::KILL) {
+    Err(if died_of(Signal::XCPU) {
         beyond(format!("took more than {:?} of processor time", limits.cpu))
+    } else if died_of(Signal::KILL) {
+        let detail = "somebody killed the process that compiles them; the system does so when the machine runs \
+                      out of memory, so see its log, and try again";
+        Error::Compiler { detail: detail.into() }
     } else if memory {
         beyond(format!("took more than {} bytes of memory", limits.memory_bytes))
     } else if end.status.signal().is_some() {

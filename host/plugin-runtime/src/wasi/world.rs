@@ -111,18 +111,18 @@ impl Virtual {
         Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// Takes what is printed; answers the lines that are complete.
-    pub(crate) fn print(&mut self, to: Print, bytes: &[u8]) -> Vec<String> {
+    /// Takes what is printed and tells each line that is complete, one at a time: a message of nothing but
+    /// ends of lines must not become a list that is many times larger.
+    pub(crate) fn print(&mut self, to: Print, bytes: &[u8], mut tell: impl FnMut(&str)) {
         let line = &mut self.lines[usize::from(to == Print::Err)];
-        let mut complete = Vec::new();
-        for byte in bytes {
-            if *byte == b'\n' {
-                complete.push(String::from_utf8_lossy(&std::mem::take(line)).into_owned());
-            } else if line.len() < LINE_BYTES {
-                line.push(*byte);
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ends) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
+            line.extend_from_slice(&text[..text.len().min(LINE_BYTES - line.len())]);
+            if ends {
+                tell(&String::from_utf8_lossy(line));
+                line.clear();
             }
         }
-        complete
     }
 
     /// What was printed without an end of line.
@@ -182,10 +182,16 @@ mod tests {
     #[test]
     fn lines_are_cut_and_kept_apart() {
         let mut it = world(0, 0);
-        assert_eq!(it.print(Print::Out, b"one\ntw"), ["one"]);
-        assert_eq!(it.print(Print::Err, b"panic"), [""; 0]);
-        assert_eq!(it.print(Print::Out, b"o\n\n"), ["two", ""]);
-        it.print(Print::Out, &[b'x'; 5_000]);
+        let mut print = |to, bytes: &[u8]| {
+            let mut told = Vec::new();
+            it.print(to, bytes, |line| told.push(line.to_owned()));
+            told
+        };
+        assert_eq!(print(Print::Out, b"one\ntw"), ["one"]);
+        assert_eq!(print(Print::Err, b"panic"), [""; 0]);
+        assert_eq!(print(Print::Out, b"o\n\n"), ["two", ""]);
+        assert_eq!(print(Print::Out, &[b'x'; 700]), [""; 0]);
+        print(Print::Out, &[b'x'; 5_000]);
         let last = it.last_lines();
         assert_eq!(last[0], (Print::Out, "x".repeat(LINE_BYTES)));
         assert_eq!(last[1], (Print::Err, "panic".to_owned()));
