@@ -47,7 +47,7 @@ pub use inventory::Inventory;
 pub use load::{Attempt, Load, print_longest_put};
 pub use measure::{Measured, Requests, median};
 pub use model::Model;
-pub use pages::{page, sample};
+pub use pages::{Series, page, sample, series};
 pub use process::{Finished, Process, run};
 pub use request::{Answer, Outcome, Refusal, Request};
 pub use rules::{MAX_BYTES, MAX_OPS, refuse};

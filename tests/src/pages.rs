@@ -35,3 +35,28 @@ pub fn sample(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let values = page.lines().filter(of_metric).filter_map(|line| line.rsplit(' ').next()?.parse().ok());
     values.reduce(|sum: f64, value: f64| sum + value)
 }
+
+/// One line of a page of metrics: its name, its labels in their order, and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Name of the metric, with what a histogram appends to it.
+    pub name: String,
+    /// Labels and their values.
+    pub labels: Vec<(String, String)>,
+    /// The sample.
+    pub value: f64,
+}
+
+/// All series of a page. Values of labels must hold no comma and no quotation mark.
+#[must_use]
+pub fn series(page: &str) -> Vec<Series> {
+    let lines = page.lines().filter(|line| !line.starts_with('#'));
+    let parsed = lines.filter_map(|line| {
+        let (head, value) = line.rsplit_once(' ')?;
+        let (name, labels) = head.split_once('{').unwrap_or((head, "}"));
+        let pairs = labels.strip_suffix('}')?.split(',').filter_map(|pair| pair.split_once('='));
+        let labels = pairs.map(|(label, value)| (label.to_owned(), value.trim_matches('"').to_owned()));
+        Some(Series { name: name.to_owned(), labels: labels.collect(), value: value.parse().ok()? })
+    });
+    parsed.collect()
+}

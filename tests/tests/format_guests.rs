@@ -23,6 +23,8 @@ type Failing = Option<(&'static str, FaultKind, &'static str)>;
 const OUTCOMES: &[(&str, Failing)] = &[
     ("format_countless", Some(("encode_keys", Trap, "out of bounds of memory"))),
     ("format_counts_calls", Some(("decode_values", Trap, "unreachable"))),
+    ("format_dawdles", None),
+    ("format_gigantic_answer", Some(("describe", Memory, "its limit is 16777216"))),
     ("format_huge_answer", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),
     ("format_inflates", Some(("encode_values", AnswerTooLarge, "more than 65536 bytes"))),
     ("format_loop_in_decode_keys", Some(("decode_keys", Fuel, "units of fuel"))),

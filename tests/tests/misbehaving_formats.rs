@@ -38,6 +38,8 @@ const CHANGED: &str = "comes back changed";
 const OUTCOMES: &[(&str, Comes)] = &[
     ("format_countless", ToAVolume("out of bounds", false)),
     ("format_counts_calls", ToAVolume("unreachable", true)),
+    ("format_dawdles", AllTheWay),
+    ("format_gigantic_answer", ToAVolume("more than 16777216 bytes", false)),
     ("format_huge_answer", ToAVolume(CHANGED, false)),
     ("format_inflates", ToAVolume(CHANGED, true)),
     ("format_loop_in_decode_keys", ToAVolume("out of fuel", false)),

@@ -21,9 +21,18 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Guests whose rehearsed answers are legal: exactly these serve, and what they answer later does no harm.
-/// `random` and `turncoat` misbehave only then; `quarantine.rs` says what becomes of them.
-const SERVE: [&str; 7] =
-    ["chatterbox", "leftover", "random", "trap_in_third_call", "turncoat", "v2_long_reason", "weathercock"];
+/// `random` and `turncoat` misbehave only then; `quarantine.rs` says what becomes of them, and
+/// `plugin_metrics.rs` of `turncoat_of_choice`.
+const SERVE: [&str; 8] = [
+    "chatterbox",
+    "leftover",
+    "random",
+    "trap_in_third_call",
+    "turncoat",
+    "turncoat_of_choice",
+    "v2_long_reason",
+    "weathercock",
+];
 
 /// Components that are damaged or cut at random places.
 const DAMAGED: usize = 6;

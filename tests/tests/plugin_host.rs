@@ -74,6 +74,7 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("trap_in_start", Unnamed(Trap, "unreachable")),
     ("trap_in_third_call", Answers),
     ("turncoat", Answers),
+    ("turncoat_of_choice", Answers),
     ("unknown_version", Unloaded("built for mortise:plugin@0.9.0; this host serves 0.1.0, 0.2.0")),
     ("v2_huge_reason", Undecided(AnswerTooLarge, "more than 65536 bytes")),
     ("v2_invalid_reason", Undecided(Trap, "utf-8")),

@@ -1,6 +1,8 @@
 //! Metrics of the mechanisms. Handles are made once per volume or activation, not looked up per event.
 //!
-//! Base units are seconds and bytes; `volume` is the name of a volume.
+//! Base units are seconds and bytes; `volume` is the name of a volume. Calls of what serves are in `service`.
+
+mod service;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,8 +12,9 @@ use metrics::{
     histogram,
 };
 use mortise_kernel::store::Step;
-use mortise_plugin_runtime::{FaultKind, ILLEGAL};
 use parking_lot::Mutex;
+
+pub(crate) use service::{ServiceMetrics, TenureMetrics};
 
 use crate::NATIVE_STRATEGY;
 
@@ -20,6 +23,7 @@ const CALL_SECONDS: &str = "mortise_plugin_call_duration_seconds";
 const FAULTS: &str = "mortise_plugin_faults_total";
 const IN_USE: &str = "mortise_plugin_version_in_use";
 const SWAPS: &str = "mortise_plugin_swaps_total";
+const LAST_SWAP: &str = "mortise_plugin_last_swap_timestamp_seconds";
 const QUARANTINES: &str = "mortise_plugin_quarantines_total";
 const WATCH_ROLLBACKS: &str = "mortise_plugin_watch_rollbacks_total";
 const SHADOW_VIEWS: &str = "mortise_plugin_shadow_views_total";
@@ -31,34 +35,31 @@ const WRITTEN_BYTES: &str = "mortise_compaction_written_bytes_total";
 const AMPLIFICATION: &str = "mortise_write_amplification_ratio";
 const GUARD_RAIL: &str = "mortise_compaction_guard_rail_total";
 
-/// Kinds of faults: the runtime's, but for `busy`, which is nobody's fault, and the kernel's verdict.
-const FAULT_KINDS: [&str; 8] = [
-    FaultKind::Trap.as_str(),
-    FaultKind::Deadline.as_str(),
-    FaultKind::Fuel.as_str(),
-    FaultKind::Memory.as_str(),
-    FaultKind::AnswerTooLarge.as_str(),
-    FaultKind::InvalidAnswer.as_str(),
-    FaultKind::Refused.as_str(),
-    ILLEGAL,
-];
-
 /// Describes the metrics of this crate and of the plugin runtime to the recorder that is installed.
 pub fn describe_metrics() {
     mortise_plugin_runtime::describe_metrics();
-    describe_counter!(CALLS, Unit::Count, "Calls of plugins by outcome (ok, busy, or the kind of the fault)");
+    describe_counter!(
+        CALLS,
+        Unit::Count,
+        "Calls of plugins in service by outcome (ok, busy, or the kind of the fault)"
+    );
     describe_histogram!(
         CALL_SECONDS,
         Unit::Seconds,
-        "Duration of plugin calls, waiting for a thread included"
+        "Duration of calls of plugins in service, waiting for a thread or an instance included"
     );
-    describe_counter!(FAULTS, Unit::Count, "Faults of plugins by kind");
+    describe_counter!(FAULTS, Unit::Count, "Faults of plugins in service by kind");
     describe_gauge!(
         IN_USE,
         Unit::Count,
         "1 for the plugin version that serves a volume, 0 for those that did"
     );
-    describe_counter!(SWAPS, Unit::Count, "Changes of the strategy that serves a volume");
+    describe_counter!(SWAPS, Unit::Count, "Times that a plugin version took over a volume from another");
+    describe_gauge!(
+        LAST_SWAP,
+        Unit::Seconds,
+        "When a plugin version was last put into service of a volume by this process, Unix time"
+    );
     describe_counter!(QUARANTINES, Unit::Count, "Plugin versions put into quarantine");
     describe_counter!(
         WATCH_ROLLBACKS,
@@ -152,59 +153,6 @@ pub(crate) fn step_name(step: &Step) -> &'static str {
         Step::Merge { .. } => "merge",
         Step::Move { .. } => "move",
         Step::Major { .. } => "major",
-    }
-}
-
-/// Metrics of the calls of one strategy in service of one volume.
-pub(crate) struct CallMetrics {
-    labels: [(&'static str, String); 3],
-    ok: Counter,
-    duration: Histogram,
-    in_use: Gauge,
-    swaps: Counter,
-}
-
-impl CallMetrics {
-    pub(crate) fn new(volume: &str, plugin: &str, version: &str) -> Self {
-        let labels = volume_labels(volume, plugin, version);
-        if plugin != NATIVE_STRATEGY {
-            // An increase needs a sample before it, so rare events are shown as 0 until they happen.
-            for kind in FAULT_KINDS {
-                drop(outcome_counter(FAULTS, &labels, "kind", kind));
-            }
-            drop(counter!(QUARANTINES, &labels));
-            drop(counter!(WATCH_ROLLBACKS, &labels));
-        }
-        Self {
-            ok: outcome_counter(CALLS, &labels, "outcome", "ok"),
-            duration: histogram!(CALL_SECONDS, &labels),
-            in_use: gauge!(IN_USE, &labels),
-            swaps: counter!(SWAPS, "volume" => volume.to_owned()),
-            labels,
-        }
-    }
-
-    /// A call ended.
-    pub(crate) fn call(&self, outcome: &'static str, took: Duration) {
-        self.duration.record(took);
-        if outcome == "ok" {
-            self.ok.increment(1);
-        } else {
-            outcome_counter(CALLS, &self.labels, "outcome", outcome).increment(1);
-        }
-    }
-
-    /// The strategy faulted; rare, so the counter is looked up.
-    pub(crate) fn fault(&self, kind: &'static str) {
-        outcome_counter(FAULTS, &self.labels, "kind", kind).increment(1);
-    }
-
-    pub(crate) fn in_use(&self, yes: bool) {
-        self.in_use.set(f64::from(u8::from(yes)));
-    }
-
-    pub(crate) fn swapped(&self) {
-        self.swaps.increment(1);
     }
 }
 

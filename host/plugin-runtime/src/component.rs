@@ -9,6 +9,7 @@ use crate::compaction::CompactionStrategy;
 use crate::exports::{Exports, Serves};
 use crate::format::Format;
 use crate::log::LogGate;
+use crate::present::is_unpresentable;
 use crate::runtime::{Bound, CallState, Shared, unfit};
 use crate::usage::Meter;
 use crate::{CallUsage, Description, Error, Fault, FaultKind, Grants, ILLEGAL, Limits, Result, Usage, World};
@@ -226,7 +227,7 @@ fn check_identity(identity: &Identity) -> Result<(), Fault> {
     if version.len() > 64 || !is_semantic(version) {
         return invalid("version", "three numbers as in `1.2.3`", version);
     }
-    if summary.len() > 1024 || summary.chars().any(char::is_control) {
+    if summary.len() > 1024 || summary.chars().any(is_unpresentable) {
         return invalid("summary", "one line of at most 1024 bytes", summary);
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::log::presentable;
+use crate::present::presentable;
 
 /// Result of an operation of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -5,7 +5,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use crate::Limits;
 use crate::engine::WASM_STACK_BYTES;
 use crate::limiter::MemoryExceeded;
-use crate::log::presentable;
+use crate::present::presentable;
 use crate::runtime::Bound;
 
 /// The sort of a [`Fault`].

@@ -12,7 +12,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::config::{MAX_COMPONENT_BYTES, MAX_FUNCTION_BYTES, MAX_MEMORY_BYTES};
 use crate::engine::MAX_TABLE_ELEMENTS;
-use crate::log::presentable;
+use crate::present::presentable;
 use crate::world::Contract;
 use crate::{Capability, Error, Result, World, grants};
 

@@ -16,6 +16,7 @@
 //! | `engine`, `state`, `ticker`, `limiter`, `pool` | the sandbox: code, time, memory, threads |
 //! | `usage` | what calls used |
 //! | `log` | the only thing that a plugin may call |
+//! | `present` | texts of plugins, made fit to be shown |
 //! | `wasi` | the capability `wasi-minimal`, for those to which it is granted |
 //! | `cache` | compiled components on disk, authenticated |
 //!
@@ -37,6 +38,7 @@ mod inspect;
 mod limiter;
 mod log;
 mod pool;
+mod present;
 mod runtime;
 mod state;
 mod ticker;
@@ -53,6 +55,7 @@ pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};
 pub use grants::{Capability, Grants};
 pub use inspect::{Description, Digest, inspect};
+pub use present::is_unpresentable;
 pub use runtime::Runtime;
 pub use usage::{CallUsage, ILLEGAL, Usage, describe_metrics};
 pub use world::{ContractVersion, World};

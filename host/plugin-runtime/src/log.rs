@@ -1,9 +1,10 @@
 //! The only import that plugins are granted: messages to the host's log.
 //!
 //! A plugin is not trusted with the log either. Each call keeps [`MESSAGES_PER_CALL`] messages of
-//! [`MESSAGE_BYTES`] bytes, each component [`MESSAGES_PER_WINDOW`] messages in any [`WINDOW`], and control
-//! characters are escaped so that no message can pass for another line of the log.
+//! [`SHOWN_BYTES`](crate::present::SHOWN_BYTES) bytes, each component [`MESSAGES_PER_WINDOW`] messages in any
+//! [`WINDOW`], wherever that begins, and what could pass for another line of the log is escaped.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,42 +15,78 @@ use wasmtime::component::Linker;
 
 use crate::Digest;
 use crate::bindings::mortise::plugin::log::{Host, Level};
+use crate::present::presentable;
 use crate::world::ContractVersion;
 
 pub(crate) const MESSAGES_PER_CALL: u32 = 16;
-pub(crate) const MESSAGE_BYTES: usize = 1024;
-const MESSAGES_PER_WINDOW: u32 = 100;
+const MESSAGES_PER_WINDOW: usize = 100;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// What the calls of one component share about logging.
 #[derive(Debug)]
 pub(crate) struct LogGate {
     digest: Digest,
-    window: Mutex<Option<(Instant, u32)>>,
+    flow: Mutex<Flow>,
+}
+
+/// What became of a component's messages lately.
+#[derive(Debug, Default)]
+struct Flow {
+    /// When the latest messages were let through, never more than may pass in one window.
+    passed: VecDeque<Instant>,
+    /// When it was told last that messages are dropped.
+    told: Option<Instant>,
+    /// Messages dropped so far.
+    dropped: u64,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    Drop,
+    /// It is dropped, and that is worth a line of its own.
+    Tell,
+}
+
+impl Flow {
+    /// A message passes if fewer than [`MESSAGES_PER_WINDOW`] did in the [`WINDOW`] that ends with it.
+    fn take(&mut self, now: Instant) -> Verdict {
+        let is_old = |at: &Instant| now.saturating_duration_since(*at) >= WINDOW;
+        if self.passed.len() < MESSAGES_PER_WINDOW {
+            self.passed.push_back(now);
+            return Verdict::Pass;
+        }
+        if self.passed.front().is_some_and(is_old) {
+            self.passed.pop_front();
+            self.passed.push_back(now);
+            return Verdict::Pass;
+        }
+        self.dropped += 1;
+        if self.told.as_ref().is_none_or(is_old) {
+            self.told = Some(now);
+            return Verdict::Tell;
+        }
+        Verdict::Drop
+    }
 }
 
 impl LogGate {
     pub(crate) fn new(digest: Digest) -> Self {
-        Self { digest, window: Mutex::new(None) }
+        Self { digest, flow: Mutex::default() }
     }
 
-    /// Takes one of the component's messages, and tells how many were dropped when a window begins anew.
+    /// Whether one of the component's messages may pass.
     fn admit(&self, now: Instant) -> bool {
-        let mut window = self.window.lock();
-        match &mut *window {
-            Some((start, count)) if now.duration_since(*start) < WINDOW => {
-                *count = count.saturating_add(1);
-                if *count == MESSAGES_PER_WINDOW + 1 {
-                    let plugin = &self.digest;
-                    warn!(target: "mortise::plugin", %plugin, "logs too much; messages are dropped");
-                }
-                *count <= MESSAGES_PER_WINDOW
-            }
-            window => {
-                *window = Some((now, 1));
-                true
-            }
+        let mut flow = self.flow.lock();
+        let verdict = flow.take(now);
+        let dropped = flow.dropped;
+        drop(flow);
+        if verdict == Verdict::Tell {
+            let plugin = &self.digest;
+            warn!(target: "mortise::plugin", %plugin, dropped, "logs too much; messages are dropped");
         }
+        verdict == Verdict::Pass
     }
 }
 
@@ -129,45 +166,60 @@ impl OldLog {
     }
 }
 
-/// The beginning of a text from a plugin, on one line.
-pub(crate) fn presentable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(MESSAGE_BYTES));
-    for character in text.chars() {
-        let before = shown.len();
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-        if shown.len() > MESSAGE_BYTES {
-            shown.truncate(before);
-            shown.push('…');
-            break;
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn texts_are_cut_and_stay_on_one_line() {
-        assert_eq!(presentable("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
-        for character in ["x", "ü", "\n", "\u{1b}", "a\u{9f}"] {
-            let long = presentable(&character.repeat(5_000));
-            assert!(long.len() <= MESSAGE_BYTES + '…'.len_utf8() && long.ends_with('…'), "{long}");
-        }
-        assert_eq!(presentable(&"x".repeat(MESSAGE_BYTES)), "x".repeat(MESSAGE_BYTES));
+    fn gate() -> LogGate {
+        LogGate::new(Digest::of(b"x"))
     }
 
     #[test]
-    fn a_component_that_logs_too_much_is_silenced_until_the_next_window() {
-        let gate = LogGate::new(Digest::of(b"x"));
+    fn a_component_that_logs_too_much_is_silenced_until_its_messages_are_old() {
+        let gate = gate();
         let start = Instant::now();
         let admitted = (0..1_000).filter(|_| gate.admit(start)).count();
-        assert_eq!(admitted, MESSAGES_PER_WINDOW as usize);
+        assert_eq!(admitted, MESSAGES_PER_WINDOW);
+        assert!(!gate.admit(start + WINDOW - Duration::from_nanos(1)));
         assert!(gate.admit(start + WINDOW));
+    }
+
+    #[test]
+    fn no_boundary_lets_more_through() {
+        let gate = gate();
+        let start = Instant::now();
+        let admits = |at: Duration, tries: usize| (0..tries).filter(|_| gate.admit(start + at)).count();
+        let ms = Duration::from_millis;
+        // One message opens the window, the others come right before its end: a window that began anew there
+        // would let as many pass again.
+        assert_eq!(admits(ms(0), 1), 1);
+        assert_eq!(admits(ms(9_999), 1_000), MESSAGES_PER_WINDOW - 1);
+        assert_eq!(admits(ms(10_001), 1_000), 1, "only the first one is old by now");
+        assert_eq!(admits(ms(19_998), 1_000), 0);
+        assert_eq!(admits(ms(19_999), 1_000), MESSAGES_PER_WINDOW - 1);
+    }
+
+    #[test]
+    fn every_window_of_a_steady_flood_has_as_many_as_are_promised() {
+        let gate = gate();
+        let start = Instant::now();
+        let times = (0..4_000_u64).map(|number| Duration::from_millis(number * 17));
+        let admitted: Vec<_> = times.filter(|at| gate.admit(start + *at)).collect();
+        for (number, first) in admitted.iter().enumerate() {
+            let within = admitted[number..].iter().take_while(|at| **at < *first + WINDOW).count();
+            assert!(within <= MESSAGES_PER_WINDOW, "{within} messages from {first:?} on");
+        }
+        assert!(admitted.len() > 6 * MESSAGES_PER_WINDOW, "{} messages in 68 s", admitted.len());
+    }
+
+    #[test]
+    fn that_messages_are_dropped_is_told_once_in_a_while() {
+        let mut flow = Flow::default();
+        let start = Instant::now();
+        let told = |flow: &mut Flow, at: Instant| (0..500).filter(|_| flow.take(at) == Verdict::Tell).count();
+        assert_eq!(told(&mut flow, start), 1);
+        assert_eq!(told(&mut flow, start + WINDOW / 2), 0);
+        assert_eq!(told(&mut flow, start + WINDOW), 1);
+        assert_eq!(flow.dropped, 500 + 2 * (500 - MESSAGES_PER_WINDOW as u64));
     }
 }

@@ -13,8 +13,9 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use crate::bindings;
 use crate::cache::Cache;
 use crate::format::WarmPool;
-use crate::log::{CallLog, LogGate, OldLog, presentable};
+use crate::log::{CallLog, LogGate, OldLog};
 use crate::pool::Pool;
+use crate::present::presentable;
 use crate::state::NEVER;
 use crate::ticker::{Running, Ticker, ticks};
 use crate::{

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::listed;
-use crate::log::presentable;
+use crate::present::presentable;
 use crate::{Description, Error, Limits, Result};
 
 /// Package of the contract.

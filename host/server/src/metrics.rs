@@ -92,7 +92,7 @@ pub fn set_in_flight(calls: u64) {
 }
 
 /// Gauges of every volume, with what they tell, in the order of [`values`].
-const GAUGES: [(&str, Unit, &str); 12] = [
+const GAUGES: [(&str, Unit, &str); 11] = [
     ("mortise_volume_revision", Unit::Count, "Current revision"),
     ("mortise_volume_compact_revision", Unit::Count, "Oldest readable revision, 0 when never compacted"),
     ("mortise_volume_raft_index", Unit::Count, "Last index in the raft log"),
@@ -107,11 +107,6 @@ const GAUGES: [(&str, Unit, &str); 12] = [
         "mortise_volume_slowed_writes",
         Unit::Count,
         "Writes slowed by back-pressure since the volume was opened",
-    ),
-    (
-        "mortise_plugin_last_swap_timestamp_seconds",
-        Unit::Seconds,
-        "When the strategy that serves was put into service, Unix time",
     ),
 ];
 
@@ -129,7 +124,6 @@ fn values(report: &VolumeReport) -> [f64; GAUGES.len()] {
         float(report.shape.tables() as u64),
         report.write_rate,
         float(report.counters.slowed_writes),
-        float(report.strategy.since_unix_ms / 1000),
     ]
 }
 

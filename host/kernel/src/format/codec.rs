@@ -105,11 +105,11 @@ pub trait Codec: Send + Sync + 'static {
 
 /// Finds codecs. A node asks whenever it opens or creates a volume whose format is not natural.
 pub trait Codecs: Send + Sync + 'static {
-    /// The codec of a format; may take as long as compiling it takes.
+    /// The codec of a format, for the volume of this name; may take as long as compiling it takes.
     ///
     /// # Errors
     /// Why there is none: unknown, of another digest, quarantined. Said to people, who can change it.
-    fn codec(&self, format: &FormatId) -> Result<Arc<dyn Codec>, String>;
+    fn codec(&self, volume: &str, format: &FormatId) -> Result<Arc<dyn Codec>, String>;
 }
 
 /// Knows no codec, so that only natural volumes open.
@@ -117,7 +117,7 @@ pub trait Codecs: Send + Sync + 'static {
 pub struct NaturalOnly;
 
 impl Codecs for NaturalOnly {
-    fn codec(&self, _format: &FormatId) -> Result<Arc<dyn Codec>, String> {
+    fn codec(&self, _volume: &str, _format: &FormatId) -> Result<Arc<dyn Codec>, String> {
         Err("this node has no codecs".to_owned())
     }
 }

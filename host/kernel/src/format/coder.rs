@@ -55,11 +55,11 @@ impl Coder {
         Self(Some(codec))
     }
 
-    /// The coder of a format; `path` is what asks for it.
+    /// The coder of a format for a volume; `path` is what asks for it.
     ///
     /// # Errors
     /// [`Error::CodecMissing`].
-    pub(crate) fn find(codecs: &dyn Codecs, format: &FormatId, path: &Path) -> Result<Self> {
+    pub(crate) fn find(codecs: &dyn Codecs, volume: &str, format: &FormatId, path: &Path) -> Result<Self> {
         if format.is_natural() {
             return Ok(Self::natural());
         }
@@ -68,7 +68,7 @@ impl Coder {
             format: Box::new(format.clone()),
             reason,
         };
-        let codec = codecs.codec(format).map_err(missing)?;
+        let codec = codecs.codec(volume, format).map_err(missing)?;
         if codec.id() != format {
             return Err(missing(format!("the one that was found is that of {}", codec.id())));
         }

@@ -26,7 +26,7 @@ impl Volume {
     /// [`crate::Error::CodecMissing`].
     pub async fn conversion(&self, to: &FormatId) -> Result<Conversion> {
         self.check_open()?;
-        let (to, stores) = (to.clone(), self.shared.stores.clone());
+        let (to, stores) = (to.clone(), self.shared.stores.of(self.name()));
         let path = self.home.directory().path().to_path_buf();
         self.read(move |store| Ok(Conversion::new(store.coder().clone(), stores.coder(&to, &path)?))).await
     }

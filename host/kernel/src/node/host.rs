@@ -204,7 +204,7 @@ impl Node {
         // Whatever an interrupted creation or removal left of this id must not become part of the new volume.
         self.finish_removal(volume.id).await?;
         self.shared.log.forget(volume.id).await?;
-        let (volumes, stores) = (Arc::clone(&self.volumes), self.shared.stores.clone());
+        let (volumes, stores) = (Arc::clone(&self.volumes), self.shared.stores.of(&volume.name));
         let made = blocking(move || {
             // Nothing is made before the codec is there.
             stores.coder(&format, &volumes.path_of(&name))?;
@@ -238,7 +238,7 @@ impl Node {
         if let Some(open) = self.volume(volume.id) {
             return Ok(open);
         }
-        let (volumes, stores) = (Arc::clone(&self.volumes), self.shared.stores.clone());
+        let (volumes, stores) = (Arc::clone(&self.volumes), self.shared.stores.of(&volume.name));
         let found = blocking(move || {
             let name = generation::directory_name(volume.id);
             if !volumes.has(&name) {

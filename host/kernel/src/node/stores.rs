@@ -22,6 +22,8 @@ pub(super) struct Stores {
     descriptors: Arc<DescriptorTable>,
     memtable_bytes: u64,
     codecs: Arc<dyn Codecs>,
+    /// Name of the volume whose stores are opened, for whoever has the codecs.
+    volume: Arc<str>,
 }
 
 impl Stores {
@@ -31,12 +33,18 @@ impl Stores {
             descriptors: Arc::new(DescriptorTable::new(OPEN_TABLES)),
             memtable_bytes: config.memtable_bytes,
             codecs,
+            volume: Arc::default(),
         }
+    }
+
+    /// The same on behalf of the volume of this name.
+    pub(super) fn of(&self, volume: &str) -> Self {
+        Self { volume: volume.into(), ..self.clone() }
     }
 
     /// The coder of a format; `path` is what asks for it.
     pub(super) fn coder(&self, format: &FormatId, path: &Path) -> Result<Coder> {
-        Coder::find(&*self.codecs, format, path)
+        Coder::find(&*self.codecs, &self.volume, format, path)
     }
 
     /// Opens or creates the store in a generation's directory. `tenure` is dropped when nothing reads its

@@ -182,7 +182,7 @@ impl TestCodecs {
 }
 
 impl Codecs for TestCodecs {
-    fn codec(&self, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
+    fn codec(&self, _volume: &str, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
         match self.0.lock().get(&format.name) {
             Some(codec) => Ok(Arc::clone(codec) as Arc<dyn Codec>),
             None => Err("no such codec was added".into()),

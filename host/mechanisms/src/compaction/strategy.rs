@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use mortise_kernel::store::{LevelShape, Step, TreeShape};
 use mortise_plugin_runtime::compaction::{Answer, CompactionStrategy, Decision, View};
-use mortise_plugin_runtime::{Call, Fault};
+use mortise_plugin_runtime::{Call, Fault, World};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ use super::shadow::Shadow;
 use crate::NATIVE_STRATEGY;
 use crate::recording::Recorder;
 use crate::system::StrategyInfo;
-use crate::telemetry::CallMetrics;
+use crate::telemetry::{ServiceMetrics, TenureMetrics};
 
 /// Something that decides the next step for a tree.
 pub(crate) trait Strategy: Send + Sync + 'static {
@@ -116,7 +116,9 @@ pub(crate) struct Active {
     /// Until when its first fault takes it back, Unix milliseconds; 0 when it is not watched.
     pub watched_until_unix_ms: u64,
     /// Where its calls are counted.
-    pub metrics: CallMetrics,
+    pub metrics: ServiceMetrics,
+    /// Where it is told that it serves.
+    tenure: TenureMetrics,
 }
 
 impl Active {
@@ -183,7 +185,7 @@ impl Slot {
     /// A slot with its first strategy.
     pub(crate) fn new(volume: &str, first: Candidate, unix_ms: u64) -> Self {
         let active = activate(volume, first, 0, unix_ms);
-        active.metrics.in_use(true);
+        active.tenure.begins(unix_ms);
         Self {
             volume: volume.into(),
             recorder: Recorder::default(),
@@ -273,16 +275,15 @@ impl Slot {
     pub(crate) fn retire(&self) {
         self.withdraw();
         self.end_shadow();
-        self.active.load().metrics.in_use(false);
+        self.active.load().tenure.ends();
     }
 
     fn put(&self, next: Candidate, unix_ms: u64) -> Arc<Active> {
         let activation = self.active.load().activation + 1;
         let next = Arc::new(activate(&self.volume, next, activation, unix_ms));
         let last = self.active.swap(Arc::clone(&next));
-        last.metrics.in_use(false);
-        next.metrics.in_use(true);
-        next.metrics.swapped();
+        last.tenure.ends();
+        next.tenure.takes_over(unix_ms);
         self.changes.send_replace(activation);
         last
     }
@@ -290,6 +291,17 @@ impl Slot {
 
 fn activate(volume: &str, candidate: Candidate, activation: u64, unix_ms: u64) -> Active {
     let Candidate { info, strategy, problem, watched_until_unix_ms } = candidate;
-    let metrics = CallMetrics::new(volume, &info.plugin, &info.version);
-    Active { activation, info, strategy, since_unix_ms: unix_ms, problem, watched_until_unix_ms, metrics }
+    let world = World::CompactionStrategy;
+    let metrics = ServiceMetrics::new(volume, world, &info.plugin, &info.version);
+    let tenure = TenureMetrics::new(volume, world, &info.plugin, &info.version);
+    Active {
+        activation,
+        info,
+        strategy,
+        since_unix_ms: unix_ms,
+        problem,
+        watched_until_unix_ms,
+        metrics,
+        tenure,
+    }
 }

@@ -21,6 +21,7 @@ use super::codec_watch::CodecWatch;
 use super::decide::{Convict, Place};
 use super::faults::RememberedFaults;
 use super::host::{Host, Loaded};
+use super::in_service::FormatsInService;
 use super::signature::Trust;
 use crate::catalog::{Blobs, Catalog, HistoryRow, Origin, Target};
 use crate::compaction::{Candidate, Observer, Slot, Strategy};
@@ -73,6 +74,7 @@ pub(crate) struct Lifecycle {
     pub(super) faults: Arc<RememberedFaults>,
     /// Watches over the codecs that were asked for, by digest.
     pub(super) codecs: Mutex<BTreeMap<String, Arc<CodecWatch>>>,
+    pub(super) formats: FormatsInService,
     /// Digests of the components that come with this program.
     pub(super) shipped: Mutex<BTreeSet<String>>,
 }
@@ -103,6 +105,7 @@ impl Lifecycle {
             unsaved: Mutex::default(),
             faults: Arc::default(),
             codecs: Mutex::default(),
+            formats: FormatsInService::default(),
             shipped: Mutex::default(),
         }
     }
@@ -125,6 +128,7 @@ impl Lifecycle {
         }
         self.change_attached(|all| drop(all.remove(volume)));
         self.unsaved.lock().retain(|(name, _), _| name != volume);
+        self.format_is_gone(volume);
     }
 
     fn change_attached(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Attached>>)) {

@@ -14,17 +14,18 @@ use super::host::Loaded;
 use super::stage::Stage;
 use crate::catalog::{Model, Origin, PluginRow};
 use crate::rebuild::FormatCodec;
+use crate::telemetry::{self, ServiceMetrics};
 
 /// What a format gets at least, whatever its limits say: one record may be as large as a request, and
 /// its stored form larger.
 const LEAST_MEMORY: u64 = 64 * 1024 * 1024;
 
 impl Lifecycle {
-    /// The codec of a format. Blocks, on a thread where that is allowed.
+    /// The codec of a format for a volume. Blocks, on a thread where that is allowed.
     ///
     /// # Errors
     /// Why there is none, and what would help.
-    pub(crate) fn codec(&self, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
+    pub(crate) fn codec(&self, volume: &str, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
         let model = self.catalog.model();
         let chosen = choose(&model, format)?;
         let row = &chosen.row;
@@ -36,8 +37,11 @@ impl Lifecycle {
             return Err(format!("{format} names no component, and this version has no such native format"));
         };
         let component = self.component(digest, &row.wants)?;
+        let (name, version) = telemetry::labelled(&chosen.name, &chosen.version);
+        component.name_for_metrics(name, version);
         let served = component.format(limits(row), &format.config).map_err(|error| error.to_string())?;
-        let codec = FormatCodec::new(format.clone(), served, self.watch(chosen.clone()));
+        let metrics = ServiceMetrics::new(volume, World::Format, &chosen.name, &chosen.version);
+        let codec = FormatCodec::new(format.clone(), served, self.watch(chosen.clone()), metrics);
         Ok(Arc::new(codec.map_err(|fault| format!("its component does not serve: {fault}"))?))
     }
 

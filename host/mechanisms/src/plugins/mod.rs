@@ -12,6 +12,7 @@
 //! | `supervise` | what the host does by itself: quarantine, taking back |
 //! | `record` | how much of what strategies are asked is kept |
 //! | `formats`, `codec_watch` | components of the world `format`, made ready to encode; their faults |
+//! | `in_service` | which format serves which volume, for the metrics |
 //! | `bar` | the verbs for formats: quarantine and release |
 //! | `faults` | the latest faults of all |
 //! | `recover` | what a stop interrupted is undone or finished |
@@ -29,6 +30,7 @@ mod faults;
 mod formats;
 mod ground;
 mod host;
+mod in_service;
 mod judge;
 mod observe;
 mod record;

@@ -20,6 +20,7 @@ use super::decide::{self, Begun, Ended, Facts, JobRequest};
 use super::launch::{End, Work, kept, launch};
 use super::observe::{JobInfo, JobMetrics, JobProgress, JobResult, JobState};
 use crate::catalog::{Catalog, JobRow};
+use crate::plugins::Lifecycle;
 use crate::{Error, Result};
 
 /// A job that runs.
@@ -31,6 +32,7 @@ struct Live {
 /// All jobs of a node.
 pub(crate) struct Jobs {
     catalog: Arc<Catalog>,
+    lifecycle: Arc<Lifecycle>,
     clock: SharedClock,
     /// Those that run, by id.
     live: Mutex<BTreeMap<u64, Arc<Live>>>,
@@ -40,9 +42,10 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(catalog: Arc<Catalog>, clock: SharedClock) -> Arc<Self> {
+    pub(crate) fn new(catalog: Arc<Catalog>, lifecycle: Arc<Lifecycle>, clock: SharedClock) -> Arc<Self> {
         Arc::new(Self {
             catalog,
+            lifecycle,
             clock,
             live: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
@@ -131,6 +134,7 @@ impl Jobs {
         ];
         counter!("mortise_rebuild_jobs_total", &labels).increment(1);
         drop(metrics);
+        self.lifecycle.format_serves(volume.name(), &volume.format());
         self.write_end(id, &ended).await;
         let unix_ms = self.clock.unix_millis();
         let mut last = progress.borrow().clone();

@@ -9,6 +9,7 @@
 //! wrong, are told to whoever watches over the component.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use mortise_kernel::format::{Codec, CodecFault, Codecs, FormatId, Meter, RecodedRecords, Records};
@@ -16,6 +17,7 @@ use mortise_plugin_runtime::format::{Answers, Format, Mode, Translated};
 use mortise_plugin_runtime::{Fault, FaultKind, ILLEGAL};
 
 use crate::plugins::{CodecWatch, Lifecycle};
+use crate::telemetry::ServiceMetrics;
 
 /// A format's component as the codec of one format.
 pub(crate) struct FormatCodec {
@@ -23,6 +25,8 @@ pub(crate) struct FormatCodec {
     keeps_order: bool,
     format: Format,
     watch: Arc<CodecWatch>,
+    /// Where the calls of one volume are counted.
+    metrics: ServiceMetrics,
 }
 
 impl FormatCodec {
@@ -30,12 +34,25 @@ impl FormatCodec {
     ///
     /// # Errors
     /// It cannot use the configuration, or faults.
-    pub(crate) fn new(id: FormatId, format: Format, watch: Arc<CodecWatch>) -> Result<Self, Fault> {
-        let keeps_order = format.properties()?.keeps_order;
-        Ok(Self { id, keeps_order, format, watch })
+    pub(crate) fn new(
+        id: FormatId,
+        format: Format,
+        watch: Arc<CodecWatch>,
+        metrics: ServiceMetrics,
+    ) -> Result<Self, Fault> {
+        let begun = Instant::now();
+        let properties = format.properties();
+        count(&metrics, begun, properties.as_ref().err());
+        Ok(Self { id, keeps_order: properties?.keeps_order, format, watch, metrics })
     }
 
-    fn recoded(&self, answers: Result<Translated, Fault>) -> Result<RecodedRecords, CodecFault> {
+    /// Counts a call and brings its answers into the kernel's words.
+    fn recoded(
+        &self,
+        begun: Instant,
+        answers: Result<Translated, Fault>,
+    ) -> Result<RecodedRecords, CodecFault> {
+        count(&self.metrics, begun, answers.as_ref().err());
         let Translated { keys, values } = answers.map_err(|fault| {
             // Fuel bounds what does not end by itself, so a deadline is the request's own.
             if !matches!(fault.kind, FaultKind::Busy | FaultKind::Deadline) {
@@ -45,6 +62,15 @@ impl FormatCodec {
         })?;
         let bytes = |answers: Answers| answers.into_iter().map(|answer| answer.map(Bytes::from)).collect();
         Ok(RecodedRecords { keys: bytes(keys), values: bytes(values) })
+    }
+}
+
+/// Counts a call that has ended. To be busy is nobody's fault.
+fn count(metrics: &ServiceMetrics, begun: Instant, fault: Option<&Fault>) {
+    let Some(fault) = fault else { return metrics.call("ok", begun.elapsed()) };
+    metrics.call(fault.kind.as_str(), begun.elapsed());
+    if fault.kind != FaultKind::Busy {
+        metrics.fault(fault.kind.as_str());
     }
 }
 
@@ -76,15 +102,18 @@ impl Codec for FormatCodec {
     }
 
     fn encode(&self, records: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
-        self.recoded(self.format.encode(records.keys, records.values, mode(meter)))
+        let begun = Instant::now();
+        self.recoded(begun, self.format.encode(records.keys, records.values, mode(meter)))
     }
 
     fn decode(&self, stored: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
-        self.recoded(self.format.decode(stored.keys, stored.values, mode(meter)))
+        let begun = Instant::now();
+        self.recoded(begun, self.format.decode(stored.keys, stored.values, mode(meter)))
     }
 
     fn found_wrong(&self, detail: &str) {
         self.format.component().count_illegal();
+        self.metrics.fault(ILLEGAL);
         self.watch.fault(ILLEGAL, detail);
     }
 }
@@ -117,9 +146,9 @@ impl std::fmt::Debug for FormatCodecs {
 }
 
 impl Codecs for FormatCodecs {
-    fn codec(&self, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
+    fn codec(&self, volume: &str, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
         match self.plugins.get() {
-            Some(plugins) => plugins.codec(format),
+            Some(plugins) => plugins.codec(volume, format),
             None => Err("the plugins are not known yet".to_owned()),
         }
     }

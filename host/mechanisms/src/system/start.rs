@@ -69,7 +69,7 @@ impl System {
             tick: config.safety_tick,
             stop_grace: config.shutdown_grace,
         };
-        let jobs = Jobs::new(Arc::clone(&catalog), Arc::clone(&clock));
+        let jobs = Jobs::new(Arc::clone(&catalog), Arc::clone(&lifecycle), Arc::clone(&clock));
         let volumes = Volumes::new(
             node,
             Arc::clone(&catalog),

@@ -9,7 +9,7 @@ use wasmtime::component::{ComponentExportIndex, Instance};
 use super::{Level, Run, Table, View, v0_1_0};
 use crate::bindings::exports::mortise::plugin::compaction::{Decision as WireDecision, Knobs, Span, Step};
 use crate::component::Given;
-use crate::log::presentable;
+use crate::present::presentable;
 use crate::runtime::CallState;
 use crate::{Call, Component, Fault, FaultKind, Limits, Result};
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
 
-use crate::log::presentable;
+use crate::present::presentable;
 use crate::{Error, Result};
 
 pub use child::compile_child_main;

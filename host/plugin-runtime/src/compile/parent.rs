@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::CompileLimits;
 use super::frame::{Head, read_answer};
-use crate::log::presentable;
+use crate::present::presentable;
 use crate::{Error, Result};
 
 /// Bytes of the process's complaints that are kept.

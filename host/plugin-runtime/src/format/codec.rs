@@ -7,7 +7,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentType, Lift};
 
 use super::warm::{Lease, Warm, WarmPool};
 use crate::exports::Interface;
-use crate::log::presentable;
+use crate::present::presentable;
 use crate::runtime::Bound;
 use crate::{Component, Fault, FaultKind, Limits, Result};
 

@@ -1,0 +1,63 @@
+//! Which format serves which volume, for the metrics: since when, and how often another one took over.
+//!
+//! Strategies tell that of themselves, where they are exchanged. A format comes with the data: it serves from
+//! the opening of its volume, or from the end of the job that brought the volume into it. Nothing is decided
+//! here.
+
+use std::collections::BTreeMap;
+
+use mortise_kernel::format::FormatId;
+use mortise_plugin_runtime::World;
+use parking_lot::Mutex;
+
+use super::act::Lifecycle;
+use super::stage::Stage;
+use crate::telemetry::TenureMetrics;
+
+/// The formats of the volumes that are open, by the volumes' names.
+#[derive(Default)]
+pub(super) struct FormatsInService(Mutex<BTreeMap<String, Tenure>>);
+
+struct Tenure {
+    format: FormatId,
+    /// None where the format is no plugin.
+    metrics: Option<TenureMetrics>,
+}
+
+impl Lifecycle {
+    /// Takes note of the format that the data of an open volume is in.
+    pub(crate) fn format_serves(&self, volume: &str, format: &FormatId) {
+        let unix_ms = self.clock.unix_millis();
+        let mut all = self.formats.0.lock();
+        let last = all.remove(volume);
+        if last.as_ref().is_some_and(|last| last.format == *format) {
+            all.extend(last.map(|last| (volume.to_owned(), last)));
+            return;
+        }
+        if let Some(metrics) = last.as_ref().and_then(|last| last.metrics.as_ref()) {
+            metrics.ends();
+        }
+        let metrics = self.tenure(volume, format);
+        match (&last, &metrics) {
+            (Some(_), Some(metrics)) => metrics.takes_over(unix_ms),
+            (None, Some(metrics)) => metrics.begins(unix_ms),
+            (_, None) => {}
+        }
+        all.insert(volume.to_owned(), Tenure { format: format.clone(), metrics });
+    }
+
+    /// Takes note that a volume is closed.
+    pub(crate) fn format_is_gone(&self, volume: &str) {
+        if let Some(Tenure { metrics: Some(metrics), .. }) = self.formats.0.lock().remove(volume) {
+            metrics.ends();
+        }
+    }
+
+    fn tenure(&self, volume: &str, format: &FormatId) -> Option<TenureMetrics> {
+        let digest = format.digest.as_deref()?;
+        let model = self.catalog.model();
+        let mut there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
+        let ((name, version), _) = there.find(|(_, row)| row.digest == digest)?;
+        Some(TenureMetrics::new(volume, World::Format, name, version))
+    }
+}
