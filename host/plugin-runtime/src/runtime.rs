@@ -126,6 +126,18 @@ impl Runtime {
         Component::new(self.shared.clone(), description, grants, &compiled)
     }
 
+    /// As [`Self::load_granted`], and never compiles: `None` when the cache doesn't have the component. Blocks
+    /// for as long as its file takes to be read.
+    ///
+    /// # Errors
+    /// As [`Self::load_granted`].
+    pub fn load_compiled(&self, bytes: &[u8], grants: Grants) -> Result<Option<Component>> {
+        let description = inspect::inspect(bytes)?;
+        grants.cover(&description.capabilities, &description.imports)?;
+        let Some(compiled) = self.cached(&description) else { return Ok(None) };
+        Component::new(self.shared.clone(), description, grants, &compiled).map(Some)
+    }
+
     /// Components compiled since the start, failures included; those taken from the cache don't count.
     #[must_use]
     pub fn compilations(&self) -> u64 {
@@ -146,12 +158,17 @@ impl Runtime {
         }
     }
 
+    fn cached(&self, description: &Description) -> Option<Compiled> {
+        let compiled = self.cache.as_ref()?.load(&self.shared.engine, &description.digest)?;
+        counter!("mortise_plugin_compile_cache_hits_total").increment(1);
+        Some(compiled)
+    }
+
     fn compile(&self, bytes: &[u8], description: &Description, keep: Option<&Cache>) -> Result<Compiled> {
-        let (engine, digest) = (&self.shared.engine, &description.digest);
-        if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {
-            counter!("mortise_plugin_compile_cache_hits_total").increment(1);
+        if let Some(compiled) = self.cached(description) {
             return Ok(compiled);
         }
+        let (engine, digest) = (&self.shared.engine, &description.digest);
         debug!(%digest, "compiling a plugin");
         self.compilations.fetch_add(1, Ordering::Relaxed);
         counter!("mortise_plugin_compilations_total").increment(1);

@@ -13,11 +13,11 @@ use arc_swap::ArcSwap;
 use mortise_kernel::seams::SharedClock;
 use mortise_plugin_runtime::World;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::capability;
 use super::choose::{self, Chosen};
 use super::codec_watch::CodecWatch;
+use super::compiled::Compiling;
 use super::decide::{Convict, Place};
 use super::faults::RememberedFaults;
 use super::host::{Host, Loaded};
@@ -62,11 +62,11 @@ pub(crate) struct Lifecycle {
     pub(super) watch: Duration,
     /// Held while a component is compiled: compiling takes a core and much memory, and further ones wait.
     /// Whoever compiles takes the permit along to the blocking thread, which works on when nobody waits.
-    compiling: Arc<Semaphore>,
+    pub(super) compiling: Arc<Semaphore>,
     /// Held while a component's file and its row come or go, which are one thing to everybody else.
     pub(super) files: Arc<tokio::sync::Mutex<()>>,
     /// Compiled components by digest.
-    components: Mutex<HashMap<String, Arc<dyn Loaded>>>,
+    pub(super) components: Mutex<HashMap<String, Arc<dyn Loaded>>>,
     pub(super) attached: ArcSwap<BTreeMap<String, Arc<Attached>>>,
     attaching: Mutex<()>,
     /// Verdicts that could not be written into the catalog yet, by volume and digest.
@@ -170,8 +170,18 @@ impl Lifecycle {
         audit(&self.catalog, row).await;
     }
 
-    /// The best strategy that can serve a volume now. It never fails: the native one is always there.
-    pub(super) async fn best(&self, volume: &str) -> Candidate {
+    /// The best strategy that can serve a volume. It never fails: the native one is always there.
+    async fn best(&self, volume: &str) -> Candidate {
+        self.best_of(volume, Compiling::Awaited).await
+    }
+
+    /// The best strategy that can serve a volume now, without waiting for the compiler: others may have given
+    /// it minutes of work.
+    pub(super) async fn best_at_hand(&self, volume: &str) -> Candidate {
+        self.best_of(volume, Compiling::Never).await
+    }
+
+    async fn best_of(&self, volume: &str, compiling: Compiling) -> Candidate {
         let model = self.catalog.model();
         let barred = |target: &Target, digest: &str| {
             let unsaved = self.unsaved.lock();
@@ -180,7 +190,7 @@ impl Lifecycle {
         let preference = choose::prefer(&model, volume, WORLD.as_str(), &self.default_strategy, barred);
         let mut problem = preference.problem;
         for (chosen, config) in preference.plugins {
-            match self.strategy(&chosen).await {
+            match self.strategy_by(&chosen, compiling).await {
                 Ok(strategy) => {
                     let row = self.binding(volume).filter(|row| row.current == chosen.target(&config));
                     let watched_until_unix_ms = row.map_or(0, |row| row.watch_until_unix_ms);
@@ -217,51 +227,16 @@ impl Lifecycle {
 
     /// A plugin version, ready to be asked: from memory, else from its file.
     pub(super) async fn strategy(&self, chosen: &Chosen) -> Result<Arc<dyn Strategy>> {
+        self.strategy_by(chosen, Compiling::Awaited).await
+    }
+
+    async fn strategy_by(&self, chosen: &Chosen, compiling: Compiling) -> Result<Arc<dyn Strategy>> {
         self.permit(chosen)?;
-        let capabilities = chosen.row.wants.union(&capability::by_default()).copied().collect();
-        let digest = chosen.row.digest.clone();
-        let limits = chosen.row.limits;
-        let mut known = self.known(&digest);
-        let alone = if known.is_none() { Some(self.compile_alone().await?) } else { None };
-        // Whoever was first may have compiled the same.
-        known = known.or_else(|| self.known(&digest));
-        let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
-        let name = digest.clone();
-        let (component, strategy) = blocking(move || {
-            let _alone = alone;
-            let component = match known {
-                Some(component) => component,
-                None => host.load(&blobs.get(&name)?, &capabilities)?,
-            };
-            let strategy = component.strategy(limits)?;
-            Ok((component, strategy))
-        })
-        .await?;
+        let component = self.compiled(chosen, compiling).await?;
         let (name, version) = telemetry::labelled(&chosen.name, &chosen.version);
         component.name_for_metrics(name, version);
-        self.keep(&digest, component);
-        Ok(strategy)
-    }
-
-    /// The compiled component, when it is in memory.
-    pub(super) fn known(&self, digest: &str) -> Option<Arc<dyn Loaded>> {
-        self.components.lock().get(digest).cloned()
-    }
-
-    /// Waits for the turn to compile a component.
-    pub(super) async fn compile_alone(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.compiling).acquire_owned().await.map_err(|_| Error::ShuttingDown)
-    }
-
-    /// Remembers a compiled component.
-    pub(super) fn keep(&self, digest: &str, component: Arc<dyn Loaded>) {
-        self.components.lock().insert(digest.into(), component);
-    }
-
-    /// Forgets a compiled component; those that it serves right now keep it until they are replaced.
-    pub(super) fn forget(&self, digest: &str) {
-        self.codecs.lock().remove(digest);
-        self.components.lock().remove(digest);
+        let limits = chosen.row.limits;
+        blocking(move || component.strategy(limits)).await
     }
 
     /// Names of the volumes that a component serves right now, is about to, or shadows.

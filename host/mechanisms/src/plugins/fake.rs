@@ -28,11 +28,19 @@ pub(crate) struct FakeHost {
     /// Loads under way, and the most that ever were at once.
     loading: AtomicUsize,
     most_loading: AtomicUsize,
-    /// Digests of the compiled components that are kept.
-    kept: Mutex<BTreeSet<String>>,
+    /// The compile cache.
+    kept: Arc<FakeCache>,
 }
 
+/// Digests of the compiled components that are kept on disk.
+pub(crate) type FakeCache = Mutex<BTreeSet<String>>;
+
 impl FakeHost {
+    /// A host that finds what others have kept.
+    pub(crate) fn with_cache(kept: Arc<FakeCache>) -> Self {
+        Self { kept, ..Self::default() }
+    }
+
     /// From now on every turncoat traps.
     pub(crate) fn turn(&self) {
         self.turned.store(true, Ordering::Relaxed);
@@ -125,6 +133,13 @@ impl Host for FakeHost {
         self.loads.fetch_add(1, Ordering::Relaxed);
         self.loading.fetch_sub(1, Ordering::Relaxed);
         Ok(Arc::new(FakeComponent { name, version, behaviour, turned: Arc::clone(&self.turned) }))
+    }
+
+    fn load_compiled(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Option<Arc<dyn Loaded>>> {
+        if !self.keeps(&Digest::of(bytes).to_string()) {
+            return Ok(None);
+        }
+        self.load(bytes, capabilities).map(Some)
     }
 
     fn evict(&self, digest: &str) {

@@ -19,6 +19,8 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn load(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>>;
     /// As [`Self::load`], and keeps nothing on disk.
     fn try_out(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>>;
+    /// As [`Self::load`], and never compiles: `None` when the component is not compiled yet.
+    fn load_compiled(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Option<Arc<dyn Loaded>>>;
     /// Drops what is kept on disk of a compiled component.
     fn evict(&self, digest: &str);
     /// Drops what is kept on disk of all compiled components that are not `named`.
@@ -63,6 +65,12 @@ impl Host for Runtime {
     fn try_out(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>> {
         let grants = capability::as_grants(capabilities);
         Ok(Arc::new(self.try_out_granted(bytes, grants).map_err(Error::from)?))
+    }
+
+    fn load_compiled(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Option<Arc<dyn Loaded>>> {
+        let grants = capability::as_grants(capabilities);
+        let component = Self::load_compiled(self, bytes, grants).map_err(Error::from)?;
+        Ok(component.map(|component| Arc::new(component) as Arc<dyn Loaded>))
     }
 
     fn evict(&self, digest: &str) {

@@ -25,6 +25,7 @@ mod bind;
 mod capability;
 mod choose;
 mod codec_watch;
+mod compiled;
 mod decide;
 mod faults;
 mod formats;

@@ -2,8 +2,8 @@
 //! faults while it is watched is taken back.
 //!
 //! The strategy is exchanged first and the catalog written after it, because a faulting strategy must go even
-//! when the disk is full. A verdict that could not be written is kept in memory, holds there, and is written
-//! as soon as the catalog takes it.
+//! when the disk is full; nor does it wait for a successor to be compiled. A verdict that could not be written
+//! is kept in memory, holds there, and is written as soon as the catalog takes it.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ impl Lifecycle {
             since_unix_ms: self.clock.unix_millis(),
         };
         self.unsaved.lock().insert(key.clone(), convict.clone());
-        let mut next = self.best(volume).await;
+        let mut next = self.best_at_hand(volume).await;
         let done = match sentence {
             Sentence::Quarantine => "was quarantined",
             Sentence::TakeBack => "was rolled back in its watch period",

@@ -132,6 +132,29 @@ async fn versions_that_fault_fall_back_one_by_one_to_the_native_strategy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quarantine_waits_for_no_compiler() {
+    for (compiled, successor) in [(true, "leveled 1.0.0"), (false, "native")] {
+        let world = World::new();
+        let node = world.start(&["leveled 1.0.0 wait"]).await;
+        node.add("b 1.0.0 turncoat").await.unwrap();
+        node.bind("b").await.unwrap();
+        drop(node);
+        // What does not serve is not in memory after a start, and somebody else keeps the compiler busy.
+        let node = world.start(&["leveled 1.0.0 wait"]).await;
+        let _busy = node.lifecycle.compile_alone().await.unwrap();
+        if !compiled {
+            world.cache.lock().clear();
+        }
+        node.host.turn();
+        node.tree.flush(1);
+        node.until_replaced("b").await;
+        assert_eq!(node.serving(), successor);
+        let problem = node.slot.load().problem.clone().unwrap();
+        assert!(problem.contains("b 1.0.0 was quarantined"), "{problem}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quarantine_holds_though_it_cannot_be_written() {
     let world = World::new();
     let node = world.start(&["leveled 1.0.0 wait"]).await;

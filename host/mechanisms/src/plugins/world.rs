@@ -9,7 +9,7 @@ use std::time::Duration;
 use mortise_kernel::seams::{Clock, SharedClock};
 use tempfile::TempDir;
 
-use super::fake::FakeHost;
+use super::fake::{FakeCache, FakeHost};
 use super::{Addition, Capabilities, Host, Lifecycle, Settings, Trust};
 use crate::catalog::memory_rows::MemoryRows;
 use crate::catalog::{BindingRow, Blobs, Catalog, Origin};
@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) rows: MemoryRows,
     pub(super) directory: TempDir,
     pub(super) trust: Trust,
+    /// Components that are compiled.
+    pub(super) cache: Arc<FakeCache>,
 }
 
 /// What does not.
@@ -78,7 +80,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(SetClock(AtomicU64::new(1_700_000_000_000)));
         let (rows, trust, watch) = (MemoryRows::default(), Trust::default(), Duration::ZERO);
-        Self { clock, watch, rows, directory, trust }
+        Self { clock, watch, rows, directory, trust, cache: Arc::default() }
     }
 
     pub(super) async fn start(&self, lines: &[&str]) -> Running {
@@ -89,7 +91,7 @@ impl World {
         }
         catalog.commit(|model| crate::volumes::found(model, &on_disk, 0)).await.unwrap();
         catalog.commit(|model| crate::volumes::ready(model, VOLUME, 2)).await.unwrap();
-        let host = Arc::new(FakeHost::default());
+        let host = Arc::new(FakeHost::with_cache(Arc::clone(&self.cache)));
         let clock: SharedClock = Arc::<SetClock>::clone(&self.clock);
         let lifecycle = Arc::new(Lifecycle::new(
             Arc::<FakeHost>::clone(&host) as Arc<dyn Host>,
