@@ -1,8 +1,8 @@
-//! Fuzz target: see `judge_step` in `src/targets.rs`.
+//! Fuzz target: see `judge_step` in `src/answers.rs`.
 #![no_main]
 
 #[path = "../src/targets.rs"]
-#[allow(dead_code, reason = "each program uses one of the targets")]
+#[allow(dead_code, unused_imports, reason = "each program uses one of the targets")]
 mod targets;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::judge_step(bytes));

@@ -54,12 +54,36 @@ fn mutated(rng: &mut StdRng, corpus: &[Vec<u8>]) -> Vec<u8> {
 fn any_bytes_are_described_or_refused_in_one_line() {
     let mut rng = seed::rng("any_bytes_are_described_or_refused_in_one_line");
     let corpus = corpus();
-    corpus.iter().for_each(|bytes| targets::plugin_add(bytes));
     for _ in 0..inputs() {
-        targets::plugin_add(&mutated(&mut rng, &corpus));
+        drop(targets::plugin_read(&mutated(&mut rng, &corpus)));
         let mut noise = b"\0asm\x0d\0\x01\0".to_vec();
         noise.extend((0..rng.random_range(0..200)).map(|_| rng.random::<u8>()));
-        targets::plugin_add(&noise);
+        drop(targets::plugin_read(&noise));
+    }
+}
+
+#[test]
+fn any_component_comes_into_the_catalog_as_one_version_or_leaves_nothing_there() {
+    let mut rng = seed::rng("any_component_comes_into_the_catalog_as_one_version_or_leaves_nothing_there");
+    let corpus = corpus();
+    corpus.iter().for_each(|bytes| targets::plugin_add(bytes));
+    // Most of these are compiled, which takes milliseconds.
+    for _ in 0..inputs() / 100 {
+        targets::plugin_add(&mutated(&mut rng, &corpus));
+    }
+}
+
+#[test]
+fn whatever_a_format_answers_a_request_gets_an_error_or_what_was_written() {
+    let mut rng = seed::rng("whatever_a_format_answers_a_request_gets_an_error_or_what_was_written");
+    for _ in 0..inputs() / 20 {
+        let mut bytes = vec![0_u8; rng.random_range(0..400)];
+        // Often a format is mostly honest, so that some requests pass; then what it does wrong counts.
+        let honest = rng.random_range(0.0..1.0);
+        bytes.iter_mut().for_each(|byte| {
+            *byte = if rng.random_bool(honest) { rng.random_range(0..176) } else { rng.random() };
+        });
+        targets::format_answers(&bytes);
     }
 }
 

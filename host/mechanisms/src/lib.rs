@@ -32,11 +32,13 @@ mod system;
 mod telemetry;
 mod volumes;
 
+pub use compaction::{Verdict, judge};
 pub use error::{Error, Result};
 pub use mortise_plugin_runtime::{Capability, Limits, Usage};
 pub use plugins::{Admission, Ground, Judged, Refusal, SignatureState, Step, Trust, TrustedKey, Who};
 pub use rebuild::{
     FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
+    recoded,
 };
 pub use recording::{Became, DecisionInfo, Recorded, RecordingInfo};
 pub use system::{

@@ -121,6 +121,12 @@ impl Deadline {
         self.after
     }
 
+    /// What is left of it now.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
     /// Waits for `work`, or gives up at the deadline.
     ///
     /// # Errors

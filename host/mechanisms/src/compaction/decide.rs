@@ -25,13 +25,18 @@ const MIN_ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What an answer amounts to.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Nothing to do until the tree changes, or until so much time has passed.
     Wait(Option<Duration>),
     /// A legal step.
     Step(Step),
     /// The strategy did not answer, or its answer breaks a rule.
-    Fault { kind: &'static str, detail: String },
+    Fault {
+        /// The sort of fault, as metrics name it.
+        kind: &'static str,
+        /// A sentence for the operator.
+        detail: String,
+    },
     /// The strategy could not be asked, for no fault of its own.
     NotAsked(String),
 }
@@ -52,7 +57,7 @@ pub(crate) async fn within_limit(
 }
 
 /// Judges an answer about a tree of this `shape`.
-pub(crate) fn judge(shape: &TreeShape, answer: Result<Answer, Fault>) -> Verdict {
+pub fn judge(shape: &TreeShape, answer: Result<Answer, Fault>) -> Verdict {
     let step = match answer {
         Err(Fault { kind: FaultKind::Busy, detail }) => return Verdict::NotAsked(detail),
         Err(fault) => return Verdict::Fault { kind: fault.kind.as_str(), detail: fault.detail },

@@ -30,7 +30,8 @@ mod shadow_tests;
 mod task_tests;
 
 pub(crate) use act::{Permits, Wanted};
-pub(crate) use decide::{Plan, Verdict, judge, plan};
+pub(crate) use decide::{Plan, plan};
+pub use decide::{Verdict, judge};
 pub(crate) use observe::{
     FreeDisk, Observation, Observer, WriteRate, fingerprint, shape_of, write_amplification,
 };

@@ -53,16 +53,23 @@ impl FormatCodec {
         answers: Result<Translated, Fault>,
     ) -> Result<RecodedRecords, CodecFault> {
         count(&self.metrics, begun, answers.as_ref().err());
-        let Translated { keys, values } = answers.map_err(|fault| {
+        recoded(answers.inspect_err(|fault| {
             // Fuel bounds what does not end by itself, so a deadline is the request's own.
             if !matches!(fault.kind, FaultKind::Busy | FaultKind::Deadline) {
                 self.watch.fault(fault.kind.as_str(), &fault.detail);
             }
-            told(fault)
-        })?;
-        let bytes = |answers: Answers| answers.into_iter().map(|answer| answer.map(Bytes::from)).collect();
-        Ok(RecodedRecords { keys: bytes(keys), values: bytes(values) })
+        }))
     }
+}
+
+/// The answers of a format's component, or its fault, in the kernel's words.
+///
+/// # Errors
+/// The fault.
+pub fn recoded(answers: Result<Translated, Fault>) -> Result<RecodedRecords, CodecFault> {
+    let Translated { keys, values } = answers.map_err(told)?;
+    let bytes = |answers: Answers| answers.into_iter().map(|answer| answer.map(Bytes::from)).collect();
+    Ok(RecodedRecords { keys: bytes(keys), values: bytes(values) })
 }
 
 /// Counts a call that has ended. To be busy is nobody's fault.
@@ -76,7 +83,7 @@ fn count(metrics: &ServiceMetrics, begun: Instant, fault: Option<&Fault>) {
 
 fn mode(meter: Meter) -> Mode {
     match meter {
-        Meter::Request(deadline) => Mode::Request { within: deadline.wait() },
+        Meter::Request(deadline) => Mode::Request { within: deadline.left() },
         Meter::Apply => Mode::Apply,
     }
 }

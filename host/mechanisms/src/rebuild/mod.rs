@@ -23,7 +23,7 @@ mod decide_tests;
 
 pub(crate) use act::Jobs;
 pub(crate) use codec::FormatCodec;
-pub use codec::FormatCodecs;
+pub use codec::{FormatCodecs, recoded};
 pub use decide::{JobRequest, JobWork, WantedFormat};
 pub(crate) use decide::{note_format, wanted_format};
 pub(crate) use launch::{kept, kept_info};

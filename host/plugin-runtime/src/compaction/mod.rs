@@ -10,8 +10,9 @@ mod v0_1_0;
 mod views;
 
 pub use crate::bindings::exports::mortise::plugin::compaction::{
-    Knobs, Level, Origin, Outcome, PreviousStep, Run, Span, Step, Table, View, Work,
+    Decision as WireDecision, Knobs, Level, Origin, Outcome, PreviousStep, Run, Span, Step, Table, View, Work,
 };
 pub(crate) use strategy::Decide;
-pub use strategy::{Answer, CompactionStrategy, Decision};
+pub use strategy::{Answer, CompactionStrategy, Decision, Said, heard};
+pub use v0_1_0::said as said_by_v0_1_0;
 pub use views::{LEVELS, canned_views};

@@ -113,6 +113,22 @@ impl From<Answer> for Step {
     }
 }
 
+/// What a component answered, as it came through the contract: its types are right, and nothing of it was
+/// looked at yet. A component of version 0.1.0 comes here by
+/// [`said_by_v0_1_0`](super::said_by_v0_1_0).
+pub type Said = Result<WireDecision, String>;
+
+/// What the host makes of an answer.
+///
+/// # Errors
+/// [`FaultKind::Refused`] when the answer is an error of the plugin's own.
+pub fn heard(said: Said) -> Result<Decision, Fault> {
+    said.map(Decision::from).map_err(|refusal| {
+        let detail = format!("the plugin refused: {}", presentable(&refusal));
+        Fault::new(FaultKind::Refused, detail)
+    })
+}
+
 /// The function that decides, in the version of the contract that the component was built for.
 #[derive(Clone)]
 pub(crate) enum Decide {
@@ -127,14 +143,11 @@ impl Decide {
         store: &mut Store<CallState>,
         call: &Call,
         view: &View,
-    ) -> wasmtime::Result<Result<WireDecision, String>> {
+    ) -> wasmtime::Result<Said> {
         match self {
             Self::V0_1_0(function) => v0_1_0::decide(instance, store, function, call, view),
             Self::V0_2_0(function) => {
-                let decide = instance.get_typed_func::<(&Call, &View), (Result<WireDecision, String>,)>(
-                    &mut *store,
-                    function,
-                )?;
+                let decide = instance.get_typed_func::<(&Call, &View), (Said,)>(&mut *store, function)?;
                 Ok(decide.call(store, (call, view))?.0)
             }
         }
@@ -176,12 +189,8 @@ impl CompactionStrategy {
         let given = Given { bytes, now: call.now, seed: call.seed };
         let decide =
             |instance: &Instance, store: &mut Store<CallState>| self.decide.call(instance, store, call, view);
-        let decision = self.component.call(&self.limits, given, weight_of_decision, decide)?;
-        decision.map(Decision::from).map_err(|refusal| {
-            self.component.count_fault(FaultKind::Refused);
-            let detail = format!("the plugin refused: {}", presentable(&refusal));
-            Fault::new(FaultKind::Refused, detail)
-        })
+        let said = self.component.call(&self.limits, given, weight_of_decision, decide)?;
+        heard(said).inspect_err(|fault| self.component.count_fault(fault.kind))
     }
 
     /// Decides on the runtime's own threads. When the future is dropped the answer is lost; a call that has
@@ -231,7 +240,7 @@ fn weight_of_view(view: &View) -> u64 {
 }
 
 /// Bytes of an answer: a step is a record of at most 24 bytes, the rest is text.
-fn weight_of_decision(answer: &Result<WireDecision, String>) -> u64 {
+fn weight_of_decision(answer: &Said) -> u64 {
     answer.as_ref().map_or_else(|refusal| refusal.len(), |decision| 24 + decision.reason.len()) as u64
 }
 

@@ -6,7 +6,7 @@
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentType, Instance, Lower};
 
-use super::{Level, View};
+use super::{Level, Said, View};
 use crate::Call;
 use crate::bindings::exports::mortise::plugin::compaction::{Decision, Step};
 use crate::runtime::CallState;
@@ -31,12 +31,17 @@ pub(super) fn decide(
     function: &ComponentExportIndex,
     call: &Call,
     view: &View,
-) -> wasmtime::Result<Result<Decision, String>> {
+) -> wasmtime::Result<Said> {
     let View { levels, memtable_bytes, write_rate, free_disk, guard_l0_runs: _, previous: _ } = view;
     let view =
         OldView { levels, memtable_bytes: *memtable_bytes, write_rate: *write_rate, free_disk: *free_disk };
     let decide =
         instance.get_typed_func::<(&Call, &OldView<'_>), (Result<Step, String>,)>(&mut *store, function)?;
     let (step,) = decide.call(store, (call, &view))?;
-    Ok(step.map(|step| Decision { step, reason: String::new() }))
+    Ok(said(step))
+}
+
+/// An answer of version 0.1.0, which is a step and no reason, in the newest version's words.
+pub fn said(answer: Result<Step, String>) -> Said {
+    answer.map(|step| Decision { step, reason: String::new() })
 }

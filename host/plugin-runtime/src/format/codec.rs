@@ -25,11 +25,25 @@ pub struct Translated {
 }
 
 impl Translated {
-    fn one_line(self) -> Self {
+    /// What the host makes of an answer to so many keys and values: there is one for each, and refusals are
+    /// one line.
+    ///
+    /// # Errors
+    /// [`FaultKind::InvalidAnswer`] when there are more or fewer.
+    pub fn heard(self, keys: usize, values: usize) -> Result<Self, Fault> {
+        for (what, answers, given) in [("keys", &self.keys, keys), ("values", &self.values, values)] {
+            if answers.len() != given {
+                let detail = format!(
+                    "the plugin answered {} {what}, expected {given}, one answer for each",
+                    answers.len(),
+                );
+                return Err(Fault::new(FaultKind::InvalidAnswer, detail));
+            }
+        }
         let presented = |answers: Answers| -> Answers {
             answers.into_iter().map(|answer| answer.map_err(|refusal| presentable(&refusal))).collect()
         };
-        Self { keys: presented(self.keys), values: presented(self.values) }
+        Ok(Self { keys: presented(self.keys), values: presented(self.values) })
     }
 }
 
@@ -189,8 +203,9 @@ impl Format {
     /// # Errors
     /// The plugin's fault; [`FaultKind::Refused`] when it cannot use the configuration.
     pub fn properties(&self) -> Result<Properties, Fault> {
-        let bound = Bound::Deadline(self.0.limits.deadline);
-        let answer = self.with_instance(bound, self.0.limits.deadline, |warm| {
+        let deadline = self.0.limits.deadline;
+        let bound = || Ok(Bound::Deadline(deadline));
+        let answer = self.with_instance(bound, deadline, |warm, bound| {
             warm.properties(&self.0.component, &self.0.limits, bound, &self.0.config)
         })?;
         answer.map_err(|refusal| {
@@ -259,35 +274,27 @@ impl Format {
         begun: Instant,
     ) -> Result<Translated, Fault> {
         let limits = &Limits { fuel: Some(self.fuel(part)), ..self.0.limits };
-        let (bound, patience) = match mode {
+        // Asked anew after each wait: what was waited for an instance is not left for the call.
+        let bound = || match mode {
             Mode::Request { within } => {
                 let left = within.saturating_sub(begun.elapsed()).min(limits.deadline);
                 if left.is_zero() {
                     let detail = format!("the request's {within:?} were over before all records were done");
                     return Err(Fault::new(FaultKind::Deadline, detail));
                 }
-                (Bound::Deadline(left), left)
+                Ok(Bound::Deadline(left))
             }
-            Mode::Apply => (Bound::Fuel(limits.tank()), APPLY_PATIENCE),
+            Mode::Apply => Ok(Bound::Fuel(limits.tank())),
         };
-        let answers = self.with_instance(bound, patience, |warm| {
+        let patience = match bound()? {
+            Bound::Deadline(left) => left,
+            Bound::Fuel(_) => APPLY_PATIENCE,
+        };
+        self.with_instance(bound, patience, |warm, bound| {
             let answers = warm.batch(&self.0.component, limits, bound, function, &self.0.config, part)?;
-            for (what, answers, given) in
-                [("keys", &answers.keys, part.keys), ("values", &answers.values, part.values)]
-            {
-                if answers.len() != given.len() {
-                    let detail = format!(
-                        "the plugin answered {} {what}, expected {}, one answer for each",
-                        answers.len(),
-                        given.len()
-                    );
-                    self.0.component.count_fault(FaultKind::InvalidAnswer);
-                    return Err(Fault::new(FaultKind::InvalidAnswer, detail));
-                }
-            }
-            Ok(answers)
-        })?;
-        Ok(answers.one_line())
+            let heard = answers.heard(part.keys.len(), part.values.len());
+            heard.inspect_err(|fault| self.0.component.count_fault(fault.kind))
+        })
     }
 
     /// Fuel for a part: in proportion to what it holds, and at most what the limits say.
@@ -301,16 +308,16 @@ impl Format {
     /// Lends an instance to a call. It goes back to the others unless the call ended in a fault.
     fn with_instance<T>(
         &self,
-        bound: Bound,
+        bound: impl Fn() -> Result<Bound, Fault>,
         patience: Duration,
-        call: impl FnOnce(&mut Warm) -> Result<T, Fault>,
+        call: impl FnOnce(&mut Warm, Bound) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Lease { instance, place } = self.0.pool.take(patience)?;
         let mut warm = match instance {
             Some(warm) => warm,
-            None => Warm::start(&self.0.component, &self.0.exports, &self.0.limits, bound)?,
+            None => Warm::start(&self.0.component, &self.0.exports, &self.0.limits, bound()?)?,
         };
-        let answer = call(&mut warm)?;
+        let answer = call(&mut warm, bound()?)?;
         place.give_back(warm);
         Ok(answer)
     }
