@@ -10,6 +10,9 @@
 //! (fjall pull request 323). Journals
 //! are not compressed, because that would lengthen every append. They are deleted once the memtable that
 //! they protect is flushed, so that log files take about three memtables plus what is not purged.
+//!
+//! The first batch after a sync begins with a *mark*, and a log that was closed ends with one: everything
+//! before it is durable. By it `journal` tells damage from what a crash has torn.
 
 use std::path::Path;
 
@@ -18,8 +21,8 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 use super::queue::DISK_FULL;
 use super::room::Room;
 use super::writer::{Sink, Write};
-use super::{examine, journal};
-use crate::{Error, Result, manifest};
+use super::{examine, journal, keys};
+use crate::{Error, Result, manifest, seams};
 
 /// Smallest limit that fjall accepts. It is reached never: there is one keyspace, flushed at 32 MiB.
 const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
@@ -43,13 +46,14 @@ fn refused(path: &Path, error: fjall::Error) -> Error {
     }
 }
 
-/// Opens or creates the database. What the library would believe as it is, is checked before: the manifests
-/// and the ends of journals.
-pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<(Database, Keyspace)> {
+/// Opens or creates the database. What the library would believe as it is, is checked before: whether there
+/// is a database at all, which there has to be if it `must_exist`, the manifests, and the journals.
+pub(super) fn open(path: &Path, cache_bytes: u64, must_exist: bool) -> Result<(Database, Keyspace)> {
+    examine::expect(path, must_exist)?;
     for tree in examine::trees(path)? {
         manifest::check(&tree)?;
     }
-    journal::check(path)?;
+    journal::repair(path)?;
     let database = Database::builder(path)
         .worker_threads(1)
         .cache_size(cache_bytes)
@@ -80,12 +84,46 @@ pub(super) struct FjallSink {
     memtable_bytes: u64,
     /// Bytes written since the memtable was last sealed.
     unsealed: u64,
+    /// Value of this log's marks. No client knows it, so none can write what looks like one.
+    secret: journal::Secret,
+    end: End,
+}
+
+/// What is known of the end of the journals.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It is durable.
+    Durable,
+    /// It was written.
+    Written,
+    /// A write or sync has failed. Nothing may follow.
+    Unknown,
 }
 
 impl FjallSink {
     /// A sink that seals memtables of `memtable_bytes`. What recovery left in memory counts as a full one.
-    pub(super) fn new(database: Database, keyspace: Keyspace, memtable_bytes: u64, room: Room) -> Self {
-        Self { database, keyspace, room, memtable_bytes, unsealed: memtable_bytes }
+    pub(super) fn new(
+        database: Database,
+        keyspace: Keyspace,
+        memtable_bytes: u64,
+        room: Room,
+    ) -> Result<Self> {
+        let known = keyspace.get(keys::SYNCED).map_err(failed("reading the mark of the raft log"))?;
+        let secret = match known.and_then(|known| journal::Secret::try_from(&*known).ok()) {
+            Some(known) => known,
+            None => seams::random_id()?.to_be_bytes(),
+        };
+        // Opening has synced whatever the journals hold.
+        let end = End::Durable;
+        Ok(Self { database, keyspace, room, memtable_bytes, unsealed: memtable_bytes, secret, end })
+    }
+
+    /// Leaves a mark at the end, so that later damage to what was written last is not taken for its torn end.
+    fn mark_the_end(&mut self) -> Result<(), String> {
+        self.sync()?;
+        let mut mark = self.database.batch();
+        mark.insert(&self.keyspace, keys::SYNCED, self.secret);
+        mark.commit().map_err(|error| failure(&error))
     }
 
     fn seal_when_full(&mut self) -> Result<(), String> {
@@ -112,6 +150,10 @@ fn failure(error: &fjall::Error) -> String {
 impl Sink for FjallSink {
     fn write(&mut self, batch: Vec<Write>) -> Result<(), String> {
         let mut writes = self.database.batch();
+        if std::mem::replace(&mut self.end, End::Unknown) == End::Durable {
+            self.unsealed += ENTRY_BYTES;
+            writes.insert(&self.keyspace, keys::SYNCED, self.secret);
+        }
         for write in batch {
             self.unsealed += ENTRY_BYTES;
             match write {
@@ -123,11 +165,17 @@ impl Sink for FjallSink {
             }
         }
         writes.commit().map_err(|error| failure(&error))?;
+        self.end = End::Written;
         self.seal_when_full()
     }
 
     fn sync(&mut self) -> Result<(), String> {
-        self.database.persist(PersistMode::SyncData).map_err(|error| failure(&error))
+        let end = std::mem::replace(&mut self.end, End::Unknown);
+        self.database.persist(PersistMode::SyncData).map_err(|error| failure(&error))?;
+        if end != End::Unknown {
+            self.end = End::Durable;
+        }
+        Ok(())
     }
 
     /// fjall writes a batch with one call, within which nothing can be called; so the batch is written to the
@@ -138,6 +186,18 @@ impl Sink for FjallSink {
         // A keyspace lies in a folder of its own, two levels below the journals.
         let folder = self.keyspace.path().ancestors().nth(2).ok_or("the log has no folder")?;
         journal::tear(folder).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for FjallSink {
+    fn drop(&mut self) {
+        if self.end != End::Unknown
+            && !std::thread::panicking()
+            && self.room.has(0)
+            && let Err(error) = self.mark_the_end()
+        {
+            tracing::debug!(error, "the raft log ends without a mark");
+        }
     }
 }
 
@@ -163,10 +223,10 @@ mod tests {
     #[test]
     fn a_memtable_is_sealed_only_when_its_flush_will_fit() {
         let dir = tempfile::tempdir().unwrap();
-        let (database, keyspace) = open(&dir.path().join("log"), 1 << 20).unwrap();
+        let (database, keyspace) = open(&dir.path().join("log"), 1 << 20, false).unwrap();
         let disk = Arc::new(Disk(AtomicU64::new(2 << 20)));
         let room = Room::new(Arc::<Disk>::clone(&disk), dir.path().to_path_buf());
-        let mut sink = FjallSink::new(database, keyspace, 1 << 20, room);
+        let mut sink = FjallSink::new(database, keyspace, 1 << 20, room).unwrap();
         let mut put = |index, expected: std::ops::Range<u64>| {
             sink.write(vec![Write::Put(keys::entry(VolumeId(1), index), vec![7; 64 << 10].into())]).unwrap();
             assert!(expected.contains(&sink.unsealed), "{} bytes are not sealed", sink.unsealed);

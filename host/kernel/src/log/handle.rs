@@ -23,6 +23,8 @@ use crate::{Error, Result};
 pub struct LogConfig {
     /// Directory of the database; created when missing.
     pub path: PathBuf,
+    /// Whether there has to be a database already, because there are volumes.
+    pub must_exist: bool,
     /// Memtable of the database, in bytes.
     pub memtable_bytes: u64,
     /// Its block cache, in bytes. Entries are rarely read from disk.
@@ -43,6 +45,7 @@ impl LogConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            must_exist: false,
             memtable_bytes: 32 * 1024 * 1024,
             cache_bytes: 8 * 1024 * 1024,
             disk: Arc::new(SystemDisk),
@@ -98,10 +101,10 @@ impl Log {
     /// # Errors
     /// As for [`Log::open`].
     pub fn open_with<S: Sink>(config: LogConfig, wrap: impl FnOnce(Box<dyn Sink>) -> S) -> Result<Arc<Self>> {
-        let (database, keyspace) = fjall_sink::open(&config.path, config.cache_bytes)?;
+        let (database, keyspace) = fjall_sink::open(&config.path, config.cache_bytes, config.must_exist)?;
         let queue = Arc::new(Queue::default());
         let room = Room::new(config.disk, config.path.clone());
-        let fjall = FjallSink::new(database.clone(), keyspace.clone(), config.memtable_bytes, room.clone());
+        let fjall = FjallSink::new(database.clone(), keyspace.clone(), config.memtable_bytes, room.clone())?;
         let writer = Writer::new(Arc::clone(&queue), wrap(Box::new(fjall)), room);
         let thread = std::thread::Builder::new()
             .name("mortise-log".into())

@@ -13,6 +13,10 @@ pub type Key = [u8; 17];
 const ENTRY: u8 = b'e';
 const STATE: u8 = b's';
 
+/// Key of the mark in the journals that says that everything before it is durable; see `journal`. Its text is
+/// what it says, so that nothing else looks like it.
+pub(super) const SYNCED: Key = *b"durable up to now";
+
 /// What is kept per volume besides entries. The numbers are part of the disk format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Item {

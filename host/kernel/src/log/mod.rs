@@ -23,13 +23,15 @@ mod tail;
 mod writer;
 
 #[cfg(test)]
+mod examine_tests;
+#[cfg(test)]
 mod journal_tests;
 #[cfg(test)]
 mod room_tests;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use examine::{check_marker, trees};
+pub(crate) use examine::{check_marker, is_unfinished, trees};
 pub use handle::{Log, LogConfig, LogState};
 pub(crate) use journal::examine as examine_journals;
 pub use keys::Key;

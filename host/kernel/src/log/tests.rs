@@ -72,15 +72,15 @@ impl Sink for Gated {
     }
 }
 
-struct Gate {
-    log: Arc<Log>,
-    began: mpsc::Receiver<()>,
-    allow: mpsc::Sender<Result<(), String>>,
+pub(super) struct Gate {
+    pub(super) log: Arc<Log>,
+    pub(super) began: mpsc::Receiver<()>,
+    pub(super) allow: mpsc::Sender<Result<(), String>>,
     syncs: Arc<AtomicUsize>,
-    _dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
 }
 
-fn gated() -> Gate {
+pub(super) fn gated() -> Gate {
     let dir = tempfile::tempdir().expect("a directory");
     let (began_sender, began) = mpsc::channel();
     let (allow, allowed) = mpsc::channel();
@@ -92,7 +92,7 @@ fn gated() -> Gate {
         allowed,
         syncs: counter,
     });
-    Gate { log: log.expect("the log opens"), began, allow, syncs, _dir: dir }
+    Gate { log: log.expect("the log opens"), began, allow, syncs, dir }
 }
 
 #[tokio::test]

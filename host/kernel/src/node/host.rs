@@ -98,13 +98,15 @@ impl Node {
         let lock = root.lock()?;
         let identity = root.identity()?;
         let volumes = root.create_child(VOLUMES)?;
-        if !root.has(LOG) && !volumes.names()?.is_empty() {
+        let must_exist = !volumes.names()?.is_empty();
+        if must_exist && !root.has(LOG) {
             let detail =
                 "expected the raft log of the volumes that exist, found no such directory".to_owned();
             return Err(Error::Corrupt { path: root.path_of(LOG), detail });
         }
         let log_path = root.create_child(LOG)?.path().to_path_buf();
-        let log = Log::open(LogConfig { disk: Arc::clone(&seams.disk), ..LogConfig::new(&log_path) })?;
+        let disk = Arc::clone(&seams.disk);
+        let log = Log::open(LogConfig { must_exist, disk, ..LogConfig::new(&log_path) })?;
         let disk = DiskGauge::new(seams.disk, root.path().to_path_buf(), config.reserve_disk_bytes);
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),

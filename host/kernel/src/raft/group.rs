@@ -22,6 +22,7 @@ use futures::future::BoxFuture;
 use openraft::error::{CheckIsLeaderError, RaftError};
 use openraft::{BasicNode, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
 
+use super::applier;
 use super::barrier::{Barrier, ReadIndex, Refusal};
 use super::hold::LogHold;
 use super::machine::{Machine, StateMachine, Upkeep};
@@ -101,6 +102,7 @@ impl Group {
         let GroupConfig { volume, node_id, log, log_path, store, .. } = config;
         let sole = Arc::new(Sole::default());
         let storage = LogStorage::open(log, log_path, volume, node_id, Arc::clone(&sole))?;
+        storage.check_continues(applier::position(&store.load().applied())?.map(|(last, _)| last))?;
         let following = Arc::clone(&store);
         let machine = Machine::new(store, config.upkeep)?;
         let network = Network { volume, transport: config.transport };

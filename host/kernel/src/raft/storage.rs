@@ -96,6 +96,28 @@ impl LogStorage {
         Ok(Self(Arc::new(Shared { log, path, volume, node_id, sole, state: Mutex::new(state) })))
     }
 
+    /// Checks that the log goes on from where the store stands: it holds every entry that was applied last,
+    /// or has purged it, and has purged none that comes later. Openraft would close such a gap by forgetting
+    /// the entries in it.
+    pub(super) fn check_continues(&self, applied: Option<LogId>) -> Result<()> {
+        let state = self.0.state.lock();
+        let told = |id: Option<LogId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let (last, purged, applied_told) = (told(state.last), told(state.purged), told(applied));
+        let gap = if applied > state.last {
+            format!("expected entries up to {applied_told}, which the store holds, found up to {last}")
+        } else if state.purged > applied {
+            format!(
+                "expected the entries behind {applied_told}, where the store stands; up to {purged} they are purged"
+            )
+        } else {
+            return Ok(());
+        };
+        drop(state);
+        Err(self.damaged(&format!(
+            "{gap}; log and volumes are not of one time: keep them as evidence and restore both from one copy"
+        )))
+    }
+
     /// Index of the last entry, 0 when there is none.
     pub(super) fn last_index(&self) -> u64 {
         self.0.state.lock().last.map_or(0, |id| id.index)

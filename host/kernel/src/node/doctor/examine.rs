@@ -89,6 +89,11 @@ fn examine_log(root: &Directory, report: &mut Report, read: &dyn Fn(u64)) -> Res
         report.find(Severity::Damaged, path, detail);
         return Ok(());
     }
+    if log::is_unfinished(&path)? && !has_volumes(root)? {
+        let detail = "a first start that was cut off; the next one begins again";
+        report.find(Severity::Leftover, path, detail);
+        return Ok(());
+    }
     for (journal, bytes, judgement) in log::examine_journals(&path)? {
         read(bytes);
         let whole = judgement.is_ok();
@@ -105,6 +110,10 @@ fn examine_log(root: &Directory, report: &mut Report, read: &dyn Fn(u64)) -> Res
         report.log.trees.push(examined);
     }
     Ok(())
+}
+
+fn has_volumes(root: &Directory) -> Result<bool> {
+    Ok(root.is_dir(VOLUMES) && !root.child(VOLUMES)?.names()?.is_empty())
 }
 
 /// Examines a tree and notes what is damaged in it.
