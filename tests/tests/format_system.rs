@@ -11,8 +11,8 @@ use mortise_kernel::kv::{Command, CommandResponse, PutRequest, RangeRequest};
 use mortise_kernel::node::{Consistency, Node, NodeConfig, Volume, VolumeConfig, VolumeId};
 use mortise_kernel::seams::{Clock, Deadline, Seams, SharedClock};
 use mortise_mechanisms::{
-    FormatCodecs, JobInfo, JobRequest, JobState, JobWork, NewPlugin, ShippedPlugin, System, SystemConfig,
-    VolumeInfo, WantedFormat,
+    Cause, FormatCodecs, JobInfo, JobRequest, JobState, JobWork, NewPlugin, ShippedPlugin, System,
+    SystemConfig, VolumeInfo, WantedFormat,
 };
 use mortise_plugin_runtime::{Runtime, RuntimeConfig};
 use mortise_tests::guests;
@@ -80,7 +80,7 @@ impl Running {
     async fn add(&self, bytes: &[u8]) -> String {
         let bytes = bytes.to_vec();
         let new = NewPlugin { bytes, name: Some(MINE.into()), signature: None, grants: Vec::new() };
-        self.system.plugin_add(new).await.expect("added").digest
+        self.system.plugin_add(new, Cause::default()).await.expect("added").digest
     }
 
     async fn create(&self, volume: &str) -> Arc<Volume> {
@@ -129,7 +129,11 @@ async fn a_kept_generation_goes_when_its_time_is_over_and_lets_its_component_go(
     one.flush().await.expect("flushed");
     let kept = running.system.volume_report("one").expect("open").kept.expect("kept a moment longer");
     assert_eq!((kept.generation, kept.format.name.as_str()), (1, "mine"));
-    let error = running.system.plugin_remove(MINE, None).await.expect_err("it is needed for the way back");
+    let error = running
+        .system
+        .plugin_remove(MINE, None, Cause::default())
+        .await
+        .expect_err("it is needed for the way back");
     assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{error}");
 
     running.clock.advance(Duration::from_millis(1));
@@ -142,7 +146,7 @@ async fn a_kept_generation_goes_when_its_time_is_over_and_lets_its_component_go(
     let undo = JobRequest { rate: None, work: JobWork::Undo };
     let error = running.system.start_job("one", undo).await.expect_err("there is no way back");
     assert!(error.to_string().contains("no previous generation"), "{error}");
-    running.system.plugin_remove(MINE, None).await.expect("nothing needs it");
+    running.system.plugin_remove(MINE, None, Cause::default()).await.expect("nothing needs it");
     for key in ["a", "b", "c"] {
         assert!(has(&one, key).await, "{key}");
     }
@@ -195,7 +199,8 @@ async fn a_volume_whose_codec_is_in_quarantine_waits_for_its_release() {
     let digest = running.add(guests::FORMAT_WELL_BEHAVED).await;
     let one = running.create("one").await;
     put(&one, "a").await.expect("written");
-    let error = running.system.plugin_quarantine(MINE, None, "on trial").await.expect_err("it is in use");
+    let on_trial = Cause { reason: Some("on trial".into()), ..Cause::default() };
+    let error = running.system.plugin_quarantine(MINE, None, on_trial).await.expect_err("it is in use");
     assert!(error.to_string().contains("one"), "{error}");
     drop(one);
     running.stop().await;
@@ -219,7 +224,7 @@ async fn a_volume_whose_codec_is_in_quarantine_waits_for_its_release() {
     assert!(problem.contains("on trial") && problem.contains("plugin release"), "{problem}");
     running.system.resolve(Some("one")).expect_err("it is not served");
     running.system.resolve(None).expect("others are");
-    running.system.plugin_release(MINE, None).await.expect("released");
+    running.system.plugin_release(MINE, None, Cause::default()).await.expect("released");
     let one = running.system.resolve(Some("one")).expect("it opens by itself");
     assert!(has(&one, "a").await);
     drop(one);

@@ -69,10 +69,10 @@ impl Bench {
             let before = mem::replace(&mut self.inventory, now);
             if !finished.success() {
                 is_clear(&finished)?;
-                // What is too large is turned away before the node has read it.
-                let rows = usize::from(bytes.len() <= MAX_COMPONENT_BYTES);
-                let digest = Digest::of(bytes).to_string();
-                self.inventory.tells_only_of_a_refusal(&before, action, &digest, rows)?;
+                // What is too large is turned away before the node has read it, so it has no digest.
+                let read = bytes.len() <= MAX_COMPONENT_BYTES;
+                let digest = if read { Digest::of(bytes).to_string() } else { String::new() };
+                self.inventory.tells_only_of_a_refusal(&before, action, &digest, 1)?;
                 return Ok(false);
             }
         }

@@ -92,7 +92,7 @@ fn the_history_tells_who_did_what_and_survives_a_restart() -> Result<()> {
     bench.restart(&[])?;
     ensure!(bench.stages("mine")? == expected, "{:?}", bench.stages("mine")?);
     let text = bench.works(&["history", "mine"])?;
-    for part in ["WHEN", "admin", "plugin-rollback", "active →"] {
+    for part in ["WHEN", "@127.0.0.1", "plugin-rollback", "active →"] {
         ensure!(text.contains(part), "{part} is missing in {text}");
     }
     bench.works(&["remove", "mine"])?;

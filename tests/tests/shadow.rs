@@ -129,7 +129,8 @@ async fn a_candidate_shadows_under_load_and_is_promoted() -> Result<()> {
     let status = bench.plugin(&["shadow"])?;
     ensure!(status.starts_with("nothing shadows volume default"), "{status}");
     let rows = bench.json(&["plugin", "history", "compaction-tiered"])?;
-    let (last, first) = (rows[0].clone(), rows[1].clone());
+    let (refused, last, first) = (rows[0].clone(), rows[1].clone(), rows[2].clone());
+    ensure!(refused["action"] == "plugin-promote" && refused["refused"] == true, "{rows}");
     ensure!(
         last["action"] == "plugin-promote" && last["from"] == "shadowing" && last["to"] == "active",
         "{rows}"

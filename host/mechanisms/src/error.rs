@@ -6,6 +6,8 @@
 use mortise_kernel::ErrorKind;
 use mortise_plugin_runtime::Fault;
 
+use crate::cause::CauseError;
+
 /// Result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -102,14 +104,12 @@ pub enum Error {
         /// What there is instead.
         known: String,
     },
-    /// The component is larger than allowed.
-    #[error("the component has {found} bytes; at most {limit} are allowed")]
-    ComponentTooLarge {
-        /// Bytes found.
-        found: usize,
-        /// Largest number allowed.
-        limit: usize,
-    },
+    /// The component has more than the largest number of bytes allowed. It is not read to its end.
+    #[error(
+        "the component has more than {0} bytes, the most that is accepted; build it with optimisation for \
+         size and without debug information"
+    )]
+    ComponentTooLarge(usize),
     /// The component was looked at and refused.
     #[error("the component is refused: {0}")]
     Component(mortise_plugin_runtime::Error),
@@ -309,6 +309,9 @@ pub enum Error {
     /// Limits that no plugin could work with, or more than the runtime can grant.
     #[error("the limits are refused: {0}")]
     Limits(String),
+    /// What is stated of who asks, and why, breaks the rules.
+    #[error(transparent)]
+    Cause(#[from] CauseError),
     /// The runtime failed for a reason that is not the component's.
     #[error("the plugin runtime failed: {0}")]
     Runtime(String),
@@ -349,7 +352,7 @@ impl Error {
             Self::VolumeName { .. }
             | Self::PluginName { .. }
             | Self::PluginVersion { .. }
-            | Self::ComponentTooLarge { .. }
+            | Self::ComponentTooLarge(_)
             | Self::Component(_)
             | Self::ComponentRefused(_)
             | Self::IdentityChanges(_)
@@ -359,6 +362,7 @@ impl Error {
             | Self::TrustedKey { .. }
             | Self::NoSuchCapability { .. }
             | Self::Limits(_)
+            | Self::Cause(_)
             | Self::Simulation(_)
             | Self::Trace { .. } => ErrorKind::InvalidArgument,
             Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } | Self::NoSuchJob(_) => ErrorKind::NotFound,

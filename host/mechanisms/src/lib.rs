@@ -3,6 +3,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `system` | [`System`]: what the server talks to |
+//! | `cause` | who asks for a change, and why |
 //! | `catalog` | volumes, plugins, bindings and history as keys of the system volume |
 //! | `volumes` | which volumes exist and are served |
 //! | `plugins` | the plugin lifecycle: add, rehearse, swap, quarantine, remove |
@@ -20,6 +21,7 @@
 //! This crate knows the kernel and the plugin runtime; it must not know gRPC or command lines.
 
 mod catalog;
+mod cause;
 mod compaction;
 pub mod conformance;
 pub mod doctor;
@@ -32,6 +34,7 @@ mod system;
 mod telemetry;
 mod volumes;
 
+pub use cause::{Actor, Cause, CauseError, MAX_OPERATOR_CHARS, MAX_REASON_CHARS};
 pub use compaction::{Verdict, judge};
 pub use error::{Error, Result};
 pub use mortise_plugin_runtime::{Capability, Limits, Usage};
@@ -42,8 +45,8 @@ pub use rebuild::{
 };
 pub use recording::{Became, DecisionInfo, Recorded, RecordingInfo};
 pub use system::{
-    Activation, BindingInfo, CallTimes, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, NATIVE_STRATEGY,
-    NewPlugin, PluginDetail, PluginInfo, QuarantineInfo, ShadowExample, ShadowInfo, ShadowReport,
-    ShippedPlugin, StandingInfo, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,
+    Activation, BindingInfo, CallTimes, CandidateInfo, ConfigInfo, FaultInfo, HistoryInfo, KeptInfo,
+    NATIVE_STRATEGY, NewPlugin, PluginDetail, PluginInfo, QuarantineInfo, ShadowExample, ShadowInfo,
+    ShadowReport, ShippedPlugin, StandingInfo, StrategyInfo, System, SystemConfig, VolumeInfo, VolumeReport,
 };
 pub use telemetry::{OTHER_PLUGINS, describe_metrics};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mortise_kernel::node::{Node, NodeConfig};
 use mortise_kernel::seams::SystemClock;
-use mortise_mechanisms::{Limits, ShippedPlugin, System, SystemConfig};
+use mortise_mechanisms::{Cause, Limits, ShippedPlugin, System, SystemConfig};
 use mortise_plugin_runtime::{Runtime, RuntimeConfig};
 
 const ACTIVATIONS: usize = 1000;
@@ -59,11 +59,12 @@ async fn a_thousand_activations_leak_neither_files_nor_threads_nor_memory() {
     // The machine that runs the tests may be busy.
     let patient = Limits { deadline: Duration::from_secs(10), ..Limits::default() };
     for name in names {
-        system.plugin_limits(name, patient).await.expect("the limits");
+        system.plugin_limits(name, move |_| patient, Cause::default()).await.expect("the limits");
     }
     let mut settled = None;
     for round in 0..ACTIVATIONS {
-        let activation = system.plugin_use(names[round % names.len()], None, "default", None).await;
+        let activation =
+            system.plugin_use(names[round % names.len()], None, "default", None, Cause::default()).await;
         assert!(activation.expect("an activation").changed, "round {round}");
         if round == SETTLED {
             settled = Some(counts());

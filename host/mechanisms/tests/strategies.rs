@@ -11,7 +11,7 @@ use bytes::Bytes;
 use mortise_kernel::kv::{Command, DeleteRangeRequest, PutRequest, RangeRequest};
 use mortise_kernel::node::{Consistency, ContentHash, Node, NodeConfig, Volume};
 use mortise_kernel::seams::{Deadline, SystemClock};
-use mortise_mechanisms::{NATIVE_STRATEGY, ShippedPlugin, System, SystemConfig};
+use mortise_mechanisms::{Cause, NATIVE_STRATEGY, ShippedPlugin, System, SystemConfig};
 use mortise_plugin_runtime::{Runtime, RuntimeConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -113,7 +113,8 @@ async fn no_strategy_changes_the_content() {
     let native = [(NATIVE_STRATEGY, None)];
     let mut revisions = Vec::new();
     for (strategy, config) in shipped.chain(native) {
-        let activation = system.plugin_use(strategy, None, "default", config).await.unwrap();
+        let activation =
+            system.plugin_use(strategy, None, "default", config, Cause::default()).await.unwrap();
         assert_eq!(activation.serving.plugin, strategy);
         let compacted = volume.counters().compaction_in_bytes;
         // More runs than any of the strategies leaves alone, and fewer than the guard rail wants.
@@ -154,11 +155,11 @@ async fn swaps_under_load_fail_no_write() {
     let names: Vec<_> = strategies().collect();
     for round in 0..4 {
         for name in names.iter().chain([&NATIVE_STRATEGY]) {
-            let activation = system.plugin_use(name, None, "default", None).await.unwrap();
+            let activation = system.plugin_use(name, None, "default", None, Cause::default()).await.unwrap();
             assert_eq!(activation.serving.plugin, *name, "round {round}");
             volume.flush().await.unwrap();
         }
-        system.plugin_rollback("default").await.unwrap();
+        system.plugin_rollback("default", Cause::default()).await.unwrap();
     }
     stop.store(true, Ordering::Relaxed);
     for (writer, task) in writers.into_iter().enumerate() {

@@ -87,6 +87,11 @@ impl Options {
     }
 }
 
+/// The longest time that a node lets the compilation of one plugin take.
+pub(crate) fn longest_compilation() -> Duration {
+    CompileLimits::default().wall
+}
+
 /// Plugins are compiled by processes of this very program, whatever became of its file since it started.
 pub(crate) fn compile_in_child() -> Compiler {
     Compiler::Child {

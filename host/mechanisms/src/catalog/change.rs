@@ -4,21 +4,19 @@
 //! by a row without writing it guards it with [`Change::require`]. So two administrators who decide at
 //! once cannot both win: one transaction finds its guards broken, and its decision is made anew.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use mortise_kernel::kv::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, TxnRequest,
 };
 use serde::Serialize;
 
+use super::history_rows::HistoryRow;
+use super::keep::Keep;
 use super::keys::{BINDINGS, Key, VOLUMES, prefix_end};
 use super::model::Model;
-use super::rows::{HistoryRow, ROW_VERSION};
+use super::rows::ROW_VERSION;
+use crate::cause::Cause;
 use crate::{Error, Result};
-
-/// Old audit rows that one change removes at most; a transaction has room for 128 operations.
-const PRUNED_AT_ONCE: usize = 24;
 
 /// Characters of an audit row's reason and of its outcome; a component can bring long texts of its own.
 const TEXT: usize = 1000;
@@ -97,6 +95,12 @@ impl Change {
         self
     }
 
+    /// States on whose behalf the change is made in those of its audit rows that are an administrator's.
+    pub(crate) fn caused_by(mut self, cause: &Cause) -> Self {
+        self.audit = self.audit.into_iter().map(|row| row.caused_by(cause)).collect();
+        self
+    }
+
     /// Whether nothing would be written.
     pub(crate) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.audit.is_empty()
@@ -154,42 +158,6 @@ impl Change {
             }
         }
         model.revision = revision;
-    }
-}
-
-/// How many audit rows are kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Keep {
-    /// Of each plugin.
-    pub per_plugin: usize,
-    /// Of all plugins and volumes together.
-    pub in_all: usize,
-}
-
-impl Keep {
-    /// Rows that are too many once `new` ones are there, the oldest first, at most [`PRUNED_AT_ONCE`]. What
-    /// is left over is for the next change.
-    fn excess(self, model: &Model, new: &[HistoryRow]) -> Vec<u64> {
-        let mut kept: HashMap<&str, usize> = HashMap::new();
-        for plugin in new.iter().filter_map(|row| row.plugin.as_deref()) {
-            *kept.entry(plugin).or_default() += 1;
-        }
-        let mut in_all = new.len();
-        let mut excess = Vec::new();
-        for (sequence, row) in model.history.iter().rev() {
-            let of_plugin = row.plugin.as_deref().map(|plugin| kept.entry(plugin).or_default());
-            if in_all >= self.in_all || of_plugin.as_ref().is_some_and(|count| **count >= self.per_plugin) {
-                excess.push(*sequence);
-                continue;
-            }
-            in_all += 1;
-            if let Some(count) = of_plugin {
-                *count += 1;
-            }
-        }
-        excess.reverse();
-        excess.truncate(PRUNED_AT_ONCE);
-        excess
     }
 }
 

@@ -6,25 +6,31 @@
 
 mod blobs;
 mod change;
+mod history_rows;
 mod job_rows;
+mod keep;
 mod keys;
 mod model;
 mod rows;
 mod store;
 
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 pub(crate) mod memory_rows;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use blobs::Blobs;
-pub(crate) use change::{Change, Keep, ROWS_AT_ONCE};
+pub(crate) use change::{Change, ROWS_AT_ONCE};
+pub(crate) use history_rows::{ConfigSeen, HistoryRow};
 pub(crate) use job_rows::{JobRow, NextJobId};
+pub(crate) use keep::Keep;
 pub(crate) use keys::{Key, label_problem};
 pub(crate) use model::Model;
 pub(crate) use rows::{
-    ArrivalRow, BindingRow, CandidateRow, HistoryRow, KeptRow, NextVolumeId, Origin, PluginRow,
-    QuarantineRow, ROW_VERSION, RecordingRow, TakenBackRow, Target, VolumeRow, VolumeState,
+    ArrivalRow, BindingRow, CandidateRow, KeptRow, NextVolumeId, Origin, PluginRow, QuarantineRow,
+    ROW_VERSION, RecordingRow, TakenBackRow, Target, VolumeRow, VolumeState,
 };
 #[cfg(test)]
 pub(crate) use store::Rows;

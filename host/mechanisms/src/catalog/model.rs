@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::history_rows::HistoryRow;
 use super::job_rows::{JobRow, NextJobId};
 use super::keys::Key;
-use super::rows::{
-    ArrivalRow, BindingRow, HistoryRow, NextVolumeId, PluginRow, QuarantineRow, RecordingRow, VolumeRow,
-};
+use super::rows::{ArrivalRow, BindingRow, NextVolumeId, PluginRow, QuarantineRow, RecordingRow, VolumeRow};
 use crate::plugins::Stage;
 
 /// The rows at one revision.

@@ -16,9 +16,11 @@ use mortise_kernel::node::{Consistency, Volume};
 use mortise_kernel::seams::{Deadline, SharedClock};
 use tokio::sync::Mutex;
 
-use super::change::{Change, Keep};
+use super::change::Change;
+use super::keep::Keep;
 use super::keys::{Key, PREFIX, prefix_end};
 use super::model::Model;
+use crate::cause::Cause;
 use crate::{Error, Result};
 
 /// Tries of one change before giving up. Each failed one means that somebody else's change was made.
@@ -129,6 +131,15 @@ impl Catalog {
             }
         }
         Err(Error::CatalogContention(TRIES))
+    }
+
+    /// As [`Catalog::commit`]; the history names who asked for it, and why.
+    pub(crate) async fn commit_for<T: Send>(
+        &self,
+        cause: &Cause,
+        mut decide: impl FnMut(&Model) -> Result<(Change, T)> + Send,
+    ) -> Result<T> {
+        self.commit(|model| decide(model).map(|(change, result)| (change.caused_by(cause), result))).await
     }
 
     /// After a failure of unknown outcome the model must not claim that nothing happened. When even this

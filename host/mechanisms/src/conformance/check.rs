@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::cure::cure;
 use super::origin::Origin;
 use super::workbench::Allowance;
+use crate::cause::Cause;
 use crate::plugins::{Admission, Ground, Judged, Refusal as Verdict, Step, Trust, Who, Yardstick, judge};
 use crate::system::addition;
 use crate::{NewPlugin, Result};
@@ -99,10 +100,10 @@ impl Checked {
 
 /// Judges a component as a node would that was never told anything: no keys, no plugins, the usual limits.
 pub(super) fn by_defaults(runtime: &Runtime, new: NewPlugin, allowance: Allowance) -> Result<Judged> {
-    let mut addition = match addition(new) {
-        Ok(addition) => addition,
-        Err(error) => return Judged::refused(Step::Capabilities, error),
-    };
+    let (grants, mut addition) = addition(new, Cause::default());
+    if let Err(error) = grants {
+        return Judged::refused(Step::Capabilities, error);
+    }
     addition.grants.extend(allowance.grants.wasi_minimal.then_some(Capability::WasiMinimal));
     let yardstick = Yardstick {
         model: Arc::default(),

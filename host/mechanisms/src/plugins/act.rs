@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::choose::{self, Chosen};
 use super::codec_watch::CodecWatch;
 use super::compiled::Compiling;
-use super::decide::{Convict, Place};
+use super::decide::{self, Attempt, Convict, Place};
 use super::faults::RememberedFaults;
 use super::host::{Host, Loaded};
 use super::in_service::FormatsInService;
@@ -163,6 +163,31 @@ impl Lifecycle {
             self.audit(row).await;
         }
         best
+    }
+
+    /// Does what an administrator asks for. When that comes to nothing, the history tells; when the history
+    /// cannot be written, because the disk is full say, the answer is the same.
+    pub(super) async fn told<T>(
+        &self,
+        attempt: Attempt<'_>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let done = match attempt.cause.check() {
+            Ok(()) => work.await,
+            Err(refused) => Err(refused.into()),
+        };
+        if let Err(error) = &done
+            && !matches!(error, Error::ShuttingDown)
+        {
+            let place = attempt.volume.map(|volume| self.place(volume));
+            self.audit(decide::refused(&self.catalog.model(), place, &attempt, error)).await;
+        }
+        done
+    }
+
+    /// What serves where no volume has a binding of its own.
+    pub(crate) fn default_strategy(&self) -> &str {
+        &self.default_strategy
     }
 
     /// Writes an audit row of its own. Its failure is only logged.

@@ -11,11 +11,12 @@ use mortise_plugin_runtime::{Digest, Identity, Limits, World};
 
 use super::act::{Lifecycle, blocking};
 use super::capability::Capabilities;
-use super::choose::Chosen;
-use super::decide::{self, Papers};
+use super::choose::{self, Chosen};
+use super::decide::{self, Attempt, Papers, Refused};
 use super::host::Loaded;
 use super::judge::{self, Judged, Keep, Terms, Yardstick};
-use crate::catalog::{HistoryRow, Origin};
+use crate::catalog::Origin;
+use crate::cause::Cause;
 use crate::system::ShippedPlugin;
 use crate::{Error, Result};
 
@@ -30,6 +31,7 @@ pub(crate) struct Addition {
     /// What is granted to it expressly.
     pub grants: Capabilities,
     pub origin: Origin,
+    pub cause: Cause,
 }
 
 impl Lifecycle {
@@ -38,7 +40,6 @@ impl Lifecycle {
     /// Before it has said who it is, it runs under the limits and with the grants of the plugin that it is to
     /// be a version of, if a name is given.
     pub(crate) async fn add(&self, addition: Addition) -> Result<Chosen> {
-        self.finish_removals().await?;
         let added = self.examine_and_admit(&addition).await;
         match &added {
             Ok(chosen) => {
@@ -51,7 +52,9 @@ impl Lifecycle {
     }
 
     async fn examine_and_admit(&self, addition: &Addition) -> Result<Chosen> {
-        let bytes = &addition.bytes;
+        let Addition { bytes, cause, .. } = addition;
+        cause.check()?;
+        self.finish_removals().await?;
         let (host, yardstick, given) = (Arc::clone(&self.host), self.yardstick(), addition.clone());
         let looked = blocking(move || {
             let papers = judge::look(host.as_ref(), &yardstick, &given)?;
@@ -67,7 +70,8 @@ impl Lifecycle {
         let (blobs, given) = (Arc::clone(&self.blobs), Arc::clone(bytes));
         // Somebody who was refused with the same bytes may have taken the file along.
         blocking(move || blobs.put(&given)).await?;
-        let chosen = self.catalog.commit(|model| decide::admit(model, &papers, &identity)).await?;
+        let decide = |model: &_| decide::admit(model, &papers, &identity);
+        let chosen = self.catalog.commit_for(cause, decide).await?;
         self.keep(&chosen.row.digest, component);
         Ok(chosen)
     }
@@ -120,17 +124,25 @@ impl Lifecycle {
         }
     }
 
+    /// Tells the history that a component was refused before it was read to its end. Returns the refusal.
+    pub(crate) async fn refuse_oversized(&self, name: Option<&str>, cause: &Cause) -> Error {
+        let error = Error::ComponentTooLarge(self.max_component_bytes);
+        let refused = Refused { origin: Origin::Added, name, digest: "", error: &error };
+        let told = self.catalog.commit_for(cause, |model| decide::refuse(model, &refused)).await;
+        if let Err(error) = told {
+            tracing::warn!(%error, "that a component was refused could not be written");
+        }
+        error
+    }
+
     /// Tells the history that a component was refused, and removes its arrival, its file and what was
     /// compiled of it, unless it is in the catalog from another time.
-    async fn turn_away(&self, addition: &Addition, error: &Error) {
+    pub(crate) async fn turn_away(&self, addition: &Addition, error: &Error) {
         let digest = Digest::of(&addition.bytes).to_string();
-        let audit = match addition.origin {
-            Origin::Shipped => HistoryRow::node("plugin-add", "shipped with this program"),
-            Origin::Added => HistoryRow::admin("plugin-add", "asked for"),
-        };
-        let audit = audit.component(addition.name.as_deref(), &digest).outcome(format!("refused: {error}"));
+        let Addition { name, origin, cause, .. } = addition;
+        let refused = Refused { origin: *origin, name: name.as_deref(), digest: &digest, error };
         let _together = self.files.lock().await;
-        let refused = self.catalog.commit(|model| decide::refuse(model, &digest, &audit)).await;
+        let refused = self.catalog.commit_for(cause, |model| decide::refuse(model, &refused)).await;
         if let Err(error) = refused {
             tracing::warn!(%error, "that a component was refused could not be written");
         }
@@ -175,14 +187,30 @@ impl Lifecycle {
             signature: None,
             grants: Capabilities::new(),
             origin: Origin::Shipped,
+            cause: Cause::default(),
         };
         self.add(addition).await.map(drop)
     }
 
-    /// Sets the limits of a plugin, and puts the strategies that it serves with back into service under them.
-    pub(crate) async fn limit(&self, name: &str, limits: Limits) -> Result<()> {
+    /// Sets the limits of a plugin to what `change` makes of those of its newest version, and puts the
+    /// strategies that it serves with back into service under them.
+    pub(crate) async fn limit(
+        &self,
+        name: &str,
+        change: impl FnOnce(Limits) -> Limits + Send,
+        cause: &Cause,
+    ) -> Result<()> {
+        let attempt = Attempt::new("plugin-limits", cause).plugin(name, None);
+        let limit = async {
+            let now = choose::pick(&self.catalog.model(), name, None)?.row.limits;
+            self.set_limits(name, change(now), cause).await
+        };
+        self.told(attempt, limit).await
+    }
+
+    async fn set_limits(&self, name: &str, limits: Limits, cause: &Cause) -> Result<()> {
         limits.validate().map_err(|error| Error::Limits(error.to_string()))?;
-        while self.catalog.commit(|model| decide::limit(model, name, limits)).await? {}
+        while self.catalog.commit_for(cause, |model| decide::limit(model, name, limits)).await? {}
         let all = self.attached.load_full();
         for (volume, attached) in all.iter() {
             let _order = attached.changing.lock().await;

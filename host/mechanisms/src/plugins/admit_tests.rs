@@ -5,7 +5,7 @@ use mortise_plugin_runtime::Limits;
 
 use super::Host;
 use super::act::WORLD;
-use super::world::{Running, VOLUME, World, addition};
+use super::world::{NOBODY, Running, VOLUME, World, addition};
 use super::{Addition, capabilities_by_default};
 use crate::catalog::{Change, Key, QuarantineRow, ROW_VERSION};
 use crate::compaction::Candidate;
@@ -23,7 +23,7 @@ async fn a_new_version_begins_with_the_limits_of_the_newest() {
     let world = World::new();
     let node = world.start(&[]).await;
     node.add("big 1.0.0 wait").await.unwrap();
-    node.lifecycle.limit("big", ROOMY).await.unwrap();
+    node.lifecycle.limit("big", |_| ROOMY, NOBODY).await.unwrap();
     assert_eq!(node.add("big 1.1.0 wait").await.unwrap().row.limits, ROOMY);
     assert_eq!(node.add("other 1.0.0 wait").await.unwrap().row.limits, Limits::default());
     let hungry = |name: Option<&str>| {
@@ -54,7 +54,7 @@ async fn compiled_code_is_kept_as_long_as_a_row_names_it() {
     assert_eq!(node.host.kept(), 2);
     node.lifecycle.remove_unnamed_files().await;
     assert!(node.host.keeps(&digest) && node.host.kept() == 1);
-    node.lifecycle.remove("a", None).await.unwrap();
+    node.lifecycle.remove("a", None, NOBODY).await.unwrap();
     assert_eq!(node.host.kept(), 0);
 }
 
@@ -74,7 +74,7 @@ async fn adding_and_removing_the_same_bytes_at_once_leaves_row_and_file_or_neith
     let node = world.start(&[]).await;
     let digest = node.add("b 1.0.0 wait").await.unwrap().row.digest;
     for round in 0..100 {
-        let (added, _) = tokio::join!(node.add("b 1.0.0 wait"), node.lifecycle.remove("b", None));
+        let (added, _) = tokio::join!(node.add("b 1.0.0 wait"), node.lifecycle.remove("b", None, NOBODY));
         added.unwrap();
         let named = node.catalog.model().plugins.values().any(|row| row.digest == digest);
         assert_eq!(world.blob(&digest).exists(), named, "round {round}");
@@ -111,7 +111,7 @@ async fn many_versions_and_quarantines_are_changed_and_removed_as_a_whole() {
         node.add(&format!("b 1.0.{i} wait")).await.unwrap();
     }
     let other = node.add("c 1.0.0 wait").await.unwrap().row.digest;
-    node.lifecycle.limit("b", ROOMY).await.unwrap();
+    node.lifecycle.limit("b", |_| ROOMY, NOBODY).await.unwrap();
     let model = node.catalog.model();
     assert!(model.versions("b").all(|(_, row)| row.limits == ROOMY));
     let digest = model.versions("b").next().unwrap().1.digest.clone();
@@ -119,10 +119,10 @@ async fn many_versions_and_quarantines_are_changed_and_removed_as_a_whole() {
     convict_for_many(&node, &other, 1).await;
 
     node.bind("b").await.unwrap();
-    assert!(matches!(node.lifecycle.remove("b", None).await, Err(Error::PluginInUse { .. })));
+    assert!(matches!(node.lifecycle.remove("b", None, NOBODY).await, Err(Error::PluginInUse { .. })));
     assert_eq!(node.catalog.model().versions("b").count(), 130, "one that serves keeps all");
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
-    node.lifecycle.remove("b", None).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
+    node.lifecycle.remove("b", None, NOBODY).await.unwrap();
     let model = node.catalog.model();
     assert_eq!(model.versions("b").count(), 0);
     let left: Vec<_> = model.quarantines.keys().map(|(_, _, digest)| digest.clone()).collect();
@@ -142,7 +142,7 @@ async fn binding_what_is_bound_keeps_the_way_back() {
         assert!(node.bind("b").await.unwrap().changed);
         assert_eq!(node.serving(), "b 1.0.0");
     }
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     assert_eq!(node.serving(), "leveled 1.0.0");
 }
 
@@ -151,7 +151,7 @@ async fn a_huge_configuration_is_refused_by_its_size() {
     let world = World::new();
     let node = world.start(&["leveled 1.0.0 wait"]).await;
     let config = |bytes: usize| format!(r#"{{"k":"{}"}}"#, "x".repeat(bytes - 8));
-    let bind = |config: String| node.lifecycle.bind("leveled", None, VOLUME, Some(config));
+    let bind = |config: String| node.lifecycle.bind("leveled", None, VOLUME, Some(config), NOBODY);
     let error = bind(config(16 * 1024 + 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("16385 bytes"), "{error}");
@@ -176,7 +176,7 @@ async fn a_thousand_activations_leave_nothing_behind() {
         let activation = match round % 4 {
             0 => node.bind("b").await,
             1 => node.bind("c").await,
-            2 => node.lifecycle.roll_back(VOLUME).await,
+            2 => node.lifecycle.roll_back(VOLUME, NOBODY).await,
             _ => node.bind(NATIVE_STRATEGY).await,
         };
         assert!(activation.unwrap().changed, "round {round}");
@@ -196,8 +196,8 @@ async fn what_comes_and_goes_a_hundred_times_leaves_nothing_behind() {
         node.add(&format!("b 1.0.{round} wait")).await.unwrap();
         node.add(&format!("b 2.0.{round} mute")).await.unwrap_err();
         node.bind("b").await.unwrap();
-        node.lifecycle.roll_back(VOLUME).await.unwrap();
-        node.lifecycle.remove("b", None).await.unwrap();
+        node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
+        node.lifecycle.remove("b", None, NOBODY).await.unwrap();
         let (alive, _, kept, blobs, rows) = counts(&world, &node);
         if round == 20 {
             settled = Some((alive, kept, blobs, rows));

@@ -2,8 +2,9 @@
 
 use super::act::Lifecycle;
 use super::choose::{self, Chosen};
-use super::decide;
+use super::decide::{self, Attempt};
 use crate::Result;
+use crate::cause::Cause;
 
 impl Lifecycle {
     /// Puts a version of a format into quarantine: no volume is created in it or converted to it, and none
@@ -12,20 +13,34 @@ impl Lifecycle {
         &self,
         name: &str,
         version: Option<&str>,
-        reason: &str,
+        cause: &Cause,
     ) -> Result<Chosen> {
-        let chosen = choose::pick(&self.catalog.model(), name, version)?;
-        let unix_ms = self.clock.unix_millis();
-        self.catalog.commit(|model| decide::bar(model, &chosen, reason, unix_ms)).await?;
-        tracing::warn!(plugin = chosen.name, version = chosen.version, reason, "the format is quarantined");
-        Ok(chosen)
+        let attempt = Attempt::new("plugin-quarantine", cause).plugin(name, version);
+        let bar = async {
+            let chosen = choose::pick(&self.catalog.model(), name, version)?;
+            let (reason, unix_ms) = (cause.reason().unwrap_or("asked for"), self.clock.unix_millis());
+            self.catalog.commit_for(cause, |model| decide::bar(model, &chosen, reason, unix_ms)).await?;
+            let (plugin, version) = (&chosen.name, &chosen.version);
+            tracing::warn!(plugin, version, reason, "the format is quarantined");
+            Ok(chosen)
+        };
+        self.told(attempt, bar).await
     }
 
     /// Ends that.
-    pub(crate) async fn release_format(&self, name: &str, version: Option<&str>) -> Result<Chosen> {
-        let chosen = choose::pick(&self.catalog.model(), name, version)?;
-        self.catalog.commit(|model| decide::release(model, &chosen)).await?;
-        tracing::info!(plugin = chosen.name, version = chosen.version, "the format is released");
-        Ok(chosen)
+    pub(crate) async fn release_format(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        cause: &Cause,
+    ) -> Result<Chosen> {
+        let attempt = Attempt::new("plugin-release", cause).plugin(name, version);
+        let release = async {
+            let chosen = choose::pick(&self.catalog.model(), name, version)?;
+            self.catalog.commit_for(cause, |model| decide::release(model, &chosen)).await?;
+            tracing::info!(plugin = chosen.name, version = chosen.version, "the format is released");
+            Ok(chosen)
+        };
+        self.told(attempt, release).await
     }
 }

@@ -2,9 +2,10 @@
 
 use super::act::{Attached, Lifecycle, WORLD, candidate, is_native};
 use super::choose::{self, Chosen};
-use super::decide::{self, Start};
+use super::decide::{self, Attempt, Start};
 use super::rehearse::rehearse;
 use crate::catalog::{BindingRow, Target};
+use crate::cause::Cause;
 use crate::compaction::Candidate;
 use crate::system::Activation;
 use crate::{Error, Result};
@@ -17,17 +18,25 @@ impl Lifecycle {
         version: Option<&str>,
         volume: &str,
         config: Option<String>,
+        cause: &Cause,
     ) -> Result<Activation> {
-        let config = decide::config_text(config)?;
-        let attached = self.attached(volume)?;
-        let _order = attached.changing.lock().await;
-        if is_native(name) {
-            return self.switch(&attached, Target::Native, Candidate::native(None), 0).await;
-        }
-        let chosen = choose::pick(&self.catalog.model(), name, version)?;
-        let target = chosen.target(&config);
-        let (next, views) = self.rehearse_or_tell(&attached, &chosen, &config, "plugin-use").await?;
-        self.switch(&attached, target, next, views).await
+        let attempt = Attempt {
+            config: config.as_deref(),
+            ..Attempt::new("plugin-use", cause).plugin(name, version).volume(volume)
+        };
+        let use_it = async {
+            let config = decide::config_text(config.clone())?;
+            let attached = self.attached(volume)?;
+            let _order = attached.changing.lock().await;
+            if is_native(name) {
+                return self.switch(&attached, Target::Native, Candidate::native(None), 0, cause).await;
+            }
+            let chosen = choose::pick(&self.catalog.model(), name, version)?;
+            let target = chosen.target(&config);
+            let (next, views) = self.rehearse(&attached, &chosen, &config).await?;
+            self.switch(&attached, target, next, views, cause).await
+        };
+        self.told(attempt, use_it).await
     }
 
     pub(super) async fn rehearse(
@@ -55,8 +64,11 @@ impl Lifecycle {
         target: Target,
         next: Candidate,
         rehearsed_views: usize,
+        cause: &Cause,
     ) -> Result<Activation> {
         let volume = attached.slot.volume().to_owned();
+        // Verdicts that wait for the disk come first, or what they are about would count as superseded.
+        self.save(&volume).await;
         let active = attached.slot.load();
         let row = self.binding(&volume);
         let bound = row.is_some_and(|row| row.current == target);
@@ -74,10 +86,11 @@ impl Lifecycle {
         attached.slot.propose(Candidate { watched_until_unix_ms, ..next });
         let mut written = Ok(());
         if proposed {
-            written = self.catalog.commit(|model| decide::propose(model, place, &target, unix_ms)).await;
+            let decide = |model: &_| decide::propose(model, place, &target, unix_ms);
+            written = self.catalog.commit_for(cause, decide).await;
         }
         if written.is_ok() {
-            written = self.catalog.commit(|model| decide::activate(model, place, &start)).await;
+            written = self.catalog.commit_for(cause, |model| decide::activate(model, place, &start)).await;
         }
         // An answer that was lost on the way may still have been a good one: the rows tell.
         let lost = || !bound && self.binding(&volume).is_some_and(|row| row.current == target);
@@ -106,7 +119,12 @@ impl Lifecycle {
 
     /// Takes a volume back to its earlier binding, and returns when that serves. An earlier version that was
     /// removed or quarantined since is passed over.
-    pub(crate) async fn roll_back(&self, volume: &str) -> Result<Activation> {
+    pub(crate) async fn roll_back(&self, volume: &str, cause: &Cause) -> Result<Activation> {
+        let attempt = Attempt::new("plugin-rollback", cause).volume(volume);
+        self.told(attempt, self.try_roll_back(volume, cause)).await
+    }
+
+    async fn try_roll_back(&self, volume: &str, cause: &Cause) -> Result<Activation> {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
         let default = self.default_strategy.as_str();
@@ -120,7 +138,7 @@ impl Lifecycle {
             Some((chosen, config)) => candidate(&chosen, &config, self.strategy(&chosen).await?, None),
         };
         let before = self.binding(volume);
-        let target = match self.catalog.commit(decide).await {
+        let target = match self.catalog.commit_for(cause, decide).await {
             Ok(target) => target,
             // An answer that was lost on the way may still have been a good one: the rows tell.
             Err(error) => match self.binding(volume) {

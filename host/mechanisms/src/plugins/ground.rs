@@ -103,7 +103,7 @@ impl Ground {
     pub(crate) fn of(error: &Error) -> Option<Self> {
         Some(match error {
             Error::Component(error) => return Self::of_runtime(error),
-            Error::ComponentTooLarge { .. } => Self::TooLarge,
+            Error::ComponentTooLarge(_) => Self::TooLarge,
             Error::Unsigned { .. } => Self::Unsigned,
             Error::WrongSignature { .. } => Self::WrongSignature,
             Error::NotGranted { .. } => Self::NotGranted,

@@ -9,7 +9,7 @@ use mortise_plugin_runtime::Digest;
 
 use super::act::WORLD;
 use super::stage::Stage;
-use super::world::{Running, VOLUME, World, addition};
+use super::world::{NOBODY, Running, VOLUME, World, addition};
 use super::{Addition, SignatureState, capabilities_by_default};
 use crate::NATIVE_STRATEGY;
 use crate::catalog::memory_rows::Stop;
@@ -29,13 +29,15 @@ async fn live(node: &Running) -> usize {
         // A refused addition is a step, too: it leaves an arrival to be undone.
         let refused = node.add("b 1.0.0 wait other").await;
         assert!(refused.is_err());
+        // So is a refused use: whether or not its row can be written, it is answered.
+        assert!(matches!(node.bind("nobody").await, Err(crate::Error::NoSuchPlugin { .. })));
         node.add("c 1.0.0 wait").await?;
         done();
         node.bind("b").await?;
         done();
         node.bind("c").await?;
         done();
-        node.lifecycle.roll_back(VOLUME).await?;
+        node.lifecycle.roll_back(VOLUME, NOBODY).await?;
         done();
         node.bind("c").await?;
         done();
@@ -47,7 +49,7 @@ async fn live(node: &Running) -> usize {
         done();
         node.shadow("b").await?;
         done();
-        node.lifecycle.promote("b", VOLUME).await?;
+        node.lifecycle.promote("b", VOLUME, NOBODY).await?;
         done();
         let active = node.slot.load();
         node.lifecycle.take_back(VOLUME, &active, "test".into()).await;
@@ -59,13 +61,13 @@ async fn live(node: &Running) -> usize {
         node.lifecycle.end_shadow(VOLUME, &shadow, "test".into()).await;
         node.shadow("b").await?;
         done();
-        node.lifecycle.stop_shadow(None, VOLUME).await?;
+        node.lifecycle.stop_shadow(None, VOLUME, NOBODY).await?;
         done();
-        node.lifecycle.limit("b", super::admit_tests::ROOMY).await?;
+        node.lifecycle.limit("b", |_| super::admit_tests::ROOMY, NOBODY).await?;
         done();
-        node.lifecycle.remove("b", None).await?;
+        node.lifecycle.remove("b", None, NOBODY).await?;
         done();
-        node.lifecycle.remove("c", None).await?;
+        node.lifecycle.remove("c", None, NOBODY).await?;
         done();
         crate::Result::<()>::Ok(())
     };
@@ -132,11 +134,11 @@ async fn a_stop_between_any_two_writes_is_tidied_up_by_the_next_start() {
             if acknowledged < STEPS {
                 node.bind(NATIVE_STRATEGY).await.unwrap();
                 if node.slot.shadow().is_some() {
-                    node.lifecycle.stop_shadow(None, VOLUME).await.unwrap();
+                    node.lifecycle.stop_shadow(None, VOLUME, NOBODY).await.unwrap();
                 }
                 for name in ["b", "c"] {
                     if !node.lifecycle.versions(&node.catalog.model(), name).is_empty() {
-                        node.lifecycle.remove(name, None).await.unwrap();
+                        node.lifecycle.remove(name, None, NOBODY).await.unwrap();
                     }
                 }
                 assert_eq!(live(&node).await, STEPS, "write {n}, {stop:?}");
@@ -190,7 +192,7 @@ async fn a_candidate_that_was_not_activated_is_taken_out_and_told() {
         assert_eq!(node.serving(), "leveled 1.0.0");
         let info = node.lifecycle.binding_info(VOLUME).unwrap().candidate.unwrap();
         assert_eq!((info.strategy.plugin.as_str(), info.stage.as_str()), ("b", "rehearsed"));
-        let removed = node.lifecycle.remove("b", None).await;
+        let removed = node.lifecycle.remove("b", None, NOBODY).await;
         assert!(matches!(removed, Err(crate::Error::PluginInUse { .. })), "{removed:?}");
     }
     world.rows.stop_at(None);
@@ -210,7 +212,7 @@ async fn an_answer_that_was_lost_does_not_hide_that_the_change_was_made() {
     assert!(node.bind("b").await.unwrap().changed);
     assert_eq!(node.serving(), "b 1.0.0");
     world.rows.stop_at(Some((0, Stop::After)));
-    assert!(node.lifecycle.roll_back(VOLUME).await.unwrap().changed);
+    assert!(node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap().changed);
     assert_eq!(node.serving(), "leveled 1.0.0");
 }
 
@@ -256,7 +258,7 @@ async fn rows_of_the_program_before_are_read_and_serve() {
     let shown = node.lifecycle.show("b").unwrap();
     assert_eq!(shown.versions[0].stage, "active");
     assert_eq!(shown.history[0].from, None);
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     assert_eq!(node.serving(), "leveled 1.0.0", "what is gone is passed over");
 }
 
@@ -288,11 +290,11 @@ async fn rows_of_this_program_are_read_by_the_one_before() {
         node.add(&format!("{name} 1.0.0 wait")).await.unwrap();
         node.bind(name).await.unwrap();
     }
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     node.shadow("leveled").await.unwrap();
     node.bind("c").await.unwrap();
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
-    node.lifecycle.bind("b", None, VOLUME, Some(r#"{"its":"own"}"#.into())).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
+    node.lifecycle.bind("b", None, VOLUME, Some(r#"{"its":"own"}"#.into()), NOBODY).await.unwrap();
     let model: &Model = &node.catalog.model();
     let row = &model.bindings[&(VOLUME.to_owned(), WORLD.as_str().to_owned())];
     assert_eq!(row.taken_back.len(), 1);

@@ -140,13 +140,6 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// The verdict about a file of which no more was read because of its size.
-    #[must_use]
-    pub fn too_large(reason: String) -> Self {
-        let refusal = Refusal { step: Some(Step::Size), ground: Some(Ground::TooLarge), reason };
-        Self { refusal: Some(refusal), ..Self::default() }
-    }
-
     /// The verdict about a component that came no further than this step.
     ///
     /// # Errors
@@ -218,10 +211,10 @@ pub(crate) struct Terms {
 
 /// Looks at a component without running it: size, signature, world, version, imports. Blocks.
 pub(crate) fn look(host: &dyn Host, yardstick: &Yardstick, addition: &Addition) -> Result<Papers, Refused> {
-    let Addition { bytes, name, signature, grants, origin } = addition;
-    let (found, limit) = (bytes.len(), yardstick.max_component_bytes);
-    if found > limit {
-        return Err(Error::ComponentTooLarge { found, limit }).at(Step::Size);
+    let Addition { bytes, name, signature, grants, origin, .. } = addition;
+    let limit = yardstick.max_component_bytes;
+    if bytes.len() > limit {
+        return Err(Error::ComponentTooLarge(limit)).at(Step::Size);
     }
     let signature = match origin {
         // What comes with the program is trusted like the program.

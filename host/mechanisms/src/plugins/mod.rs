@@ -6,7 +6,7 @@
 //! | `stage` | the stages of a version's life, and what leads from one to the next |
 //! | `capability`, `signature` | what a component may use, and who vouches for it |
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
-//! | `act` | the lifecycle's state: compiled components and a slot per volume |
+//! | `act` | the lifecycle's state: compiled components and a slot per volume; what is told of refusals |
 //! | `admit`, `remove`, `bind`, `shadow` | its verbs: add; remove; use and roll back; shadow and promote |
 //! | `judge`, `ground` | the way of a component into a node, for `add` and `check`; why it ends early |
 //! | `supervise` | what the host does by itself: quarantine, taking back |
@@ -47,9 +47,13 @@ mod supervise;
 #[cfg(test)]
 mod admit_tests;
 #[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
 mod interrupted_tests;
+#[cfg(test)]
+mod leave_tests;
 #[cfg(test)]
 mod shadow_tests;
 #[cfg(test)]
@@ -67,7 +71,7 @@ pub(crate) use capability::named as capability_named;
 pub(crate) use capability::{Capabilities, by_default as capabilities_by_default};
 pub(crate) use choose::pick;
 pub(crate) use codec_watch::CodecWatch;
-pub(crate) use decide::config_text;
+pub(crate) use decide::{config_text, leave};
 pub use ground::Ground;
 pub(crate) use host::Host;
 pub use judge::{Admission, Judged, Refusal, Step, Who};

@@ -5,8 +5,10 @@ use semver::Version;
 use super::act::{Lifecycle, WORLD, is_native};
 use super::choose::{self, Chosen};
 use super::standing::summed_up;
-use crate::catalog::{HistoryRow, Model, Origin, Target};
-use crate::system::{BindingInfo, CandidateInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo};
+use crate::catalog::{ConfigSeen, HistoryRow, Model, Origin, Target};
+use crate::system::{
+    BindingInfo, CandidateInfo, ConfigInfo, HistoryInfo, PluginDetail, PluginInfo, QuarantineInfo,
+};
 use crate::{Error, NATIVE_STRATEGY, Result};
 
 impl Lifecycle {
@@ -130,7 +132,7 @@ impl Lifecycle {
         let concerns = |row: &HistoryRow| match name {
             Some(name) => row.plugin.as_deref() == Some(name),
             // A component that was refused before it said who it is has a digest and no name.
-            None => row.plugin.is_some() || row.digest.is_some(),
+            None => row.plugin.is_some() || row.digest.is_some() || row.refused,
         };
         let rows = model.history.values().rev().filter(|row| concerns(row));
         let rows: Vec<_> = rows.map(|row| history_info(row)).collect();
@@ -192,6 +194,8 @@ fn history_info(row: &HistoryRow) -> HistoryInfo {
     HistoryInfo {
         unix_ms: row.unix_ms,
         actor: row.actor.clone(),
+        operator: row.operator.clone(),
+        peer: row.peer.clone(),
         action: row.action.clone(),
         volume: row.volume.clone(),
         plugin: row.plugin.clone(),
@@ -200,6 +204,15 @@ fn history_info(row: &HistoryRow) -> HistoryInfo {
         from: row.from.clone(),
         to: row.to.clone(),
         reason: row.reason.clone(),
+        operator_reason: row.operator_reason.clone(),
+        grants: row.grants.clone(),
+        signature: row.signature.clone(),
+        key_id: row.key_id.clone(),
+        config: row.config.clone().map(|seen| {
+            let ConfigSeen { bytes, json, sha256 } = seen;
+            ConfigInfo { bytes, json, sha256 }
+        }),
         outcome: row.outcome.clone(),
+        refused: row.refused,
     }
 }

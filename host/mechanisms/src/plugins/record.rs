@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::act::{Lifecycle, WORLD};
-use super::decide;
+use super::decide::{self, Attempt};
 use crate::Result;
+use crate::cause::Cause;
 use crate::recording::{Bounds, Recorded, RecordingInfo};
 
 impl Lifecycle {
@@ -16,13 +17,25 @@ impl Lifecycle {
     }
 
     /// Keeps so much of a volume's calls from now on; what is there and still has room stays.
-    pub(crate) async fn record(&self, volume: &str, calls: u64, bytes: u64) -> Result<RecordingInfo> {
+    pub(crate) async fn record(
+        &self,
+        volume: &str,
+        calls: u64,
+        bytes: u64,
+        cause: &Cause,
+    ) -> Result<RecordingInfo> {
+        let attempt = Attempt::new("plugin-record", cause).volume(volume);
+        self.told(attempt, self.try_record(volume, calls, bytes, cause)).await
+    }
+
+    async fn try_record(&self, volume: &str, calls: u64, bytes: u64, cause: &Cause) -> Result<RecordingInfo> {
         let bounds = Bounds::wanted(calls, bytes)?;
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
         let serves = attached.slot.load().info.clone();
         let place = self.place(volume);
-        let written = self.catalog.commit(|model| decide::record(model, place, bounds, &serves)).await;
+        let decide = |model: &_| decide::record(model, place, bounds, &serves);
+        let written = self.catalog.commit_for(cause, decide).await;
         // An answer that was lost on the way may still have been a good one: the rows tell.
         attached.slot.recorder().keep(self.recording(volume));
         written.map(|()| attached.slot.recorder().info())

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use super::act::{Lifecycle, blocking};
-use super::decide;
+use super::decide::{self, Attempt};
 use super::stage::Stage;
 use crate::Result;
+use crate::cause::Cause;
 
 impl Lifecycle {
     /// Removes one version of a plugin, or all, unless one of them is in use.
-    pub(crate) async fn remove(&self, name: &str, version: Option<&str>) -> Result<()> {
+    pub(crate) async fn remove(&self, name: &str, version: Option<&str>, cause: &Cause) -> Result<()> {
+        let attempt = Attempt::new("plugin-remove", cause).plugin(name, version);
+        self.told(attempt, self.try_remove(name, version, cause)).await
+    }
+
+    async fn try_remove(&self, name: &str, version: Option<&str>, cause: &Cause) -> Result<()> {
         let shipped: Vec<String> = self.shipped.lock().iter().cloned().collect();
         let serving = |digest: &str| self.serving(digest);
         let mark = |model: &_| decide::mark_removed(model, name, version, &shipped, &serving);
-        while self.catalog.commit(mark).await? {}
+        while self.catalog.commit_for(cause, mark).await? {}
         self.finish_removals().await
     }
 

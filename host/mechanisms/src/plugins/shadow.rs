@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use super::act::{Attached, Lifecycle, candidate, is_native};
-use super::choose::{self, Chosen};
-use super::decide::{self, Start};
+use super::choose;
+use super::decide::{self, Attempt, Start};
 use crate::catalog::{CandidateRow, HistoryRow, Target};
+use crate::cause::Cause;
 use crate::compaction::{Candidate, Shadow};
 use crate::system::{Activation, ShadowInfo, ShadowReport};
 use crate::{Error, Result};
@@ -21,6 +22,22 @@ impl Lifecycle {
         version: Option<&str>,
         volume: &str,
         config: Option<String>,
+        cause: &Cause,
+    ) -> Result<ShadowInfo> {
+        let attempt = Attempt {
+            config: config.as_deref(),
+            ..Attempt::new("plugin-shadow", cause).plugin(name, version).volume(volume)
+        };
+        self.told(attempt, self.try_shadow(name, version, volume, config.clone(), cause)).await
+    }
+
+    async fn try_shadow(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        volume: &str,
+        config: Option<String>,
+        cause: &Cause,
     ) -> Result<ShadowInfo> {
         let config = decide::config_text(config)?;
         let attached = self.attached(volume)?;
@@ -34,8 +51,8 @@ impl Lifecycle {
         let (place, unix_ms) = (self.place(volume), self.clock.unix_millis());
         let decide = |model: &_| decide::shadow(model, place, &target, unix_ms);
         decide(&self.catalog.model())?;
-        let (next, _) = self.rehearse_or_tell(&attached, &chosen, &config, "plugin-shadow").await?;
-        let written = self.catalog.commit(decide).await;
+        let (next, _) = self.rehearse(&attached, &chosen, &config).await?;
+        let written = self.catalog.commit_for(cause, decide).await;
         // An answer that was lost on the way may still have been a good one: the rows tell.
         if let Err(error) = written
             && self.shadowing(volume).is_none_or(|row| row.target != target)
@@ -49,7 +66,17 @@ impl Lifecycle {
     }
 
     /// Ends the shadow of a volume because an administrator wants it.
-    pub(crate) async fn stop_shadow(&self, name: Option<&str>, volume: &str) -> Result<ShadowInfo> {
+    pub(crate) async fn stop_shadow(
+        &self,
+        name: Option<&str>,
+        volume: &str,
+        cause: &Cause,
+    ) -> Result<ShadowInfo> {
+        let attempt = Attempt { plugin: name, ..Attempt::new("plugin-shadow-end", cause).volume(volume) };
+        self.told(attempt, self.try_stop_shadow(name, volume, cause)).await
+    }
+
+    async fn try_stop_shadow(&self, name: Option<&str>, volume: &str, cause: &Cause) -> Result<ShadowInfo> {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
         let info = self.shadow_info(volume)?.ok_or_else(|| none_shadows(volume))?;
@@ -59,8 +86,8 @@ impl Lifecycle {
         let target = self.shadowing(volume).map(|row| row.target).ok_or_else(|| none_shadows(volume))?;
         let audit = HistoryRow::admin("plugin-shadow-end", "asked for").outcome(summary(&info.report));
         let place = self.place(volume);
-        let written = self.catalog.commit(|model| decide::end_shadow(model, place, &target, audit.clone()));
-        if let Err(error) = written.await
+        let decide = |model: &_| decide::end_shadow(model, place, &target, audit.clone());
+        if let Err(error) = self.catalog.commit_for(cause, decide).await
             && self.shadowing(volume).is_some()
         {
             return Err(error);
@@ -70,9 +97,15 @@ impl Lifecycle {
     }
 
     /// Puts the shadow of a volume into service.
-    pub(crate) async fn promote(&self, name: &str, volume: &str) -> Result<Activation> {
+    pub(crate) async fn promote(&self, name: &str, volume: &str, cause: &Cause) -> Result<Activation> {
+        let attempt = Attempt::new("plugin-promote", cause).plugin(name, None).volume(volume);
+        self.told(attempt, self.try_promote(name, volume, cause)).await
+    }
+
+    async fn try_promote(&self, name: &str, volume: &str, cause: &Cause) -> Result<Activation> {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
+        self.save(volume).await;
         let info = self.shadow_info(volume)?.ok_or_else(|| none_shadows(volume))?;
         is_called(&info, name)?;
         let (Some(shadow), Some(row)) = (attached.slot.shadow(), self.shadowing(volume)) else {
@@ -86,7 +119,7 @@ impl Lifecycle {
             watch: self.watch,
         };
         let place = self.place(volume);
-        let written = self.catalog.commit(|model| decide::activate(model, place, &start)).await;
+        let written = self.catalog.commit_for(cause, |model| decide::activate(model, place, &start)).await;
         // An answer that was lost on the way may still have been a good one: the rows tell.
         if let Err(error) = written
             && self.binding(volume).is_none_or(|binding| binding.current != row.target)
@@ -166,23 +199,6 @@ impl Lifecycle {
             counting_since_unix_ms: standing.counting_since_unix_ms,
             report: standing.report,
         }))
-    }
-
-    /// Rehearses a candidate; what the history says of a failure is a row of this action.
-    pub(super) async fn rehearse_or_tell(
-        &self,
-        attached: &Attached,
-        chosen: &Chosen,
-        config: &str,
-        action: &str,
-    ) -> Result<(Candidate, usize)> {
-        let rehearsed = self.rehearse(attached, chosen, config).await;
-        if let Err(error) = &rehearsed {
-            let row = HistoryRow::admin(action, "asked for").volume(attached.slot.volume());
-            let row = row.plugin(&chosen.name, &chosen.version, &chosen.row.digest);
-            self.audit(row.outcome(format!("refused: {error}"))).await;
-        }
-        rehearsed
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mortise_kernel::ErrorKind;
 
 use super::stage::Stage;
-use super::world::{Running, VOLUME, World};
+use super::world::{NOBODY, Running, VOLUME, World};
 use crate::{Error, NATIVE_STRATEGY};
 
 /// The plugin that shadows the volume, in memory and in the catalog.
@@ -44,16 +44,16 @@ async fn a_shadow_survives_a_restart_and_is_promoted() {
     assert_eq!(binding.candidate.unwrap().stage, "shadowing");
     assert!(!binding.explicit && binding.serving == binding.bound);
     assert_eq!(node.lifecycle.show("b").unwrap().versions[0].stage, "shadowing");
-    let removed = node.lifecycle.remove("b", None).await;
+    let removed = node.lifecycle.remove("b", None, NOBODY).await;
     assert!(matches!(removed, Err(Error::PluginInUse { .. })), "{removed:?}");
 
-    let activation = node.lifecycle.promote("b", VOLUME).await.unwrap();
+    let activation = node.lifecycle.promote("b", VOLUME, NOBODY).await.unwrap();
     assert!(activation.changed && activation.replaced.plugin == "leveled");
     assert_eq!((node.serving().as_str(), shadow_of(&node)), ("b 1.0.0", None));
     assert_eq!(node.stages("b").pop().unwrap(), "plugin-promote shadowing active");
     let row = &node.lifecycle.history(Some("b")).unwrap()[0];
     assert!(row.actor == "admin" && row.reason.starts_with("shadowed: "), "{row:?}");
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     assert_eq!(node.serving(), "leveled 1.0.0", "a promotion is rolled back like a use");
 }
 
@@ -70,14 +70,14 @@ async fn another_shadow_takes_the_place_of_the_first_and_ends_when_asked_to() {
     assert_eq!(node.lifecycle.history(Some("b")).unwrap()[0].reason, "c 1.0.0 shadows in its place");
 
     for name in [Some("b"), Some("unheard-of")] {
-        let error = node.lifecycle.stop_shadow(name, VOLUME).await.unwrap_err();
+        let error = node.lifecycle.stop_shadow(name, VOLUME, NOBODY).await.unwrap_err();
         assert!(error.to_string().contains("plugin c 1.0.0 shadows"), "{error}");
     }
-    node.lifecycle.stop_shadow(Some("c"), VOLUME).await.unwrap();
+    node.lifecycle.stop_shadow(Some("c"), VOLUME, NOBODY).await.unwrap();
     assert_eq!(shadow_of(&node), None);
     assert_eq!(node.stages("c").pop().unwrap(), "plugin-shadow-end shadowing verified");
     assert_eq!(world.rows.count("mortise/bindings/"), 0, "no binding of its own is left");
-    let error = node.lifecycle.stop_shadow(None, VOLUME).await.unwrap_err();
+    let error = node.lifecycle.stop_shadow(None, VOLUME, NOBODY).await.unwrap_err();
     assert!(error.to_string().contains("no plugin shadows"), "{error}");
 }
 
@@ -86,7 +86,7 @@ async fn what_cannot_shadow_or_be_promoted_is_refused_and_changes_nothing() {
     let world = World::new();
     let node = node_with(&world, &["b"]).await;
     for (error, part) in [
-        (node.lifecycle.promote("b", VOLUME).await.unwrap_err(), "no plugin shadows"),
+        (node.lifecycle.promote("b", VOLUME, NOBODY).await.unwrap_err(), "no plugin shadows"),
         (node.shadow(NATIVE_STRATEGY).await.unwrap_err(), "part of the daemon"),
         (node.shadow("leveled").await.unwrap_err(), "serves volume \"default\" already"),
     ] {
@@ -101,11 +101,11 @@ async fn what_cannot_shadow_or_be_promoted_is_refused_and_changes_nothing() {
     assert_eq!((shadow_of(&node), world.rows.count("mortise/bindings/")), (None, 0));
 
     node.shadow("b").await.unwrap();
-    let error = node.lifecycle.promote("leveled", VOLUME).await.unwrap_err();
+    let error = node.lifecycle.promote("leveled", VOLUME, NOBODY).await.unwrap_err();
     assert!(error.to_string().contains("b 1.0.0 shadows") && shadow_of(&node).is_some(), "{error}");
     // Another configuration of what serves is something to compare.
     let knob = r#"{"knob":1}"#;
-    let info = node.lifecycle.shadow("leveled", None, VOLUME, Some(knob.into())).await.unwrap();
+    let info = node.lifecycle.shadow("leveled", None, VOLUME, Some(knob.into()), NOBODY).await.unwrap();
     assert_eq!((info.candidate.config.as_str(), info.against.config.as_str()), (knob, "{}"));
 }
 
@@ -115,7 +115,7 @@ async fn a_use_leaves_the_shadow_of_another_version_and_ends_its_own() {
     let node = node_with(&world, &["b", "c"]).await;
     node.shadow("b").await.unwrap();
     node.bind("c").await.unwrap();
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     node.bind(NATIVE_STRATEGY).await.unwrap();
     assert_eq!(shadow_of(&node).as_deref(), Some("b"), "whatever serves");
     node.bind("b").await.unwrap();
@@ -129,7 +129,7 @@ async fn a_use_leaves_the_shadow_of_another_version_and_ends_its_own() {
     // A rollback to what shadows is a promotion, too.
     node.bind("c").await.unwrap();
     node.shadow("b").await.unwrap();
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     assert_eq!((node.serving().as_str(), shadow_of(&node)), ("b 1.0.0", None));
     assert_eq!(node.stages("b").pop().unwrap(), "plugin-rollback shadowing active");
 }
@@ -175,9 +175,9 @@ async fn limits_hold_for_shadows_from_the_next_call_on() {
     let node = node_with(&world, &["b"]).await;
     node.shadow("b").await.unwrap();
     let before = node.slot.shadow().unwrap();
-    node.lifecycle.limit("leveled", super::admit_tests::ROOMY).await.unwrap();
+    node.lifecycle.limit("leveled", |_| super::admit_tests::ROOMY, NOBODY).await.unwrap();
     assert!(std::sync::Arc::ptr_eq(&before, &node.slot.shadow().unwrap()), "another plugin's");
-    node.lifecycle.limit("b", super::admit_tests::ROOMY).await.unwrap();
+    node.lifecycle.limit("b", |_| super::admit_tests::ROOMY, NOBODY).await.unwrap();
     assert!(!std::sync::Arc::ptr_eq(&before, &node.slot.shadow().unwrap()));
     assert_eq!(shadow_of(&node).as_deref(), Some("b"));
 }
@@ -193,11 +193,11 @@ async fn a_quarantine_stays_while_the_version_shadows_and_goes_with_its_promotio
     assert_eq!(node.serving(), "leveled 1.0.0");
     node.shadow("b").await.unwrap();
     assert_eq!(node.catalog.model().quarantines.len(), 1, "nothing of it serves yet");
-    node.lifecycle.stop_shadow(None, VOLUME).await.unwrap();
+    node.lifecycle.stop_shadow(None, VOLUME, NOBODY).await.unwrap();
     assert_eq!(node.stages("b").pop().unwrap(), "plugin-shadow-end shadowing quarantined");
     assert_eq!(node.lifecycle.show("b").unwrap().versions[0].stage, Stage::Quarantined.as_str());
     node.shadow("b").await.unwrap();
-    node.lifecycle.promote("b", VOLUME).await.unwrap();
+    node.lifecycle.promote("b", VOLUME, NOBODY).await.unwrap();
     assert_eq!((node.serving().as_str(), node.catalog.model().quarantines.len()), ("b 1.0.0", 0));
 }
 
@@ -213,7 +213,7 @@ async fn what_cannot_be_written_is_not_done() {
     world.rows.set_full(true);
     node.shadow("c").await.unwrap_err();
     node.bind("c").await.unwrap_err();
-    node.lifecycle.promote("b", VOLUME).await.unwrap_err();
-    node.lifecycle.stop_shadow(None, VOLUME).await.unwrap_err();
+    node.lifecycle.promote("b", VOLUME, NOBODY).await.unwrap_err();
+    node.lifecycle.stop_shadow(None, VOLUME, NOBODY).await.unwrap_err();
     assert_eq!((node.serving().as_str(), shadow_of(&node).as_deref()), ("leveled 1.0.0", Some("b")));
 }

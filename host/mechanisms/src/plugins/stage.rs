@@ -62,6 +62,8 @@ pub(crate) enum Event {
     Return,
     /// It faulted too often.
     Quarantine,
+    /// The volume that it serves is deleted.
+    Detach,
     /// It is taken out of the catalog.
     Remove,
 }
@@ -86,7 +88,9 @@ impl Stage {
             Active, Added, Quarantined, Rehearsed, Removed, RolledBack, Shadowing, Superseded, Verified,
         };
         Ok(match (self, event) {
-            (Added, Event::Verify) | (Rehearsed | Shadowing, Event::Abandon) => Verified,
+            (Added, Event::Verify) | (Rehearsed | Shadowing, Event::Abandon) | (Active, Event::Detach) => {
+                Verified
+            }
             (Added, Event::Refuse) | (Verified | Superseded | RolledBack | Quarantined, Event::Remove) => {
                 Removed
             }
@@ -96,8 +100,8 @@ impl Stage {
             (Rehearsed, Event::Shadow) => Shadowing,
             (Rehearsed | Shadowing | Active, Event::Activate) | (Superseded, Event::Return) => Active,
             (Active, Event::Supersede) => Superseded,
-            (Active, Event::RollBack) => RolledBack,
             // A verdict that could not be written at once may arrive when another serves already.
+            (Active | Superseded, Event::RollBack) => RolledBack,
             (Verified | Rehearsed | Shadowing | Active | Superseded | RolledBack, Event::Quarantine) => {
                 Quarantined
             }
@@ -141,6 +145,7 @@ impl Event {
             Self::RollBack => "rolled back",
             Self::Return => "returned to",
             Self::Quarantine => "quarantined",
+            Self::Detach => "taken off a deleted volume",
             Self::Remove => "removed",
         }
     }
@@ -163,7 +168,7 @@ mod tests {
         Stage::Quarantined,
         Stage::Removed,
     ];
-    const EVENTS: [Event; 11] = [
+    const EVENTS: [Event; 12] = [
         Event::Verify,
         Event::Refuse,
         Event::Rehearse,
@@ -174,20 +179,21 @@ mod tests {
         Event::RollBack,
         Event::Return,
         Event::Quarantine,
+        Event::Detach,
         Event::Remove,
     ];
 
     /// A line for each stage, a column for each event in the order of `EVENTS`; a dash is an error.
     const TABLE: &str = "
-        added:       verified removed -         -         -      -        -          -           -      -           -
-        verified:    -        -       rehearsed -         -      -        -          -           -      quarantined removed
-        rehearsed:   -        -       rehearsed shadowing active verified -          -           -      quarantined -
-        shadowing:   -        -       rehearsed -         active verified -          -           -      quarantined -
-        active:      -        -       -         -         active -        superseded rolled-back -      quarantined -
-        superseded:  -        -       rehearsed -         -      -        -          -           active quarantined removed
-        rolled-back: -        -       rehearsed -         -      -        -          -           -      quarantined removed
-        quarantined: -        -       rehearsed -         -      -        -          -           -      -           removed
-        removed:     -        -       -         -         -      -        -          -           -      -           -
+        added:       verified removed -         -         -      -        -          -           -      -           -        -
+        verified:    -        -       rehearsed -         -      -        -          -           -      quarantined -        removed
+        rehearsed:   -        -       rehearsed shadowing active verified -          -           -      quarantined -        -
+        shadowing:   -        -       rehearsed -         active verified -          -           -      quarantined -        -
+        active:      -        -       -         -         active -        superseded rolled-back -      quarantined verified -
+        superseded:  -        -       rehearsed -         -      -        -          rolled-back active quarantined -        removed
+        rolled-back: -        -       rehearsed -         -      -        -          -           -      quarantined -        removed
+        quarantined: -        -       rehearsed -         -      -        -          -           -      -           -        removed
+        removed:     -        -       -         -         -      -        -          -           -      -           -        -
     ";
 
     #[test]

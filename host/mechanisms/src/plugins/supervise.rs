@@ -101,7 +101,7 @@ impl Lifecycle {
     }
 
     /// Writes the verdicts about a volume that the catalog does not show yet.
-    async fn save(&self, volume: &str) {
+    pub(super) async fn save(&self, volume: &str) {
         let pending: Vec<Convict> = {
             let unsaved = self.unsaved.lock();
             let here = unsaved.iter().filter(|((name, _), _)| name == volume);

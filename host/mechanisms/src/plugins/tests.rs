@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::{VOLUME, World};
+use super::world::{NOBODY, VOLUME, World};
 use crate::{Error, NATIVE_STRATEGY};
 use mortise_kernel::ErrorKind;
 use mortise_plugin_runtime::Limits;
@@ -70,7 +70,7 @@ async fn a_candidate_that_fails_its_rehearsal_changes_nothing() {
         assert_eq!(action, "plugin-use");
         assert!(outcome.starts_with("refused"), "{outcome}");
     }
-    let bind = |config: &str| node.lifecycle.bind("bad-picky", None, VOLUME, Some(config.into()));
+    let bind = |config: &str| node.lifecycle.bind("bad-picky", None, VOLUME, Some(config.into()), NOBODY);
     for config in ["{", "7", "[1]"] {
         assert!(matches!(bind(config).await, Err(Error::ConfigSyntax(_))), "{config}");
     }
@@ -85,17 +85,17 @@ async fn a_candidate_that_fails_its_rehearsal_changes_nothing() {
 async fn rollback_walks_back_through_the_bindings_and_then_says_so() {
     let world = World::new();
     let node = world.start(&["leveled 1.0.0 wait"]).await;
-    assert!(matches!(node.lifecycle.roll_back(VOLUME).await, Err(Error::NothingToRollBack(_))));
+    assert!(matches!(node.lifecycle.roll_back(VOLUME, NOBODY).await, Err(Error::NothingToRollBack(_))));
     node.add("b 1.0.0 wait").await.unwrap();
     node.add("c 1.0.0 wait").await.unwrap();
     node.bind("b").await.unwrap();
     node.bind(NATIVE_STRATEGY).await.unwrap();
     node.bind("c").await.unwrap();
     for expected in ["native", "b 1.0.0", "leveled 1.0.0"] {
-        node.lifecycle.roll_back(VOLUME).await.unwrap();
+        node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
         assert_eq!(node.serving(), expected);
     }
-    let error = node.lifecycle.roll_back(VOLUME).await.unwrap_err();
+    let error = node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap_err();
     assert!(matches!(error, Error::NothingToRollBack(_)), "{error}");
 }
 
@@ -237,14 +237,14 @@ async fn removing_is_refused_while_a_version_serves() {
     let node = world.start(&["leveled 1.0.0 wait"]).await;
     let digest = node.add("b 1.0.0 wait").await.unwrap().row.digest;
     node.bind("b").await.unwrap();
-    let error = node.lifecycle.remove("b", None).await.unwrap_err();
+    let error = node.lifecycle.remove("b", None, NOBODY).await.unwrap_err();
     assert!(matches!(error, Error::PluginInUse { .. }), "{error}");
-    let error = node.lifecycle.remove("leveled", Some("1.0.0")).await.unwrap_err();
+    let error = node.lifecycle.remove("leveled", Some("1.0.0"), NOBODY).await.unwrap_err();
     assert!(matches!(error, Error::PluginShipped { .. }), "{error}");
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
-    node.lifecycle.remove("b", Some("1.0.0")).await.unwrap();
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
+    node.lifecycle.remove("b", Some("1.0.0"), NOBODY).await.unwrap();
     assert!(!world.blob(&digest).exists());
-    assert_eq!(node.lifecycle.remove("b", None).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(node.lifecycle.remove("b", None, NOBODY).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
@@ -253,12 +253,12 @@ async fn limits_are_stored_and_serve_at_once() {
     let node = world.start(&["leveled 1.0.0 wait"]).await;
     let activation = node.slot.load().activation;
     let limits = Limits { deadline: Duration::from_millis(50), ..Limits::default() };
-    node.lifecycle.limit("leveled", limits).await.unwrap();
+    node.lifecycle.limit("leveled", |_| limits, NOBODY).await.unwrap();
     assert!(node.slot.load().activation > activation, "the strategy in service was replaced");
     let node = world.start(&["leveled 1.0.0 wait"]).await;
     assert_eq!(node.lifecycle.list()[0].limits, Some(limits));
     let none = Limits { memory_bytes: 0, ..limits };
-    assert!(matches!(node.lifecycle.limit("leveled", none).await, Err(Error::Limits(_))));
+    assert!(matches!(node.lifecycle.limit("leveled", |_| none, NOBODY).await, Err(Error::Limits(_))));
 }
 
 #[tokio::test]
@@ -270,7 +270,9 @@ async fn concurrent_uses_are_ordered_and_catalog_and_slot_agree() {
     }
     let uses = (0..8).map(|i| {
         let lifecycle = Arc::clone(&node.lifecycle);
-        tokio::spawn(async move { lifecycle.bind(&format!("p{i}"), None, VOLUME, None).await.unwrap() })
+        tokio::spawn(
+            async move { lifecycle.bind(&format!("p{i}"), None, VOLUME, None, NOBODY).await.unwrap() },
+        )
     });
     futures::future::join_all(uses).await;
     let info = node.lifecycle.binding_info(VOLUME).unwrap();
@@ -286,10 +288,10 @@ async fn two_administrators_cannot_bind_what_the_other_removes() {
     let other = world.start(&["leveled 1.0.0 wait"]).await;
     one.bind("b").await.unwrap();
     // The other's model is older than this binding.
-    let error = other.lifecycle.remove("b", None).await.unwrap_err();
+    let error = other.lifecycle.remove("b", None, NOBODY).await.unwrap_err();
     assert!(matches!(error, Error::PluginInUse { .. }), "{error}");
-    one.lifecycle.roll_back(VOLUME).await.unwrap();
-    other.lifecycle.remove("b", None).await.unwrap();
+    one.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
+    other.lifecycle.remove("b", None, NOBODY).await.unwrap();
     let error = one.bind("b").await.unwrap_err();
     assert!(matches!(error, Error::NoSuchPlugin { .. }), "{error}");
     assert_eq!(one.serving(), "leveled 1.0.0");

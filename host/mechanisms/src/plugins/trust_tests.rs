@@ -9,7 +9,7 @@ use mortise_kernel::format::FormatId;
 use mortise_plugin_runtime::Capability;
 
 use super::decide::{Place, Start, activate, propose};
-use super::world::{Running, VOLUME, World, addition};
+use super::world::{NOBODY, Running, VOLUME, World, addition};
 use super::{Addition, SignatureState, Trust, TrustedKey};
 use crate::catalog::{Change, Key, Target, VolumeRow};
 use crate::{Error, NATIVE_STRATEGY};
@@ -138,7 +138,7 @@ async fn a_format_comes_in_and_is_no_compaction_strategy() {
     assert!(node.catalog.model().bindings.is_empty());
     let error = node.add("zip 2.0.0 wait").await.unwrap_err();
     assert!(error.to_string().contains("another name"), "a plugin stays in its world: {error}");
-    node.lifecycle.remove("zip", None).await.unwrap();
+    node.lifecycle.remove("zip", None, NOBODY).await.unwrap();
 }
 
 #[tokio::test]
@@ -156,10 +156,10 @@ async fn a_format_that_a_volume_is_written_in_cannot_be_removed() {
     };
     let zip = FormatId { name: "zip".into(), digest: Some(digest), ..FormatId::natural() };
     written(Some(zip)).await.unwrap();
-    let error = node.lifecycle.remove("zip", None).await.unwrap_err();
+    let error = node.lifecycle.remove("zip", None, NOBODY).await.unwrap_err();
     assert!(matches!(&error, Error::PluginInUse { volumes, .. } if volumes == VOLUME), "{error}");
     written(None).await.unwrap();
-    node.lifecycle.remove("zip", None).await.unwrap();
+    node.lifecycle.remove("zip", None, NOBODY).await.unwrap();
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn bindings_are_of_one_world_each() {
     };
     assert_eq!(bound("format"), codec);
     assert!(matches!(bound("compaction-strategy"), Target::Plugin { plugin, .. } if plugin == "b"));
-    assert!(matches!(node.lifecycle.remove("zip", None).await, Err(Error::PluginInUse { .. })));
-    node.lifecycle.roll_back(VOLUME).await.unwrap();
+    assert!(matches!(node.lifecycle.remove("zip", None, NOBODY).await, Err(Error::PluginInUse { .. })));
+    node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     assert_eq!(bound("format"), codec, "a rollback of one world leaves the other alone");
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Running, VOLUME, World};
+use super::decide::{Convict, Sentence, take_back};
+use super::world::{NOBODY, Running, VOLUME, World};
 use crate::NATIVE_STRATEGY;
 use crate::catalog::Target;
 
@@ -99,7 +100,7 @@ async fn a_restart_keeps_what_is_left_of_the_period() {
 async fn other_limits_do_not_end_the_period() {
     let world = watching();
     let node = with_turncoat(&world).await;
-    node.lifecycle.limit("b", super::admit_tests::ROOMY).await.unwrap();
+    node.lifecycle.limit("b", |_| super::admit_tests::ROOMY, NOBODY).await.unwrap();
     turn(&node).await;
     is_taken_back(&node);
 }
@@ -111,7 +112,7 @@ async fn a_promotion_begins_a_period() {
     node.add("b 1.0.0 turncoat").await.unwrap();
     node.shadow("b").await.unwrap();
     world.clock.advance(WATCH * 2);
-    node.lifecycle.promote("b", VOLUME).await.unwrap();
+    node.lifecycle.promote("b", VOLUME, NOBODY).await.unwrap();
     turn(&node).await;
     is_taken_back(&node);
 }
@@ -122,7 +123,7 @@ async fn a_new_configuration_is_taken_back_to_the_one_before() {
     let node = with_turncoat(&world).await;
     world.clock.advance(WATCH);
     let knob = r#"{"knob":1}"#;
-    node.lifecycle.bind("b", None, VOLUME, Some(knob.into())).await.unwrap();
+    node.lifecycle.bind("b", None, VOLUME, Some(knob.into()), NOBODY).await.unwrap();
     let mut changes = node.slot.changes();
     changes.mark_unchanged();
     node.host.turn();
@@ -155,6 +156,53 @@ async fn it_is_taken_back_at_once_and_written_when_the_catalog_takes_it() {
     world.rows.set_full(false);
     tokio::time::sleep(Duration::from_secs(120)).await;
     is_taken_back(&node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_waited_for_the_disk_is_written_before_another_version_takes_the_place() {
+    for promoted in [false, true] {
+        let world = watching();
+        let node = with_turncoat(&world).await;
+        node.add("c 1.0.0 wait").await.unwrap();
+        if promoted {
+            node.shadow("c").await.unwrap();
+        }
+        world.rows.set_full(true);
+        turn(&node).await;
+        world.rows.set_full(false);
+        if promoted {
+            node.lifecycle.promote("c", VOLUME, NOBODY).await.unwrap();
+        } else {
+            node.bind("c").await.unwrap();
+        }
+        assert_eq!(node.stages("b").pop().unwrap(), "plugin-rollback active rolled-back");
+        assert!(node.lifecycle.unsaved.lock().is_empty());
+        assert_eq!(node.lifecycle.show("b").unwrap().versions[0].stage, "rolled-back");
+        node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
+        assert_eq!(node.serving(), "leveled 1.0.0", "no rollback leads to it");
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_that_comes_when_another_serves_already_takes_the_version_off_the_way_back() {
+    let world = watching();
+    let node = with_turncoat(&world).await;
+    let row = node.row();
+    let Target::Plugin { plugin, version, digest, config } = row.current.clone() else { panic!("{row:?}") };
+    node.add("c 1.0.0 wait").await.unwrap();
+    node.bind("c").await.unwrap();
+    let (sentence, reason) = (Sentence::TakeBack, "trap: it turned".to_owned());
+    let convict = Convict { sentence, plugin, version, digest, config, reason, since_unix_ms: 7 };
+    for _ in 0..2 {
+        let place = node.lifecycle.place(VOLUME);
+        node.catalog.commit(|model| take_back(model, place, &convict)).await.unwrap();
+    }
+    assert_eq!(node.serving(), "c 1.0.0");
+    assert_eq!((node.row().previous, node.row().taken_back.len()), (vec![Target::Default], 1));
+    let rows = node.lifecycle.history(Some("b")).unwrap();
+    assert_eq!((rows[0].from.as_deref(), rows[0].to.as_deref()), (Some("superseded"), Some("rolled-back")));
+    assert_eq!(rows[1].action, "plugin-supersede", "told once: {rows:?}");
+    assert!(rows[0].actor == "node" && rows[0].outcome.contains("c 1.0.0 serves"), "{rows:?}");
 }
 
 #[tokio::test(start_paused = true)]

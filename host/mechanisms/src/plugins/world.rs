@@ -16,8 +16,12 @@ use crate::catalog::{BindingRow, Blobs, Catalog, Origin};
 use crate::compaction::fake::FakeTree;
 use crate::compaction::{Handle, Permits, Slot, Supervisor, Task, spawn};
 use crate::system::{ShadowInfo, ShippedPlugin};
+use crate::{Actor, Cause};
 
 pub(super) const VOLUME: &str = "default";
+
+/// Somebody of whom nothing is known.
+pub(super) const NOBODY: &Cause = &Cause { actor: Actor { operator: None, peer: None }, reason: None };
 
 /// A clock that stands still until it is set.
 pub(super) struct SetClock(AtomicU64);
@@ -64,6 +68,7 @@ pub(super) fn addition(line: &str) -> Addition {
         signature: None,
         grants: Capabilities::new(),
         origin: Origin::Added,
+        cause: Cause::default(),
     }
 }
 
@@ -135,11 +140,11 @@ impl Running {
     }
 
     pub(super) async fn bind(&self, name: &str) -> crate::Result<crate::Activation> {
-        self.lifecycle.bind(name, None, VOLUME, None).await
+        self.lifecycle.bind(name, None, VOLUME, None, NOBODY).await
     }
 
     pub(super) async fn shadow(&self, name: &str) -> crate::Result<ShadowInfo> {
-        self.lifecycle.shadow(name, None, VOLUME, None).await
+        self.lifecycle.shadow(name, None, VOLUME, None, NOBODY).await
     }
 
     pub(super) fn row(&self) -> BindingRow {

@@ -190,6 +190,17 @@ pub struct FaultInfo {
     pub detail: String,
 }
 
+/// A configuration as the history has it: in full, or by digest where it is long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigInfo {
+    /// Its size.
+    pub bytes: u64,
+    /// The text, where it is short.
+    pub json: Option<String>,
+    /// SHA-256 of the text in hexadecimal, where it is long.
+    pub sha256: Option<String>,
+}
+
 /// One audit row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryInfo {
@@ -197,6 +208,10 @@ pub struct HistoryInfo {
     pub unix_ms: u64,
     /// Who: `admin` or `node`.
     pub actor: String,
+    /// The name that the administrator's client gave itself: a claim that nobody has checked.
+    pub operator: Option<String>,
+    /// The address that the administrator's request came from.
+    pub peer: Option<String>,
     /// What: `volume-create`, `plugin-use`, `quarantine`, …
     pub action: String,
     /// Volume concerned, if one is.
@@ -211,10 +226,22 @@ pub struct HistoryInfo {
     pub from: Option<String>,
     /// The stage that it reached.
     pub to: Option<String>,
-    /// Why.
+    /// Why, in the host's words.
     pub reason: String,
+    /// Why, in the words of whoever asked.
+    pub operator_reason: Option<String>,
+    /// Names of the capabilities that the version may use from then on.
+    pub grants: Option<Vec<String>>,
+    /// `signed`, `unsigned` or `unchecked`.
+    pub signature: Option<String>,
+    /// The key that signed it, or that it claims to be signed with.
+    pub key_id: Option<String>,
+    /// The configuration that it was rehearsed or activated with.
+    pub config: Option<ConfigInfo>,
     /// What came of it.
     pub outcome: String,
+    /// Whether it is about an attempt that came to nothing.
+    pub refused: bool,
 }
 
 /// Result of a swap.

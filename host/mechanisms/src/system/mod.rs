@@ -2,6 +2,8 @@
 //!
 //! [`System`] owns the catalog, the volumes with their loops, and the plugin lifecycle. Reads of its state
 //! take no lock. Changes run in tasks of their own: a caller who goes away leaves nothing half-done.
+//! Those of plugins, and the deletion of a volume, take a [`Cause`]: who asks and why, for the history. What
+//! is refused of them leaves a row there, too.
 
 mod config;
 mod info;
@@ -20,13 +22,14 @@ use mortise_plugin_runtime::{Limits, World};
 
 pub use config::{NewPlugin, ShippedPlugin, SystemConfig};
 pub use info::{
-    Activation, BindingInfo, CandidateInfo, FaultInfo, HistoryInfo, KeptInfo, PluginDetail, PluginInfo,
-    QuarantineInfo, StandingInfo, StrategyInfo, VolumeInfo, VolumeReport,
+    Activation, BindingInfo, CandidateInfo, ConfigInfo, FaultInfo, HistoryInfo, KeptInfo, PluginDetail,
+    PluginInfo, QuarantineInfo, StandingInfo, StrategyInfo, VolumeInfo, VolumeReport,
 };
 pub use shadow::{CallTimes, ShadowExample, ShadowInfo, ShadowReport};
 
 use crate::catalog::{Catalog, Origin};
-use crate::plugins::{Addition, Judged, Lifecycle, Step, capability_named};
+use crate::cause::Cause;
+use crate::plugins::{Addition, Capabilities, Judged, Lifecycle, Step, capability_named};
 use crate::rebuild::{Jobs, WantedFormat};
 use crate::recording::{Recorded, RecordingInfo};
 use crate::volumes::{DEFAULT, Volumes};
@@ -87,13 +90,13 @@ impl System {
     /// # Errors
     /// [`Error::NoSuchVolume`], [`Error::VolumeProtected`], [`Error::VolumeInTransition`], and those of the
     /// kernel.
-    pub async fn delete_volume(&self, name: &str) -> Result<()> {
+    pub async fn delete_volume(&self, name: &str, cause: Cause) -> Result<()> {
         let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
         let jobs = Arc::clone(&self.jobs);
         detached(async move {
             volumes.deletable(&name)?;
             jobs.cancel_on(&name).await;
-            volumes.delete(&name).await
+            volumes.delete(&name, &cause).await
         })
         .await
     }
@@ -115,10 +118,14 @@ impl System {
     /// [`Error::ComponentTooLarge`], [`Error::ComponentRefused`], [`Error::DescribeFailed`],
     /// [`Error::Unsigned`], [`Error::WrongSignature`], [`Error::NotGranted`], [`Error::NoSuchCapability`],
     /// [`Error::PluginName`], [`Error::PluginVersion`], [`Error::PluginConflict`], and those of the catalog.
-    pub async fn plugin_add(&self, new: NewPlugin) -> Result<PluginInfo> {
+    pub async fn plugin_add(&self, new: NewPlugin, cause: Cause) -> Result<PluginInfo> {
         let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
-        let addition = addition(new)?;
+        let (grants, addition) = addition(new, cause);
         detached(async move {
+            if let Err(error) = grants {
+                lifecycle.turn_away(&addition, &error).await;
+                return Err(error);
+            }
             let chosen = lifecycle.add(addition).await?;
             if chosen.row.world == World::Format.as_str() {
                 volumes.open_failed().await;
@@ -133,10 +140,19 @@ impl System {
     /// # Errors
     /// What is not the component's doing, such as [`Error::ShuttingDown`].
     pub async fn plugin_check(&self, new: NewPlugin) -> Result<Judged> {
-        match addition(new) {
-            Ok(addition) => self.lifecycle.check(addition).await,
+        let (grants, addition) = addition(new, Cause::default());
+        match grants {
+            Ok(()) => self.lifecycle.check(addition).await,
             Err(error) => Judged::refused(Step::Capabilities, error),
         }
+    }
+
+    /// Tells the history that a component was refused because it is larger than allowed, and was not read to
+    /// its end. Returns the refusal.
+    pub async fn plugin_oversized(&self, name: Option<&str>, cause: Cause) -> Error {
+        let (lifecycle, name) = (Arc::clone(&self.lifecycle), name.map(str::to_owned));
+        let told = async move { Ok(lifecycle.refuse_oversized(name.as_deref(), &cause).await) };
+        detached(told).await.unwrap_or_else(|error| error)
     }
 
     /// All versions of all plugins, by name, newest first.
@@ -175,35 +191,37 @@ impl System {
         version: Option<&str>,
         volume: &str,
         config_json: Option<String>,
+        cause: Cause,
     ) -> Result<Activation> {
         let lifecycle = Arc::clone(&self.lifecycle);
         let (name, version, volume) = (name.to_owned(), version.map(str::to_owned), volume.to_owned());
-        detached(async move { lifecycle.bind(&name, version.as_deref(), &volume, config_json).await }).await
+        detached(async move { lifecycle.bind(&name, version.as_deref(), &volume, config_json, &cause).await })
+            .await
     }
 
     /// Takes a volume back to its earlier binding; returns when that serves.
     ///
     /// # Errors
     /// [`Error::NothingToRollBack`], [`Error::NoSuchVolume`], [`Error::Blob`], and those of the catalog.
-    pub async fn plugin_rollback(&self, volume: &str) -> Result<Activation> {
+    pub async fn plugin_rollback(&self, volume: &str, cause: Cause) -> Result<Activation> {
         let (lifecycle, volume) = (Arc::clone(&self.lifecycle), volume.to_owned());
-        detached(async move { lifecycle.roll_back(&volume).await }).await
+        detached(async move { lifecycle.roll_back(&volume, &cause).await }).await
     }
 
     /// Removes one version of a plugin, or all.
     ///
     /// # Errors
     /// [`Error::NoSuchPlugin`], [`Error::PluginInUse`], [`Error::PluginShipped`], and those of the catalog.
-    pub async fn plugin_remove(&self, name: &str, version: Option<&str>) -> Result<()> {
+    pub async fn plugin_remove(&self, name: &str, version: Option<&str>, cause: Cause) -> Result<()> {
         let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
         let (name, version) = (name.to_owned(), version.map(str::to_owned));
         // What a volume needs may have become less by itself, when a kept generation went.
         volumes.note_formats().await;
-        detached(async move { lifecycle.remove(&name, version.as_deref()).await }).await
+        detached(async move { lifecycle.remove(&name, version.as_deref(), &cause).await }).await
     }
 
     /// Puts a version of a format (the newest when none is given) into quarantine: from now on no volume is
-    /// created in it, converted to it or opened with it.
+    /// created in it, converted to it or opened with it; whoever is refused it reads the reason.
     ///
     /// # Errors
     /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginInUse`] while the data of a volume is
@@ -212,13 +230,13 @@ impl System {
         &self,
         name: &str,
         version: Option<&str>,
-        reason: &str,
+        cause: Cause,
     ) -> Result<PluginInfo> {
         let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
-        let (name, version, reason) = (name.to_owned(), version.map(str::to_owned), reason.to_owned());
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
         detached(async move {
             volumes.note_formats().await;
-            let chosen = lifecycle.quarantine_format(&name, version.as_deref(), &reason).await?;
+            let chosen = lifecycle.quarantine_format(&name, version.as_deref(), &cause).await?;
             lifecycle.info_of(&chosen)
         })
         .await
@@ -229,25 +247,36 @@ impl System {
     /// # Errors
     /// [`Error::NoSuchPlugin`], [`Error::WrongWorld`], [`Error::PluginStage`] when it is not in quarantine,
     /// and those of the catalog.
-    pub async fn plugin_release(&self, name: &str, version: Option<&str>) -> Result<PluginInfo> {
+    pub async fn plugin_release(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        cause: Cause,
+    ) -> Result<PluginInfo> {
         let (lifecycle, volumes) = (Arc::clone(&self.lifecycle), Arc::clone(&self.volumes));
         let (name, version) = (name.to_owned(), version.map(str::to_owned));
         detached(async move {
-            let chosen = lifecycle.release_format(&name, version.as_deref()).await?;
+            let chosen = lifecycle.release_format(&name, version.as_deref(), &cause).await?;
             volumes.open_failed().await;
             lifecycle.info_of(&chosen)
         })
         .await
     }
 
-    /// Sets the limits of every version of a plugin; they hold from its next call on.
+    /// Sets the limits of every version of a plugin to what `change` makes of those of its newest version; they
+    /// hold from its next call on.
     ///
     /// # Errors
     /// [`Error::Limits`], [`Error::NoSuchPlugin`], and those of the catalog.
-    pub async fn plugin_limits(&self, name: &str, limits: Limits) -> Result<Vec<PluginInfo>> {
+    pub async fn plugin_limits(
+        &self,
+        name: &str,
+        change: impl FnOnce(Limits) -> Limits + Send + 'static,
+        cause: Cause,
+    ) -> Result<Vec<PluginInfo>> {
         let (lifecycle, name) = (Arc::clone(&self.lifecycle), name.to_owned());
         let owned = name.clone();
-        detached(async move { lifecycle.limit(&owned, limits).await }).await?;
+        detached(async move { lifecycle.limit(&owned, change, &cause).await }).await?;
         Ok(self.lifecycle.versions(&self.catalog.model(), &name))
     }
 
@@ -256,9 +285,15 @@ impl System {
     ///
     /// # Errors
     /// [`Error::Limits`], [`Error::NoSuchVolume`], and those of the catalog.
-    pub async fn record_plugin(&self, volume: &str, calls: u64, bytes: u64) -> Result<RecordingInfo> {
+    pub async fn record_plugin(
+        &self,
+        volume: &str,
+        calls: u64,
+        bytes: u64,
+        cause: Cause,
+    ) -> Result<RecordingInfo> {
         let (lifecycle, volume) = (Arc::clone(&self.lifecycle), volume.to_owned());
-        detached(async move { lifecycle.record(&volume, calls, bytes).await }).await
+        detached(async move { lifecycle.record(&volume, calls, bytes, &cause).await }).await
     }
 
     /// The calls that are kept of a volume's strategy, the oldest first.
@@ -279,11 +314,14 @@ impl System {
     }
 }
 
-/// The component with the capabilities that its grants name.
-pub(crate) fn addition(new: NewPlugin) -> Result<Addition> {
+/// The component with the capabilities that its grants name, and whether there are such.
+pub(crate) fn addition(new: NewPlugin, cause: Cause) -> (Result<()>, Addition) {
     let NewPlugin { bytes, name, signature, grants } = new;
-    let grants = grants.iter().map(|name| capability_named(name)).collect::<Result<_>>()?;
-    Ok(Addition { bytes: bytes.into(), name, signature, grants, origin: Origin::Added })
+    let (known, grants) = match grants.iter().map(|name| capability_named(name)).collect::<Result<_>>() {
+        Ok(grants) => (Ok(()), grants),
+        Err(error) => (Err(error), Capabilities::new()),
+    };
+    (known, Addition { bytes: bytes.into(), name, signature, grants, origin: Origin::Added, cause })
 }
 
 /// Runs `work` to its end even when the caller goes away.

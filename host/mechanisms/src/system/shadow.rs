@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Activation, StrategyInfo, System, detached};
-use crate::Result;
+use crate::{Cause, Result};
 
 /// A candidate that is asked beside the strategy in service, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +94,14 @@ impl System {
         version: Option<&str>,
         volume: &str,
         config_json: Option<String>,
+        cause: Cause,
     ) -> Result<ShadowInfo> {
         let lifecycle = Arc::clone(&self.lifecycle);
         let (name, version, volume) = (name.to_owned(), version.map(str::to_owned), volume.to_owned());
-        detached(async move { lifecycle.shadow(&name, version.as_deref(), &volume, config_json).await }).await
+        detached(
+            async move { lifecycle.shadow(&name, version.as_deref(), &volume, config_json, &cause).await },
+        )
+        .await
     }
 
     /// Ends the shadow of a volume; returns what it has shown. When a name is given, it must be its name.
@@ -105,10 +109,15 @@ impl System {
     /// # Errors
     /// [`Error::PluginStage`](crate::Error::PluginStage) when there is no such shadow, and those of the
     /// catalog.
-    pub async fn plugin_shadow_stop(&self, name: Option<&str>, volume: &str) -> Result<ShadowInfo> {
+    pub async fn plugin_shadow_stop(
+        &self,
+        name: Option<&str>,
+        volume: &str,
+        cause: Cause,
+    ) -> Result<ShadowInfo> {
         let lifecycle = Arc::clone(&self.lifecycle);
         let (name, volume) = (name.map(str::to_owned), volume.to_owned());
-        detached(async move { lifecycle.stop_shadow(name.as_deref(), &volume).await }).await
+        detached(async move { lifecycle.stop_shadow(name.as_deref(), &volume, &cause).await }).await
     }
 
     /// What the shadow of a volume has shown; `None` when it has none.
@@ -125,9 +134,9 @@ impl System {
     /// # Errors
     /// [`Error::PluginStage`](crate::Error::PluginStage) when no plugin of this name shadows there, and
     /// those of the catalog.
-    pub async fn plugin_promote(&self, name: &str, volume: &str) -> Result<Activation> {
+    pub async fn plugin_promote(&self, name: &str, volume: &str, cause: Cause) -> Result<Activation> {
         let lifecycle = Arc::clone(&self.lifecycle);
         let (name, volume) = (name.to_owned(), volume.to_owned());
-        detached(async move { lifecycle.promote(&name, &volume).await }).await
+        detached(async move { lifecycle.promote(&name, &volume, &cause).await }).await
     }
 }

@@ -15,7 +15,7 @@ use super::{NewPlugin, ShippedPlugin, System, SystemConfig};
 use crate::plugins::fake::FakeHost;
 use crate::rebuild::WantedFormat;
 use crate::volumes::reserve;
-use crate::{Error, Result};
+use crate::{Cause, Error, Result};
 
 struct Running {
     node: Arc<Node>,
@@ -83,8 +83,8 @@ async fn the_first_start_makes_default_and_system_and_the_second_finds_them() {
     assert_eq!(node.system.resolve(None).unwrap().id(), VolumeId::DEFAULT);
     node.put("default", "k").await;
     let new = NewPlugin { bytes: b"b 1.0.0 wait".to_vec(), ..NewPlugin::default() };
-    node.system.plugin_add(new).await.unwrap();
-    node.system.plugin_use("b", None, "default", None).await.unwrap();
+    node.system.plugin_add(new, Cause::default()).await.unwrap();
+    node.system.plugin_use("b", None, "default", None, Cause::default()).await.unwrap();
     let report = node.system.volume_report("default").unwrap();
     assert_eq!(report.strategy.serving.plugin, "b");
     assert_eq!(report.info.generation, report.status.generation);
@@ -128,14 +128,17 @@ async fn a_deleted_volume_is_gone_and_its_name_is_free() {
         node.system.create_volume("tenant", WantedFormat::default()).await,
         Err(Error::VolumeExists(_))
     ));
-    node.system.delete_volume("tenant").await.unwrap();
+    node.system.delete_volume("tenant", Cause::default()).await.unwrap();
     assert!(!node.system.has_volume("tenant"));
     assert!(matches!(node.system.resolve(Some("tenant")), Err(Error::NoSuchVolume(_))));
     assert!(!node.node.volumes_on_disk().unwrap().contains(&VolumeId(first.id)));
     let second = node.system.create_volume("tenant", WantedFormat::default()).await.unwrap();
     assert!(second.id > first.id);
     assert!(!node.has("tenant", "k").await);
-    assert!(matches!(node.system.delete_volume("default").await, Err(Error::VolumeProtected(_))));
+    assert!(matches!(
+        node.system.delete_volume("default", Cause::default()).await,
+        Err(Error::VolumeProtected(_))
+    ));
     node.stop().await;
 }
 
@@ -157,7 +160,7 @@ async fn interrupted_creations_and_deletions_are_finished_by_the_next_start() {
     node.node.create_volume(config).await.unwrap();
     // Deletions that stopped after the row, and after the files.
     for name in ["doomed", "doomed-gone"] {
-        catalog.commit(|model| crate::volumes::doom(model, name)).await.unwrap();
+        catalog.commit(|model| crate::volumes::doom(model, name, crate::NATIVE_STRATEGY)).await.unwrap();
     }
     let gone = catalog.model().volumes["doomed-gone"].id;
     node.system.shutdown().await;
@@ -243,7 +246,7 @@ async fn directories_that_no_row_names_are_neither_opened_nor_deleted() {
     let made = node.system.create_volume("lost", WantedFormat::default()).await.unwrap();
     assert_eq!(made.id, id + 3, "above every directory");
     assert!(!node.has("lost", "k").await, "a new volume is empty");
-    node.system.delete_volume("lost").await.unwrap();
+    node.system.delete_volume("lost", Cause::default()).await.unwrap();
     node.stop().await;
     assert_eq!([&lost, &next, &unfinished].map(|path| content(path)), before);
 }

@@ -24,7 +24,8 @@ use parking_lot::Mutex;
 
 use super::decide::{self, StartPlan};
 use super::observe::on_disk;
-use crate::catalog::{Catalog, HistoryRow, VolumeState};
+use crate::catalog::{Catalog, Change, HistoryRow, Model, VolumeState};
+use crate::cause::Cause;
 use crate::compaction::{self, FreeDisk, Handle, Observer, Permits, Supervisor, Task};
 use crate::plugins::Lifecycle;
 use crate::rebuild::{WantedFormat, kept, note_format};
@@ -283,15 +284,21 @@ impl Volumes {
 
     /// Whether there is a volume of this name that may be deleted.
     pub(crate) fn deletable(&self, name: &str) -> Result<()> {
-        decide::doom(&self.catalog.model(), name).map(drop)
+        self.doom(&self.catalog.model(), name).map(drop)
+    }
+
+    fn doom(&self, model: &Model, name: &str) -> Result<(Change, u64)> {
+        decide::doom(model, name, self.lifecycle.default_strategy())
     }
 
     /// Deletes a volume with everything in it.
-    pub(crate) async fn delete(&self, name: &str) -> Result<()> {
+    pub(crate) async fn delete(&self, name: &str, cause: &Cause) -> Result<()> {
+        cause.check()?;
         let _claim = self.claim(name)?;
-        let id = self.catalog.commit(|model| decide::doom(model, name)).await?;
+        let id = self.catalog.commit_for(cause, |model| self.doom(model, name)).await?;
         self.withdraw(name).await;
-        self.remove_files_and_rows(name, id, &HistoryRow::admin("volume-delete", "asked for")).await?;
+        let audit = HistoryRow::admin("volume-delete", "asked for").caused_by(cause);
+        self.remove_files_and_rows(name, id, &audit).await?;
         self.failed.lock().remove(name);
         tracing::info!(volume = name, id, "deleted the volume");
         Ok(())
@@ -319,7 +326,8 @@ impl Volumes {
     }
 
     async fn remove_rows(&self, name: &str, id: u64, audit: &HistoryRow) -> Result<()> {
-        while self.catalog.commit(|model| decide::bury(model, name, id, audit)).await? {}
+        let default = self.lifecycle.default_strategy();
+        while self.catalog.commit(|model| decide::bury(model, name, id, default, audit)).await? {}
         Ok(())
     }
 

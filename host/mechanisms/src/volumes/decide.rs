@@ -14,6 +14,7 @@ use crate::catalog::{
     Change, HistoryRow, Key, Model, NextVolumeId, ROW_VERSION, ROWS_AT_ONCE, VolumeRow, VolumeState,
     label_problem,
 };
+use crate::plugins::leave;
 use crate::rebuild::{WantedFormat, wanted_format};
 use crate::{Error, Result};
 
@@ -21,6 +22,8 @@ use crate::{Error, Result};
 pub(crate) const SYSTEM: &str = "system";
 /// Name of the volume served when a client names none.
 pub(crate) const DEFAULT: &str = "default";
+/// What the history calls a deletion.
+pub(super) const DELETION: &str = "volume-delete";
 const FROM_THE_START: &str = "exists from the start";
 /// The first id that is handed out.
 const FIRST_FREE_ID: u64 = VolumeId::DEFAULT.0 + 1;
@@ -208,8 +211,9 @@ pub(crate) fn ready(model: &Model, name: &str, id: u64) -> Result<(Change, ())> 
     Ok((change, ()))
 }
 
-/// Declares that a volume is being deleted: from here on it is never served again. Returns its id.
-pub(crate) fn doom(model: &Model, name: &str) -> Result<(Change, u64)> {
+/// Declares that a volume is being deleted: from here on it is never served again, and neither does a plugin
+/// serve it. Returns its id.
+pub(crate) fn doom(model: &Model, name: &str, default_strategy: &str) -> Result<(Change, u64)> {
     for protected in [SYSTEM, DEFAULT] {
         if name == protected {
             return Err(Error::VolumeProtected(protected));
@@ -220,7 +224,8 @@ pub(crate) fn doom(model: &Model, name: &str) -> Result<(Change, u64)> {
         return Err(Error::CatalogRow { key: key.to_string(), detail: detail.clone() });
     }
     let row = model.volumes.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
-    let mut change = Change::default();
+    let audit = HistoryRow::admin(DELETION, "asked for");
+    let mut change = leave(model, name, default_strategy, &audit)?;
     if row.state != VolumeState::Deleting {
         change.put(model, key, &VolumeRow { state: VolumeState::Deleting, ..row.clone() })?;
     }
@@ -229,7 +234,13 @@ pub(crate) fn doom(model: &Model, name: &str) -> Result<(Change, u64)> {
 
 /// Removes the rows of a volume whose files are gone, its own last; returns whether some are left for the
 /// next change.
-pub(crate) fn bury(model: &Model, name: &str, id: u64, audit: &HistoryRow) -> Result<(Change, bool)> {
+pub(crate) fn bury(
+    model: &Model,
+    name: &str,
+    id: u64,
+    default_strategy: &str,
+    audit: &HistoryRow,
+) -> Result<(Change, bool)> {
     row_of(model, name, id)?;
     let mut change = Change::default();
     let mut quarantines = model.quarantines.keys().filter(|(volume, _, _)| volume == name);
@@ -240,9 +251,8 @@ pub(crate) fn bury(model: &Model, name: &str, id: u64, audit: &HistoryRow) -> Re
         return Ok((change, true));
     }
     change.delete(model, Key::Volume(name.into()));
-    for (volume, world) in model.bindings.keys().filter(|(volume, _)| volume == name) {
-        change.delete(model, Key::binding(volume, world));
-    }
+    // A program from before left the bindings until here.
+    change.join(leave(model, name, default_strategy, audit)?);
     for (volume, world) in model.recordings.keys().filter(|(volume, _)| volume == name) {
         change.delete(model, Key::recording(volume, world));
     }

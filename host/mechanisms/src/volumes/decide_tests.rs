@@ -7,10 +7,10 @@ use super::decide::{
 };
 use mortise_kernel::format::FormatId;
 
-use crate::Error;
 use crate::catalog::memory_rows::MemoryRows;
 use crate::catalog::{Catalog, HistoryRow};
 use crate::rebuild::WantedFormat;
+use crate::{Error, NATIVE_STRATEGY};
 
 fn ids<const N: usize>(ids: [u64; N]) -> BTreeSet<u64> {
     BTreeSet::from(ids)
@@ -76,12 +76,12 @@ async fn each_step_of_a_creation_and_a_deletion_is_finished_at_the_next_start() 
     }
     catalog.commit(|model| ready(model, "a", 3)).await.unwrap();
     assert!(start_plan(&catalog.model(), &ids([1, 2, 3])).open.contains(&("a".into(), 3)));
-    catalog.commit(|model| doom(model, "a")).await.unwrap();
+    catalog.commit(|model| doom(model, "a", NATIVE_STRATEGY)).await.unwrap();
     for disk in [ids([1, 2]), ids([1, 2, 3])] {
         assert_eq!(start_plan(&catalog.model(), &disk).remove, named("a", 3));
     }
     let audit = HistoryRow::node("volume-delete", "test");
-    catalog.commit(|model| bury(model, "a", 3, &audit)).await.unwrap();
+    catalog.commit(|model| bury(model, "a", 3, NATIVE_STRATEGY, &audit)).await.unwrap();
     let again = catalog.commit(|model| reserve(model, "a", &natural(), &ids([1, 2]), 0)).await.unwrap();
     assert_eq!(again.id, 4, "the name comes back, the id does not");
 }
@@ -92,7 +92,10 @@ async fn directories_without_a_row_are_left_alone_and_their_ids_skipped() {
     let catalog = founded(&rows).await;
     let reserve = async |disk: &BTreeSet<u64>| {
         let row = catalog.commit(|model| reserve(model, "a", &natural(), disk, 0)).await.unwrap();
-        catalog.commit(|model| bury(model, "a", row.id, &HistoryRow::default())).await.unwrap();
+        catalog
+            .commit(|model| bury(model, "a", row.id, NATIVE_STRATEGY, &HistoryRow::default()))
+            .await
+            .unwrap();
         row.id
     };
     assert_eq!(reserve(&ids([1, 2])).await, 3);
@@ -115,7 +118,7 @@ async fn a_volume_takes_all_its_quarantines_with_it() {
     let catalog = rows.catalog().await;
     assert_eq!(catalog.model().quarantines.len(), 200);
     let audit = HistoryRow::default();
-    while catalog.commit(|model| bury(model, "a", 3, &audit)).await.unwrap() {
+    while catalog.commit(|model| bury(model, "a", 3, NATIVE_STRATEGY, &audit)).await.unwrap() {
         assert!(catalog.model().volumes.contains_key("a"), "its own row goes last");
     }
     let model = catalog.model();
@@ -133,9 +136,9 @@ async fn names_are_checked_and_protected() {
     assert!(matches!(reserve("system").await, Error::VolumeExists(_)));
     assert!(matches!(reserve("default").await, Error::VolumeInTransition { .. }));
     for name in ["system", "default"] {
-        let error = catalog.commit(|model| doom(model, name)).await.unwrap_err();
+        let error = catalog.commit(|model| doom(model, name, NATIVE_STRATEGY)).await.unwrap_err();
         assert!(matches!(error, Error::VolumeProtected(_)), "{error}");
     }
-    let error = catalog.commit(|model| doom(model, "nobody")).await.unwrap_err();
+    let error = catalog.commit(|model| doom(model, "nobody", NATIVE_STRATEGY)).await.unwrap_err();
     assert!(matches!(error, Error::NoSuchVolume(_)), "{error}");
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use mortise_mechanisms::{self as mechanisms, Error, Judged, NewPlugin};
+use mortise_mechanisms::{Error, NewPlugin};
 use mortise_plugin_runtime::{self as runtime, MAX_COMPONENT_BYTES};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Context;
 use super::admin_messages as messages;
 use super::errors::from_mechanisms;
+use super::who::{cause, given};
 use super::{jobs, recording};
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::admin_server::Admin;
@@ -21,18 +22,16 @@ impl AdminService {
     pub(super) fn new(context: Context) -> Self {
         Self { context }
     }
+}
 
-    /// The limits that `wanted` means: fields that are 0 keep the value that the newest version has.
-    fn limits(&self, name: &str, wanted: pb::Limits) -> Result<runtime::Limits, Status> {
-        let detail = self.context.system.plugin_show(name).map_err(failed)?;
-        let now = detail.versions.first().and_then(|version| version.limits).unwrap_or_default();
-        let answer_bytes = usize::try_from(wanted.answer_bytes).unwrap_or(usize::MAX);
-        Ok(runtime::Limits {
-            memory_bytes: kept(wanted.memory_bytes, now.memory_bytes),
-            deadline: kept(Duration::from_millis(wanted.deadline_ms), now.deadline),
-            answer_bytes: kept(answer_bytes, now.answer_bytes),
-            fuel: wanted.fuel.map_or(now.fuel, |fuel| (fuel > 0).then_some(fuel)),
-        })
+/// The limits that `wanted` means: fields that are 0 keep the value that they have `now`.
+fn limits(wanted: pb::Limits, now: runtime::Limits) -> runtime::Limits {
+    let answer_bytes = usize::try_from(wanted.answer_bytes).unwrap_or(usize::MAX);
+    runtime::Limits {
+        memory_bytes: kept(wanted.memory_bytes, now.memory_bytes),
+        deadline: kept(Duration::from_millis(wanted.deadline_ms), now.deadline),
+        answer_bytes: kept(answer_bytes, now.answer_bytes),
+        fuel: wanted.fuel.map_or(now.fuel, |fuel| (fuel > 0).then_some(fuel)),
     }
 }
 
@@ -44,26 +43,22 @@ fn failed(error: Error) -> Status {
     from_mechanisms(&error)
 }
 
-/// A component as it was sent. The inner error says why no more of it was read.
-async fn received(mut stream: Streaming<pb::AddPluginRequest>) -> Result<Result<NewPlugin, String>, Status> {
-    let mut new = NewPlugin::default();
+/// A component as it was sent, and the reason for that; of one that is too large, no more than shows it.
+async fn received(
+    mut stream: Streaming<pb::AddPluginRequest>,
+) -> Result<(NewPlugin, Option<String>), Status> {
+    let (mut new, mut reason) = (NewPlugin::default(), None);
     while let Some(part) = stream.message().await? {
-        new.name = new.name.or_else(|| given(part.name));
-        new.signature = new.signature.or_else(|| given(part.signature));
+        new.name = new.name.or_else(|| given(&part.name));
+        new.signature = new.signature.or_else(|| given(&part.signature));
+        reason = reason.or_else(|| given(&part.reason));
         new.grants.extend(part.grants);
         new.bytes.extend_from_slice(&part.chunk);
         if new.bytes.len() > MAX_COMPONENT_BYTES {
-            return Ok(Err(format!(
-                "the component has more than {MAX_COMPONENT_BYTES} bytes, the most that is accepted; \
-                 build it with optimisation for size and without debug information"
-            )));
+            break;
         }
     }
-    Ok(Ok(new))
-}
-
-fn given(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
+    Ok((new, reason))
 }
 
 #[tonic::async_trait]
@@ -98,7 +93,8 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::DeleteVolumeRequest>,
     ) -> Result<Response<pb::DeleteVolumeResponse>, Status> {
-        self.context.system.delete_volume(&request.get_ref().name).await.map_err(failed)?;
+        let cause = cause(&request, &request.get_ref().reason);
+        self.context.system.delete_volume(&request.get_ref().name, cause).await.map_err(failed)?;
         Ok(Response::new(pb::DeleteVolumeResponse {}))
     }
 
@@ -106,8 +102,14 @@ impl Admin for AdminService {
         &self,
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::AddPluginResponse>, Status> {
-        let new = received(request.into_inner()).await?.map_err(Status::invalid_argument)?;
-        let info = self.context.system.plugin_add(new).await.map_err(failed)?;
+        let mut cause = cause(&request, "");
+        let (new, reason) = received(request.into_inner()).await?;
+        cause.reason = reason;
+        if new.bytes.len() > MAX_COMPONENT_BYTES {
+            let name = new.name.as_deref();
+            return Err(failed(self.context.system.plugin_oversized(name, cause).await));
+        }
+        let info = self.context.system.plugin_add(new, cause).await.map_err(failed)?;
         Ok(Response::new(pb::AddPluginResponse { plugin: Some(messages::plugin(info)) }))
     }
 
@@ -115,10 +117,8 @@ impl Admin for AdminService {
         &self,
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::CheckPluginResponse>, Status> {
-        let judged = match received(request.into_inner()).await? {
-            Ok(new) => self.context.system.plugin_check(new).await.map_err(failed)?,
-            Err(reason) => Judged::too_large(reason),
-        };
+        let (new, _) = received(request.into_inner()).await?;
+        let judged = self.context.system.plugin_check(new).await.map_err(failed)?;
         Ok(Response::new(messages::judged(judged)))
     }
 
@@ -142,7 +142,7 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::PluginHistoryRequest>,
     ) -> Result<Response<pb::PluginHistoryResponse>, Status> {
-        let name = given(request.into_inner().name);
+        let name = given(&request.get_ref().name);
         let rows = self.context.system.plugin_history(name.as_deref()).map_err(failed)?;
         let rows = rows.into_iter().map(messages::history_row).collect();
         Ok(Response::new(pb::PluginHistoryResponse { rows }))
@@ -152,12 +152,13 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::UsePluginRequest>,
     ) -> Result<Response<pb::UsePluginResponse>, Status> {
+        let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
-        let (version, config) = (given(wanted.version), given(wanted.config_json));
+        let (version, config) = (given(&wanted.version), given(&wanted.config_json));
         let activation = self
             .context
             .system
-            .plugin_use(&wanted.name, version.as_deref(), &wanted.volume, config)
+            .plugin_use(&wanted.name, version.as_deref(), &wanted.volume, config, cause)
             .await
             .map_err(failed)?;
         Ok(Response::new(pb::UsePluginResponse { activation: Some(messages::activation(activation)) }))
@@ -167,8 +168,9 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::RollbackPluginRequest>,
     ) -> Result<Response<pb::RollbackPluginResponse>, Status> {
-        let activation: mechanisms::Activation =
-            self.context.system.plugin_rollback(&request.get_ref().volume).await.map_err(failed)?;
+        let cause = cause(&request, &request.get_ref().reason);
+        let volume = &request.get_ref().volume;
+        let activation = self.context.system.plugin_rollback(volume, cause).await.map_err(failed)?;
         Ok(Response::new(pb::RollbackPluginResponse { activation: Some(messages::activation(activation)) }))
     }
 
@@ -176,9 +178,10 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::RemovePluginRequest>,
     ) -> Result<Response<pb::RemovePluginResponse>, Status> {
+        let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
-        let version = given(wanted.version);
-        self.context.system.plugin_remove(&wanted.name, version.as_deref()).await.map_err(failed)?;
+        let version = given(&wanted.version);
+        self.context.system.plugin_remove(&wanted.name, version.as_deref(), cause).await.map_err(failed)?;
         Ok(Response::new(pb::RemovePluginResponse {}))
     }
 
@@ -186,8 +189,9 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::RecordPluginRequest>,
     ) -> Result<Response<pb::RecordPluginResponse>, Status> {
-        let pb::RecordPluginRequest { volume, calls, bytes } = request.into_inner();
-        let info = self.context.system.record_plugin(&volume, calls, bytes).await.map_err(failed)?;
+        let cause = cause(&request, &request.get_ref().reason);
+        let pb::RecordPluginRequest { volume, calls, bytes, .. } = request.into_inner();
+        let info = self.context.system.record_plugin(&volume, calls, bytes, cause).await.map_err(failed)?;
         Ok(Response::new(pb::RecordPluginResponse { recording: Some(recording::recording(info)) }))
     }
 
@@ -205,10 +209,10 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::QuarantinePluginRequest>,
     ) -> Result<Response<pb::QuarantinePluginResponse>, Status> {
+        let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
-        let version = given(wanted.version);
-        let system = &self.context.system;
-        let plugin = system.plugin_quarantine(&wanted.name, version.as_deref(), &wanted.reason).await;
+        let version = given(&wanted.version);
+        let plugin = self.context.system.plugin_quarantine(&wanted.name, version.as_deref(), cause).await;
         let plugin = Some(messages::plugin(plugin.map_err(failed)?));
         Ok(Response::new(pb::QuarantinePluginResponse { plugin }))
     }
@@ -217,9 +221,10 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::ReleasePluginRequest>,
     ) -> Result<Response<pb::ReleasePluginResponse>, Status> {
+        let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
-        let version = given(wanted.version);
-        let plugin = self.context.system.plugin_release(&wanted.name, version.as_deref()).await;
+        let version = given(&wanted.version);
+        let plugin = self.context.system.plugin_release(&wanted.name, version.as_deref(), cause).await;
         let plugin = Some(messages::plugin(plugin.map_err(failed)?));
         Ok(Response::new(pb::ReleasePluginResponse { plugin }))
     }
@@ -228,9 +233,10 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::SetPluginLimitsRequest>,
     ) -> Result<Response<pb::SetPluginLimitsResponse>, Status> {
+        let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
-        let limits = self.limits(&wanted.name, wanted.limits.unwrap_or_default())?;
-        let plugins = self.context.system.plugin_limits(&wanted.name, limits).await.map_err(failed)?;
+        let change = move |now| limits(wanted.limits.unwrap_or_default(), now);
+        let plugins = self.context.system.plugin_limits(&wanted.name, change, cause).await.map_err(failed)?;
         let plugins = plugins.into_iter().map(messages::plugin).collect();
         Ok(Response::new(pb::SetPluginLimitsResponse { plugins }))
     }

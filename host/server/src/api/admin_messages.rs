@@ -230,6 +230,7 @@ fn fault(info: FaultInfo) -> pb::PluginFault {
 }
 
 pub(super) fn history_row(info: HistoryInfo) -> pb::HistoryRow {
+    let config = info.config.as_ref();
     pb::HistoryRow {
         unix_ms: info.unix_ms,
         actor: info.actor,
@@ -240,6 +241,16 @@ pub(super) fn history_row(info: HistoryInfo) -> pb::HistoryRow {
         digest: info.digest.unwrap_or_default(),
         reason: info.reason,
         outcome: info.outcome,
+        operator: info.operator.unwrap_or_default(),
+        peer: info.peer.unwrap_or_default(),
+        operator_reason: info.operator_reason.unwrap_or_default(),
+        grants: info.grants.unwrap_or_default(),
+        signature_state: info.signature.unwrap_or_default(),
+        key_id: info.key_id.unwrap_or_default(),
+        config_json: config.and_then(|config| config.json.clone()).unwrap_or_default(),
+        config_sha256: config.and_then(|config| config.sha256.clone()).unwrap_or_default(),
+        config_bytes: config.map_or(0, |config| config.bytes),
+        refused: info.refused,
         from_stage: info.from.unwrap_or_default(),
         to_stage: info.to.unwrap_or_default(),
     }

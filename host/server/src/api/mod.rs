@@ -10,6 +10,7 @@
 //! | `admin` | our own service for volumes and plugins |
 //! | `jobs` | our own service for long work on volumes |
 //! | `shadows` | our own service for candidates beside what serves |
+//! | `who` | who calls, and why: what the history says of it |
 //! | `stub` | a server that answers every call with nothing: the ceiling of the transport |
 //!
 //! Nothing here decides about storage: requests are translated, handed down, and answers are translated
@@ -28,11 +29,13 @@ mod recording;
 mod shadows;
 mod stub;
 mod translate;
+mod who;
 
 pub(crate) use call::VOLUME_HEADER;
 pub use front::{Front, InFlight};
 pub use maintenance::fold_hash;
 pub use stub::stub_front;
+pub(crate) use who::OPERATOR_HEADER;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 use super::Context;
 use super::admin_messages as messages;
 use super::errors::from_mechanisms;
+use super::who::{cause, given};
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::shadows_server::Shadows;
 
@@ -23,22 +24,19 @@ fn failed(error: Error) -> Status {
     from_mechanisms(&error)
 }
 
-fn given(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
 #[tonic::async_trait]
 impl Shadows for ShadowsService {
     async fn cast_shadow(
         &self,
         request: Request<pb::CastShadowRequest>,
     ) -> Result<Response<pb::CastShadowResponse>, Status> {
-        let pb::CastShadowRequest { name, version, volume, config_json } = request.into_inner();
-        let config = given(&config_json).map(str::to_owned);
+        let cause = cause(&request, &request.get_ref().reason);
+        let pb::CastShadowRequest { name, version, volume, config_json, .. } = request.into_inner();
+        let (version, config) = (given(&version), given(&config_json));
         let info = self
             .context
             .system
-            .plugin_shadow(&name, given(&version), &volume, config)
+            .plugin_shadow(&name, version.as_deref(), &volume, config, cause)
             .await
             .map_err(failed)?;
         Ok(Response::new(pb::CastShadowResponse { shadow: Some(shadow(info)) }))
@@ -56,8 +54,11 @@ impl Shadows for ShadowsService {
         &self,
         request: Request<pb::EndShadowRequest>,
     ) -> Result<Response<pb::EndShadowResponse>, Status> {
-        let pb::EndShadowRequest { volume, name } = request.into_inner();
-        let info = self.context.system.plugin_shadow_stop(given(&name), &volume).await.map_err(failed)?;
+        let cause = cause(&request, &request.get_ref().reason);
+        let pb::EndShadowRequest { volume, name, .. } = request.into_inner();
+        let name = given(&name);
+        let ended = self.context.system.plugin_shadow_stop(name.as_deref(), &volume, cause).await;
+        let info = ended.map_err(failed)?;
         Ok(Response::new(pb::EndShadowResponse { shadow: Some(shadow(info)) }))
     }
 
@@ -65,8 +66,9 @@ impl Shadows for ShadowsService {
         &self,
         request: Request<pb::PromoteShadowRequest>,
     ) -> Result<Response<pb::PromoteShadowResponse>, Status> {
-        let pb::PromoteShadowRequest { name, volume } = request.into_inner();
-        let activation = self.context.system.plugin_promote(&name, &volume).await.map_err(failed)?;
+        let cause = cause(&request, &request.get_ref().reason);
+        let pb::PromoteShadowRequest { name, volume, .. } = request.into_inner();
+        let activation = self.context.system.plugin_promote(&name, &volume, cause).await.map_err(failed)?;
         Ok(Response::new(pb::PromoteShadowResponse { activation: Some(messages::activation(activation)) }))
     }
 }

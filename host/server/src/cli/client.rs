@@ -9,6 +9,10 @@ use tonic::{Request, Status};
 
 use super::output::Format;
 use crate::api::VOLUME_HEADER;
+use crate::wiring;
+
+/// Longest wait for an answer, unless another is named.
+const USUAL_WAIT: Duration = Duration::from_secs(30);
 
 /// Where a daemon listens that wasn't told otherwise.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:2379";
@@ -22,9 +26,9 @@ pub(super) struct Target {
     /// URL of the daemon.
     #[arg(long, env = ENDPOINT_VARIABLE, value_name = "URL", default_value = DEFAULT_ENDPOINT)]
     pub(super) endpoint: String,
-    /// Longest wait for an answer.
-    #[arg(long, env = "MORTISE_TIMEOUT", value_name = "TIME", default_value = "30s")]
-    timeout: humantime::Duration,
+    /// Longest wait for an answer; without it 30s, and 150s where a component may have to be compiled.
+    #[arg(long, env = "MORTISE_TIMEOUT", value_name = "TIME")]
+    timeout: Option<humantime::Duration>,
     /// A table for people or JSON for programs.
     #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value = "table")]
     pub(super) output: Format,
@@ -33,7 +37,11 @@ pub(super) struct Target {
 impl Target {
     /// For a command that needs no daemon unless it is told to ask one: the daemon at `endpoint`, else the
     /// one that the other commands ask.
-    pub(super) fn named(endpoint: Option<String>, timeout: humantime::Duration, output: Format) -> Self {
+    pub(super) fn named(
+        endpoint: Option<String>,
+        timeout: Option<humantime::Duration>,
+        output: Format,
+    ) -> Self {
         let usual = || std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
         let endpoint = endpoint.or_else(usual).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         Self { endpoint, timeout, output }
@@ -47,13 +55,19 @@ impl Target {
         connect(&self.endpoint).await
     }
 
+    /// How long to wait where a component may have to be compiled: as long as the node lets one take, and the
+    /// usual time besides.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.map_or_else(|| wiring::longest_compilation() + USUAL_WAIT, Into::into)
+    }
+
     /// A request with the deadline and, when one is named, the volume.
     ///
     /// # Errors
     /// When the volume's name cannot be sent.
     pub(super) fn request<T>(&self, volume: Option<&str>, message: T) -> anyhow::Result<Request<T>> {
         let mut request = Request::new(message);
-        request.set_timeout(self.timeout.into());
+        request.set_timeout(self.timeout.map_or(USUAL_WAIT, Into::into));
         if let Some(name) = volume {
             request.metadata_mut().insert(VOLUME_HEADER, header_value(name)?);
         }

@@ -9,6 +9,8 @@
 //! | `bench` | loads a daemon, or etcd, and measures |
 //! | `config` | lets a file supply the defaults of flags |
 //! | `client` | connects, and explains why it cannot |
+//! | `stated` | who gives a command, and why |
+//! | `waiting` | shows that a command waits |
 //! | `output` | tables for people, JSON for programs |
 //!
 //! A command either succeeds and exits with 0, or says `error: …` on standard error and exits with 1. A
@@ -39,7 +41,9 @@ mod plugin_templates;
 mod plugin_test;
 mod plugin_upload;
 mod serve;
+mod stated;
 mod volume;
+mod waiting;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

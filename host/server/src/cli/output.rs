@@ -111,8 +111,8 @@ pub(super) fn cut(
 /// width. A column that needs little leaves the rest to the others.
 fn shares(head: &[&str], long: &[usize], rows: &[Vec<String>], width: usize) -> Vec<(usize, usize)> {
     let wanted = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([head[column].len()]).max().unwrap_or(0)
+        let lines = rows.iter().flat_map(|row| row[column].lines());
+        lines.map(|line| line.chars().count()).chain([head[column].len()]).max().unwrap_or(0)
     };
     let others = (0..head.len()).filter(|column| !long.contains(column));
     let mut left = width.saturating_sub(others.map(|column| wanted(column) + GAP).sum());

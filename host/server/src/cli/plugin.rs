@@ -9,8 +9,9 @@ use super::plugin_author::Author;
 use super::plugin_record::Record;
 use super::plugin_shadow::{Promote, Shadow};
 use super::plugin_upload::Upload;
+use super::stated::{Stated, Work};
 use super::volume::admin;
-use super::{plugin_history as history, plugin_limits as limits, plugin_tables as tables};
+use super::{plugin_history as history, plugin_limits as limits, plugin_tables as tables, waiting};
 use crate::pb::mortise::v1 as pb;
 
 /// Add, inspect, bind and remove plugins.
@@ -53,6 +54,8 @@ enum Action {
         #[command(flatten)]
         volume: VolumeFlag,
         #[command(flatten)]
+        stated: Stated,
+        #[command(flatten)]
         target: Target,
     },
     /// Remove one version of a plugin, or all of them.
@@ -63,17 +66,18 @@ enum Action {
         #[arg(long)]
         version: Option<String>,
         #[command(flatten)]
+        stated: Stated,
+        #[command(flatten)]
         target: Target,
     },
     Record(Record),
     /// Bar a format: no volume is created in it, converted to it or opened with it. Refused while the data
-    /// of a volume is in it.
+    /// of a volume is in it. Whoever is refused the format reads the reason.
     Quarantine {
         #[command(flatten)]
         version: Version,
-        /// Why; whoever is refused the format reads it.
-        #[arg(long, value_name = "TEXT", default_value = "asked for")]
-        reason: String,
+        #[command(flatten)]
+        stated: Stated,
         #[command(flatten)]
         target: Target,
     },
@@ -81,6 +85,8 @@ enum Action {
     Release {
         #[command(flatten)]
         version: Version,
+        #[command(flatten)]
+        stated: Stated,
         #[command(flatten)]
         target: Target,
     },
@@ -112,6 +118,8 @@ struct Add {
     #[command(flatten)]
     upload: Upload,
     #[command(flatten)]
+    stated: Stated,
+    #[command(flatten)]
     target: Target,
 }
 
@@ -127,6 +135,8 @@ struct Use {
     config: Option<String>,
     #[command(flatten)]
     volume: VolumeFlag,
+    #[command(flatten)]
+    stated: Stated,
     #[command(flatten)]
     target: Target,
 }
@@ -147,6 +157,8 @@ struct Limits {
     /// Size of one answer.
     #[arg(long, alias = "answer", value_name = "SIZE", value_parser = byte_size)]
     answer_bytes: Option<bytesize::ByteSize>,
+    #[command(flatten)]
+    stated: Stated,
     #[command(flatten)]
     target: Target,
 }
@@ -180,31 +192,34 @@ impl Plugin {
             Action::Use(used) => used.run().await,
             Action::Shadow(shadow) => shadow.run().await,
             Action::Promote(promote) => promote.run().await,
-            Action::Rollback { volume, target } => {
-                let message = pb::RollbackPluginRequest { volume: volume.volume };
-                let request = target.request(None, message)?;
+            Action::Rollback { volume, stated, target } => {
+                let message = pb::RollbackPluginRequest { volume: volume.volume, reason: stated.reason() };
+                let request = stated.request(&target, Work::Compiles, message)?;
                 let answer = admin(&target).await?.rollback_plugin(request).await.map_err(refused)?;
                 report(&target, &answer.into_inner().activation.unwrap_or_default())
             }
-            Action::Remove { name, version, target } => {
+            Action::Remove { name, version, stated, target } => {
                 let what = format!("{name} {}", version.as_deref().unwrap_or("(all versions)"));
-                let message = pb::RemovePluginRequest { name, version: version.unwrap_or_default() };
-                let request = target.request(None, message)?;
+                let (version, reason) = (version.unwrap_or_default(), stated.reason());
+                let message = pb::RemovePluginRequest { name, version, reason };
+                let request = stated.request(&target, Work::Usual, message)?;
                 admin(&target).await?.remove_plugin(request).await.map_err(refused)?;
                 target.output.emit(|| format!("plugin {what} removed\n"), || json!({ "removed": what }))
             }
             Action::Record(record) => record.run().await,
-            Action::Quarantine { version, reason, target } => {
+            Action::Quarantine { version, stated, target } => {
                 let Version { name, version } = version;
-                let version = version.unwrap_or_default();
-                let request = target.request(None, pb::QuarantinePluginRequest { name, version, reason })?;
+                let (version, reason) = (version.unwrap_or_default(), stated.reason());
+                let message = pb::QuarantinePluginRequest { name, version, reason };
+                let request = stated.request(&target, Work::Usual, message)?;
                 let answer = admin(&target).await?.quarantine_plugin(request).await.map_err(refused)?;
                 barred(&target, answer.into_inner().plugin, "is in quarantine: no volume gets it")
             }
-            Action::Release { version, target } => {
+            Action::Release { version, stated, target } => {
                 let Version { name, version } = version;
-                let version = version.unwrap_or_default();
-                let request = target.request(None, pb::ReleasePluginRequest { name, version })?;
+                let (version, reason) = (version.unwrap_or_default(), stated.reason());
+                let message = pb::ReleasePluginRequest { name, version, reason };
+                let request = stated.request(&target, Work::Usual, message)?;
                 let answer = admin(&target).await?.release_plugin(request).await.map_err(refused)?;
                 barred(&target, answer.into_inner().plugin, "is in quarantine no longer")
             }
@@ -216,8 +231,12 @@ impl Plugin {
 
 impl Add {
     async fn run(self) -> anyhow::Result<()> {
-        let request = self.target.request(None, tokio_stream::iter(self.upload.messages()?))?;
-        let answer = admin(&self.target).await?.add_plugin(request).await.map_err(refused)?;
+        let messages = self.upload.messages(&self.stated.reason())?;
+        let request = self.stated.request(&self.target, Work::Compiles, tokio_stream::iter(messages))?;
+        let mut client = admin(&self.target).await?;
+        let what = format!("the daemon verifies and compiles {}", self.upload.file.display());
+        let answer = waiting::shown(what, self.target.output, client.add_plugin(request)).await;
+        let answer = answer.map_err(refused)?;
         let plugin = answer.into_inner().plugin.unwrap_or_default();
         let added = || {
             format!(
@@ -237,8 +256,9 @@ impl Use {
             version: self.version.unwrap_or_default(),
             volume: self.volume.volume,
             config_json: self.config.unwrap_or_default(),
+            reason: self.stated.reason(),
         };
-        let request = self.target.request(None, message)?;
+        let request = self.stated.request(&self.target, Work::Compiles, message)?;
         let answer = admin(&self.target).await?.use_plugin(request).await.map_err(refused)?;
         report(&self.target, &answer.into_inner().activation.unwrap_or_default())
     }
@@ -275,8 +295,9 @@ impl Limits {
             let request = self.target.request(None, pb::ShowPluginRequest { name: self.name })?;
             admin(&self.target).await?.show_plugin(request).await.map_err(refused)?.into_inner().versions
         } else {
-            let message = pb::SetPluginLimitsRequest { name: self.name, limits: Some(limits) };
-            let request = self.target.request(None, message)?;
+            let (name, reason) = (self.name, self.stated.reason());
+            let message = pb::SetPluginLimitsRequest { name, limits: Some(limits), reason };
+            let request = self.stated.request(&self.target, Work::Usual, message)?;
             admin(&self.target).await?.set_plugin_limits(request).await.map_err(refused)?.into_inner().plugins
         };
         let json = || -> Value { plugins.iter().map(tables::plugin_json).collect() };

@@ -36,9 +36,9 @@ pub(super) struct Check {
     /// Ask the node that the other commands ask: at `MORTISE_ENDPOINT`, else at <http://127.0.0.1:2379>.
     #[arg(long, conflicts_with_all = ["memory", "deadline"])]
     node: bool,
-    /// Longest wait for the node's answer.
-    #[arg(long, env = "MORTISE_TIMEOUT", value_name = "TIME", default_value = "30s")]
-    timeout: humantime::Duration,
+    /// Longest wait for the node's answer; without it 150s.
+    #[arg(long, env = "MORTISE_TIMEOUT", value_name = "TIME")]
+    timeout: Option<humantime::Duration>,
     /// A table for people or JSON for programs.
     #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -85,9 +85,10 @@ impl Check {
     }
 
     fn ask(&self, node: &Target) -> anyhow::Result<Checked> {
-        let messages = self.upload.messages()?;
+        let messages = self.upload.messages("")?;
         let bytes: Vec<u8> = messages.iter().flat_map(|message| message.chunk.iter().copied()).collect();
-        let request = node.request(None, tokio_stream::iter(messages))?;
+        let mut request = node.request(None, tokio_stream::iter(messages))?;
+        request.set_timeout(node.patience());
         let answer = Handle::current().block_on(async {
             let answer = admin(node).await?.check_plugin(request).await.map_err(refused)?;
             anyhow::Ok(answer.into_inner())

@@ -2,53 +2,60 @@
 
 use serde_json::{Value, json};
 
-use super::output::{line_width, or_dash, time, wrapped};
+use super::output::{line_width, or_dash, readable, time, wrapped};
 use super::plugin_tables::{DIGEST, some};
 use crate::pb::mortise::v1 as pb;
 
 /// Rows that `plugin show` has of it; `plugin history` has all.
 const SHORT: usize = 10;
 
-/// All rows, with digests, and with the plugins' names unless they are `of_one`.
+/// Above the columns; each has two lines or more.
+const HEAD: [&str; 4] = ["WHEN (UTC), WHO", "WHAT, WHERE", "VERSION, DIGEST", "OUTCOME (WHY)"];
+
+/// Columns that are broken into lines where there is little room.
+const LONG: [usize; 2] = [0, 3];
+
+/// All rows, with the plugins' names unless they are `of_one`.
 pub(super) fn table(rows: &[pb::HistoryRow], of_one: bool) -> String {
-    let lines = rows.iter().map(|row| {
-        let name = if of_one { "" } else { &row.plugin };
-        let plugin = format!("{name} {}", row.version);
-        vec![
-            time(row.unix_ms),
-            row.actor.clone(),
-            row.action.clone(),
-            or_dash(plugin.trim()),
-            or_dash(&row.digest.chars().take(DIGEST).collect::<String>()),
-            or_dash(&row.volume),
-            told(row),
-        ]
-    });
-    let version = if of_one { "VERSION" } else { "PLUGIN" };
-    let head = ["WHEN", "WHO", "WHAT", version, "DIGEST", "VOLUME", "OUTCOME (WHY)"];
-    wrapped(&head, &[], &[6], lines.collect(), line_width())
+    let mut head = HEAD;
+    if !of_one {
+        head[2] = "PLUGIN, DIGEST";
+    }
+    wrapped(&head, &[], &LONG, rows.iter().map(|row| cells(row, of_one)).collect(), line_width())
 }
 
-/// The newest rows, without what the reader knows already.
+/// The newest rows of one plugin.
 pub(super) fn short(rows: &[pb::HistoryRow]) -> Option<String> {
-    let lines = rows.iter().take(SHORT).map(|row| {
-        vec![
-            time(row.unix_ms),
-            row.actor.clone(),
-            row.action.clone(),
-            or_dash(&row.volume),
-            or_dash(&row.version),
-            told(row),
-        ]
-    });
-    let head = ["WHEN", "WHO", "WHAT", "VOLUME", "VERSION", "OUTCOME (WHY)"];
-    let text = some(&head, &[5], lines.collect())?;
+    let text = some(&HEAD, &LONG, rows.iter().take(SHORT).map(|row| cells(row, true)).collect())?;
     let rest = rows.len().saturating_sub(SHORT);
     let more = if rest > 0 { format!("({rest} more in `mortise plugin history`)\n") } else { String::new() };
     Some(text + &more)
 }
 
-/// Stages, outcome and reason in one sentence.
+fn cells(row: &pb::HistoryRow, of_one: bool) -> Vec<String> {
+    let name = if of_one { "" } else { &row.plugin };
+    let plugin = format!("{name} {}", row.version);
+    let when = time(row.unix_ms);
+    vec![
+        two_lines(when.trim_end_matches(" UTC"), &who(row)),
+        two_lines(&row.action, &row.volume),
+        two_lines(&or_dash(plugin.trim()), &row.digest.chars().take(DIGEST).collect::<String>()),
+        told(row),
+    ]
+}
+
+fn two_lines(first: &str, second: &str) -> String {
+    if second.is_empty() { first.to_owned() } else { format!("{first}\n{second}") }
+}
+
+/// Who did it: `node`, or the name that was claimed with the address that the request came from.
+fn who(row: &pb::HistoryRow) -> String {
+    let name = if row.operator.is_empty() { &row.actor } else { &row.operator };
+    if row.peer.is_empty() { name.clone() } else { format!("{name}@{}", row.peer) }
+}
+
+/// Stages, outcome and reason in a sentence, then a line for each of the operator's words, what was granted,
+/// who vouches for it, and its settings.
 fn told(row: &pb::HistoryRow) -> String {
     let stages = match (row.from_stage.as_str(), row.to_stage.as_str()) {
         ("", "") => String::new(),
@@ -56,15 +63,40 @@ fn told(row: &pb::HistoryRow) -> String {
         (from, to) => format!("{from} → {to}: "),
     };
     let reason = if row.reason.is_empty() { String::new() } else { format!(" ({})", row.reason) };
-    format!("{stages}{}{reason}", or_dash(&row.outcome))
+    let mut text = format!("{stages}{}{reason}", or_dash(&row.outcome));
+    let mut line = |what: &str, value: &str| {
+        if !value.is_empty() {
+            text += &format!("\n{what}: {}", readable(value.as_bytes()));
+        }
+    };
+    line("why", &row.operator_reason);
+    line("grants", &row.grants.join(", "));
+    line("signature", [&*row.signature_state, &row.key_id].join(" ").trim());
+    line("config", &config(row));
+    text
 }
 
-/// A row as JSON; what does not concern it is an empty text.
+/// The settings where there are any, on one line.
+fn config(row: &pb::HistoryRow) -> String {
+    if row.config_sha256.is_empty() {
+        let compact = serde_json::from_str::<Value>(&row.config_json).map(|config| config.to_string());
+        let text = compact.unwrap_or_else(|_| row.config_json.clone());
+        return if text == "{}" { String::new() } else { text };
+    }
+    let sha256: String = row.config_sha256.chars().take(DIGEST).collect();
+    format!("{} bytes, SHA-256 {sha256}", row.config_bytes)
+}
+
+/// A row as JSON; what does not concern it is an empty text, an empty list or null.
 pub(super) fn row_json(row: &pb::HistoryRow) -> Value {
+    let config = (row.config_bytes > 0)
+        .then(|| json!({ "bytes": row.config_bytes, "json": row.config_json, "sha256": row.config_sha256 }));
     json!({
-        "unix_ms": row.unix_ms, "actor": row.actor, "action": row.action, "volume": row.volume,
-        "plugin": row.plugin, "version": row.version, "digest": row.digest, "from": row.from_stage,
-        "to": row.to_stage, "reason": row.reason, "outcome": row.outcome,
+        "unix_ms": row.unix_ms, "actor": row.actor, "operator": row.operator, "peer": row.peer,
+        "action": row.action, "volume": row.volume, "plugin": row.plugin, "version": row.version,
+        "digest": row.digest, "from": row.from_stage, "to": row.to_stage, "reason": row.reason,
+        "operator_reason": row.operator_reason, "grants": row.grants, "signature": row.signature_state,
+        "key_id": row.key_id, "config": config, "outcome": row.outcome, "refused": row.refused,
     })
 }
 
@@ -85,6 +117,7 @@ mod tests {
             to_stage: "rolled-back".into(),
             outcome: "refused: the plugin failed its rehearsal. ".repeat(9),
             reason: "asked for".into(),
+            ..Default::default()
         }
     }
 
@@ -105,6 +138,44 @@ mod tests {
         }
         assert!(text.contains("active →") && text.contains("asked"), "{text}");
         assert_eq!(row_json(&row())["from"], "active");
+    }
+
+    #[test]
+    fn who_did_it_why_and_with_what_is_told_below() {
+        let row = pb::HistoryRow {
+            operator: "alice".into(),
+            peer: "127.0.0.1".into(),
+            outcome: "done".into(),
+            operator_reason: "ticket 7".into(),
+            grants: vec!["log".into(), "wasi-minimal".into()],
+            signature_state: "signed".into(),
+            key_id: "0123456789ABCDEF".into(),
+            config_json: "{\n  \"knob\": 1\n}".into(),
+            config_bytes: 15,
+            ..row()
+        };
+        let expected = [
+            "WHEN (UTC), WHO      WHAT, WHERE      VERSION, DIGEST  OUTCOME (WHY)",
+            "2026-01-31 12:00:00  plugin-rollback  0.1.0            active → rolled-back: done (asked for)",
+            "alice@127.0.0.1      default          0123456789ab     why: ticket 7",
+            "                                                       grants: log, wasi-minimal",
+            "                                                       signature: signed 0123456789ABCDEF",
+            "                                                       config: {\"knob\":1}",
+        ];
+        assert_eq!(table(&[row.clone()], true).lines().collect::<Vec<_>>(), expected);
+        assert_eq!(row_json(&row)["config"]["bytes"], 15);
+        let long = pb::HistoryRow { config_sha256: "ab".repeat(32), config_bytes: 9000, ..row };
+        assert!(table(&[long], true).contains("config: 9000 bytes, SHA-256 abababababab"));
+    }
+
+    #[test]
+    fn what_is_not_known_takes_no_room() {
+        let row = pb::HistoryRow { config_json: "{}".into(), config_bytes: 2, ..row() };
+        let text = table(&[row], true);
+        for part in ["why:", "grants:", "signature:", "config:", "@"] {
+            assert!(!text.contains(part), "{part} is in {text}");
+        }
+        assert!(text.contains("admin") && row_json(&pb::HistoryRow::default())["config"].is_null());
     }
 
     #[test]

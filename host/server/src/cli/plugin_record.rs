@@ -13,6 +13,7 @@ use super::config::byte_size;
 use super::output::{self, Format, pairs, size};
 use super::plugin::VolumeFlag;
 use super::plugin_author::grouped;
+use super::stated::{Stated, Work};
 use super::volume::admin;
 use crate::pb::mortise::v1 as pb;
 
@@ -32,6 +33,8 @@ pub(super) struct Record {
     /// Write the calls that are kept into this file, a trace.
     #[arg(long, value_name = "FILE", conflicts_with = "calls")]
     save: Option<PathBuf>,
+    #[command(flatten)]
+    stated: Stated,
     #[command(flatten)]
     target: Target,
 }
@@ -70,8 +73,9 @@ impl Record {
     }
 
     async fn keep(&self, volume: String, calls: u64, bytes: u64) -> anyhow::Result<()> {
-        let message = pb::RecordPluginRequest { volume: volume.clone(), calls, bytes };
-        let request = self.target.request(None, message)?;
+        let reason = self.stated.reason();
+        let message = pb::RecordPluginRequest { volume: volume.clone(), calls, bytes, reason };
+        let request = self.stated.request(&self.target, Work::Usual, message)?;
         let answer = admin(&self.target).await?.record_plugin(request).await.map_err(refused)?;
         let recording = answer.into_inner().recording.unwrap_or_default();
         let json = || json!({ "volume": volume, "recording": recording_json(&recording) });

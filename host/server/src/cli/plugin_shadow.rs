@@ -11,6 +11,7 @@ use super::plugin::{VolumeFlag, report};
 use super::plugin_author::grouped;
 use super::plugin_limits::milliseconds;
 use super::plugin_tables::strategy_json;
+use super::stated::{Stated, Work};
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::shadows_client::ShadowsClient;
 
@@ -32,6 +33,8 @@ pub(super) struct Shadow {
     #[command(flatten)]
     volume: VolumeFlag,
     #[command(flatten)]
+    stated: Stated,
+    #[command(flatten)]
     target: Target,
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Promote {
     #[command(flatten)]
     volume: VolumeFlag,
     #[command(flatten)]
+    stated: Stated,
+    #[command(flatten)]
     target: Target,
 }
 
@@ -52,13 +57,15 @@ async fn client(target: &Target) -> anyhow::Result<ShadowsClient<Channel>> {
 
 impl Shadow {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { name, version, config, stop, volume, target } = self;
+        let Self { name, version, config, stop, volume, stated, target } = self;
+        let reason = stated.reason();
         let volume = volume.volume;
         let mut client = client(&target).await?;
         let (head, shadow) = match name {
             name if stop => {
-                let message = pb::EndShadowRequest { volume, name: name.unwrap_or_default() };
-                let answer = client.end_shadow(target.request(None, message)?).await.map_err(refused)?;
+                let message = pb::EndShadowRequest { volume, name: name.unwrap_or_default(), reason };
+                let request = stated.request(&target, Work::Usual, message)?;
+                let answer = client.end_shadow(request).await.map_err(refused)?;
                 ("the shadow is ended; this is what it has shown", answer.into_inner().shadow)
             }
             Some(name) => {
@@ -67,8 +74,10 @@ impl Shadow {
                     version: version.unwrap_or_default(),
                     volume,
                     config_json: config.unwrap_or_default(),
+                    reason,
                 };
-                let answer = client.cast_shadow(target.request(None, message)?).await.map_err(refused)?;
+                let request = stated.request(&target, Work::Compiles, message)?;
+                let answer = client.cast_shadow(request).await.map_err(refused)?;
                 let shadow = answer.into_inner().shadow.unwrap_or_default();
                 return target.output.emit(|| begun(&shadow), || shadow_json(&shadow));
             }
@@ -95,8 +104,9 @@ impl Shadow {
 
 impl Promote {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let message = pb::PromoteShadowRequest { name: self.name, volume: self.volume.volume };
-        let request = self.target.request(None, message)?;
+        let (name, volume, reason) = (self.name, self.volume.volume, self.stated.reason());
+        let message = pb::PromoteShadowRequest { name, volume, reason };
+        let request = self.stated.request(&self.target, Work::Usual, message)?;
         let answer = client(&self.target).await?.promote_shadow(request).await.map_err(refused)?;
         report(&self.target, &answer.into_inner().activation.unwrap_or_default())
     }

@@ -27,16 +27,17 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// The file and what comes with it, as messages.
+    /// The file and what comes with it, as messages, with the reason for sending it.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub(super) fn messages(&self) -> anyhow::Result<Vec<pb::AddPluginRequest>> {
+    pub(super) fn messages(&self, reason: &str) -> anyhow::Result<Vec<pb::AddPluginRequest>> {
         let bytes = read(&self.file)?;
         let head = pb::AddPluginRequest {
             name: self.name.clone().unwrap_or_default(),
             signature: self.signature()?.unwrap_or_default(),
             grants: self.grant.clone(),
+            reason: reason.to_owned(),
             ..Default::default()
         };
         let chunk =

@@ -25,7 +25,7 @@ async fn volumes_are_created_listed_inspected_and_deleted() {
     let status = admin.volume_status(status).await.expect("a status").into_inner();
     assert_eq!((status.revision, status.levels.len()), (1, 7));
     assert!(!status.strategy.expect("a strategy").serving.expect("one serves").plugin.is_empty());
-    let delete = pb::DeleteVolumeRequest { name: "tenant-a".to_owned() };
+    let delete = pb::DeleteVolumeRequest { name: "tenant-a".to_owned(), ..Default::default() };
     admin.delete_volume(delete.clone()).await.expect("deleted");
     assert_eq!(admin.delete_volume(delete).await.expect_err("gone").code(), Code::NotFound);
     admin.create_volume(create("tenant-a")).await.expect("the name can be used again");
@@ -48,11 +48,12 @@ async fn plugins_are_listed_used_limited_and_rolled_back() {
     assert!(used.changed && used.rehearsed_views > 0, "{used:?}");
     assert_eq!(used.serving.expect("one serves").plugin, "compaction-tiered");
     let limits = pb::Limits { deadline_ms: 250, ..Default::default() };
-    let set = pb::SetPluginLimitsRequest { name: tiered.name.clone(), limits: Some(limits) };
+    let set =
+        pb::SetPluginLimitsRequest { name: tiered.name.clone(), limits: Some(limits), ..Default::default() };
     let plugins = admin.set_plugin_limits(set).await.expect("set").into_inner().plugins;
     let now = plugins[0].limits.expect("limits");
     assert_eq!((now.deadline_ms, now.memory_bytes), (250, 16 * 1024 * 1024));
-    let back = pb::RollbackPluginRequest { volume: "default".to_owned() };
+    let back = pb::RollbackPluginRequest { volume: "default".to_owned(), ..Default::default() };
     let back = admin.rollback_plugin(back).await.expect("rolled back").into_inner().activation;
     assert_eq!(back.expect("a swap").serving.expect("one serves").plugin, "compaction-leveled");
     let show = pb::ShowPluginRequest { name: "compaction-tiered".to_owned() };

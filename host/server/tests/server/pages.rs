@@ -94,7 +94,7 @@ async fn gauges_of_a_deleted_volume_fall_to_zero() {
     for gauge in ["mortise_volume_revision", "mortise_volume_level_bytes", "mortise_volume_level_runs"] {
         assert!(before.iter().any(|line| line.starts_with(gauge)), "{gauge} is not among {before:?}");
     }
-    let delete = mortise::pb::mortise::v1::DeleteVolumeRequest { name };
+    let delete = mortise::pb::mortise::v1::DeleteVolumeRequest { name, ..Default::default() };
     admin.delete_volume(delete).await.expect("deleted");
     let after = alive(&page(running.daemon.http(), "/metrics").await.1);
     assert!(after.is_empty(), "{after:?}");

@@ -11,6 +11,7 @@ use super::super::choose::{Chosen, pick};
 use super::super::signature::SignatureState;
 use super::super::stage::{Event, Stage};
 use super::after;
+use super::refuse::in_words;
 use crate::catalog::{
     ArrivalRow, Change, HistoryRow, Key, Model, Origin, PluginRow, ROW_VERSION, ROWS_AT_ONCE, label_problem,
 };
@@ -28,6 +29,17 @@ pub(crate) fn inherited(model: &Model, name: Option<&str>, world: World) -> Inhe
         Some(Ok(newest)) => Inherited { limits: newest.row.limits, grants: newest.row.grants },
         Some(Err(_)) | None => Inherited { limits: world.default_limits(), grants: capability::by_default() },
     }
+}
+
+/// A component that does not come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused<'a> {
+    pub origin: Origin,
+    /// Name that it was to get, when one was given.
+    pub name: Option<&'a str>,
+    /// Empty when it was not read to its end.
+    pub digest: &'a str,
+    pub error: &'a Error,
 }
 
 /// What is known of a component without running it.
@@ -73,9 +85,18 @@ pub(crate) fn arrive(model: &Model, papers: &Papers) -> Result<(Change, ())> {
 }
 
 /// Takes note that a component was refused, and forgets its arrival, if it came that far.
-pub(crate) fn refuse(model: &Model, digest: &str, audit: &HistoryRow) -> Result<(Change, ())> {
+pub(crate) fn refuse(model: &Model, refused: &Refused<'_>) -> Result<(Change, ())> {
+    let Refused { origin, name, digest, error } = *refused;
     let mut change = Change::default();
-    let mut audit = audit.clone();
+    let audit = match origin {
+        Origin::Shipped => HistoryRow::node("plugin-add", "shipped with this program"),
+        Origin::Added => HistoryRow::admin("plugin-add", "asked for"),
+    };
+    // A name that cannot be one stands in the error's words.
+    let name = name.filter(|name| label_problem(name).is_none());
+    let unknown = name.is_none_or(|name| model.versions(name).next().is_none());
+    let mut audit =
+        audit.component(name, digest).refused(unknown && origin == Origin::Added, in_words(error));
     if let Some(arrival) = model.arrivals.get(digest) {
         audit = audit.moved(Some(arrival.stage), after(arrival.stage, Event::Refuse)?);
         change.delete(model, Key::Arrival(digest.into()));
@@ -135,7 +156,8 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
             if again != *row {
                 change.put(model, Key::plugin(name, &identity.version), &again)?;
                 let audit = papers.audit("added again with another signature or grant");
-                change.audit(audit.plugin(name, &identity.version, &digest));
+                let audit = audit.plugin(name, &identity.version, &digest);
+                change.audit(audit.papers(&again.grants, &again.signature));
             }
             return Ok((change, chosen(again)));
         }
@@ -154,7 +176,8 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
     };
     change.put(model, Key::plugin(name, &identity.version), &row)?;
     let to = after(Stage::Added, Event::Verify)?;
-    change.audit(papers.audit(reason).plugin(name, &identity.version, &digest).moved(Some(Stage::Added), to));
+    let audit = papers.audit(reason).plugin(name, &identity.version, &digest);
+    change.audit(audit.papers(&row.grants, &row.signature).moved(Some(Stage::Added), to));
     Ok((change, chosen(row)))
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn bar(model: &Model, chosen: &Chosen, reason: &str, unix_ms: u64) ->
     };
     change.put(model, key(chosen), &quarantine)?;
     let outcome = "no volume gets it";
-    let audit = HistoryRow::admin("plugin-quarantine", reason).plugin(name, version, &row.digest);
+    let audit = HistoryRow::admin("plugin-quarantine", "asked for").plugin(name, version, &row.digest);
     change.audit(audit.outcome(outcome));
     Ok((change, ()))
 }

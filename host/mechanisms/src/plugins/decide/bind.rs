@@ -1,5 +1,4 @@
-//! A volume gets another strategy: proposed after its rehearsal, then activated; or it gets an earlier one
-//! back.
+//! A volume gets another strategy: proposed after its rehearsal, then activated.
 //!
 //! Between the two writes of a use the binding carries a *candidate*. A start that finds one in the stage
 //! `rehearsed` takes it out again: whoever asked for it was not answered.
@@ -10,16 +9,12 @@ use super::super::choose::{Chosen, pick, resolve};
 use super::super::stage::{Event, Stage};
 use super::after;
 use crate::catalog::{
-    BindingRow, CandidateRow, Change, HistoryRow, Key, Model, ROW_VERSION, ROWS_AT_ONCE, TakenBackRow,
-    Target, VolumeState,
+    BindingRow, CandidateRow, Change, HistoryRow, Key, Model, ROW_VERSION, ROWS_AT_ONCE, Target, VolumeState,
 };
 use crate::{Error, Result};
 
 /// Earlier bindings that a volume remembers.
 const REMEMBERED_BINDINGS: usize = 16;
-
-/// Versions that were taken back, that a volume remembers.
-const REMEMBERED_TAKEN_BACK: usize = 8;
 
 /// Largest configuration, in bytes. A binding's row holds its own, up to sixteen earlier ones, up to eight
 /// that were taken back, and a candidate's.
@@ -153,7 +148,7 @@ pub(crate) fn propose(
     change.put(model, place.key(), &row)?;
     change.delete(model, Key::quarantine(place.volume, place.world, &chosen.row.digest));
     let audit = HistoryRow::admin("plugin-rehearse", "asked for").volume(place.volume);
-    change.audit(named(audit, &chosen).moved(Some(from), stage));
+    change.audit(with_config(named(audit, &chosen), target).moved(Some(from), stage));
     Ok((change, ()))
 }
 
@@ -197,7 +192,7 @@ pub(super) fn put_unless_empty(
 }
 
 /// A version that serves, or is about to, is no shadow of itself.
-fn shadow_no_more(row: &mut BindingRow, target: &Target) {
+pub(super) fn shadow_no_more(row: &mut BindingRow, target: &Target) {
     if row.shadow.as_ref().is_some_and(|shadow| shadow.target == *target) {
         row.shadow = None;
     }
@@ -234,7 +229,8 @@ pub(crate) fn activate(model: &Model, place: Place<'_>, start: &Start<'_>) -> Re
         change.require(model, Key::plugin(&chosen.name, &chosen.version));
         change.delete(model, Key::quarantine(place.volume, place.world, &chosen.row.digest));
         let from = stage_on(model, place, target);
-        audit = named(audit, &chosen).moved(Some(from), after(from, Event::Activate)?);
+        audit = with_config(named(audit, &chosen), target);
+        audit = audit.moved(Some(from), after(from, Event::Activate)?);
     } else {
         audit.plugin = Some(crate::NATIVE_STRATEGY.into());
     }
@@ -259,92 +255,6 @@ pub(crate) fn activate(model: &Model, place: Place<'_>, start: &Start<'_>) -> Re
     change.put(model, place.key(), &row)?;
     change.audit(audit);
     Ok((change, ()))
-}
-
-/// Takes a volume back to its latest earlier binding that can serve. What served until now is not returned to
-/// by a later rollback.
-pub(crate) fn roll_back(
-    model: &Model,
-    place: Place<'_>,
-    reason: &str,
-    unix_ms: u64,
-) -> Result<(Change, Target)> {
-    ready_volume(model, place.volume)?;
-    let nothing = || Error::NothingToRollBack(place.volume.into());
-    let row = place.row(model).ok_or_else(nothing)?;
-    let target = earlier(model, place, row).ok_or_else(nothing)?;
-    let audit = HistoryRow::admin("plugin-rollback", reason);
-    Ok((retreat(model, place, row, target, audit, unix_ms)?, target.clone()))
-}
-
-/// The latest earlier target that can serve.
-pub(super) fn earlier<'m>(model: &Model, place: Place<'_>, row: &'m BindingRow) -> Option<&'m Target> {
-    let usable = |target: &&Target| {
-        let taken_back = row.taken_back.iter().any(|taken| taken.target == **target);
-        let quarantined =
-            |chosen: &Chosen| model.is_quarantined(place.volume, place.world, &chosen.row.digest);
-        let resolved = resolve(model, target, place.default_strategy);
-        **target != row.current
-            && !taken_back
-            && resolved.is_ok_and(|found| found.is_none_or(|(chosen, _)| !quarantined(&chosen)))
-    };
-    row.previous.iter().find(usable)
-}
-
-/// Takes a binding back from its current target to an earlier one.
-pub(super) fn retreat(
-    model: &Model,
-    place: Place<'_>,
-    row: &BindingRow,
-    target: &Target,
-    audit: HistoryRow,
-    unix_ms: u64,
-) -> Result<Change> {
-    let mut change = Change::default();
-    change.require(model, Key::Volume(place.volume.into()));
-    let mut taken_back = row.taken_back.clone();
-    if let Some(left) = place.plugin(model, &row.current) {
-        let to = after(Stage::Active, Event::RollBack)?;
-        let audit = named(audit.volume(place.volume), &left).moved(Some(Stage::Active), to);
-        if let Target::Plugin { .. } = row.current {
-            let (target, reason) = (row.current.clone(), audit.reason.clone());
-            taken_back.insert(0, TakenBackRow { target, since_unix_ms: unix_ms, reason });
-            taken_back.truncate(REMEMBERED_TAKEN_BACK);
-        }
-        change.audit(audit.outcome(format!("{} serves again", shown(target))));
-    }
-    returned(model, place, target, "plugin-rollback", &mut change)?;
-    let rest = row.previous.iter().skip_while(|earlier| *earlier != target).skip(1).cloned().collect();
-    let mut row = BindingRow {
-        current: target.clone(),
-        since_unix_ms: unix_ms,
-        previous: rest,
-        taken_back,
-        watch_until_unix_ms: 0,
-        ..row.clone()
-    };
-    shadow_no_more(&mut row, target);
-    change.put(model, place.key(), &row)?;
-    Ok(change)
-}
-
-/// Notes that an earlier target serves again.
-pub(super) fn returned(
-    model: &Model,
-    place: Place<'_>,
-    target: &Target,
-    action: &str,
-    change: &mut Change,
-) -> Result<()> {
-    let Some(chosen) = place.plugin(model, target) else { return Ok(()) };
-    change.require(model, Key::plugin(&chosen.name, &chosen.version));
-    let (from, event) = match stage_on(model, place, target) {
-        Stage::Shadowing => (Stage::Shadowing, Event::Activate),
-        _ => (Stage::Superseded, Event::Return),
-    };
-    let audit = HistoryRow::node(action, "what took its place is gone").volume(place.volume);
-    change.audit(named(audit, &chosen).moved(Some(from), after(from, event)?).outcome("serves again"));
-    Ok(())
 }
 
 /// The version that a target names, when it is still the same component.
@@ -373,6 +283,15 @@ pub(super) fn ready_volume(model: &Model, volume: &str) -> Result<u64> {
 
 pub(super) fn named(row: HistoryRow, chosen: &Chosen) -> HistoryRow {
     row.plugin(&chosen.name, &chosen.version, &chosen.row.digest)
+}
+
+/// States the settings that a target is asked with.
+pub(super) fn with_config(row: HistoryRow, target: &Target) -> HistoryRow {
+    match target {
+        Target::Plugin { config, .. } => row.config(config),
+        Target::Default => row.config("{}"),
+        Target::Native => row,
+    }
 }
 
 pub(super) fn shown(target: &Target) -> String {

@@ -4,7 +4,8 @@
 use super::super::choose::resolve;
 use super::super::stage::Event;
 use super::after;
-use super::bind::{Place, earlier, retreat, returned, stage_on};
+use super::bind::{Place, stage_on};
+use super::retreat::{GONE, earlier, retreat, returned, withdraw};
 use crate::Result;
 use crate::catalog::{BindingRow, Change, HistoryRow, Key, Model, QuarantineRow, ROW_VERSION, Target};
 
@@ -49,14 +50,17 @@ impl Convict {
 }
 
 /// Takes a binding back from a version that faulted while it was watched, to the latest earlier target that
-/// can serve, else to the native strategy. Nothing happens when something else is bound by now.
+/// can serve, else to the native strategy. When something else is bound by now, because the verdict could
+/// not be written at once, no rollback leads to the version any more.
 pub(crate) fn take_back(model: &Model, place: Place<'_>, convict: &Convict) -> Result<(Change, ())> {
-    let bound = place.row(model).filter(|row| row.current == convict.target());
-    let Some(row) = bound.filter(|_| model.volumes.contains_key(place.volume)) else {
-        return Ok((Change::default(), ()));
-    };
-    let target = earlier(model, place, row).cloned().unwrap_or(Target::Native);
+    let bound = place.row(model).filter(|_| model.volumes.contains_key(place.volume));
+    let Some(row) = bound else { return Ok((Change::default(), ())) };
     let audit = HistoryRow::node("plugin-rollback", format!("in its watch period: {}", convict.reason));
+    if row.current != convict.target() {
+        let late = withdraw(model, place, row, &convict.target(), audit, convict.since_unix_ms)?;
+        return Ok((late, ()));
+    }
+    let target = earlier(model, place, row).cloned().unwrap_or(Target::Native);
     Ok((retreat(model, place, row, &target, audit, convict.since_unix_ms)?, ()))
 }
 
@@ -111,7 +115,8 @@ pub(crate) fn quarantine(
             row.previous = left.collect();
             row.since_unix_ms = convict.since_unix_ms;
             row.watch_until_unix_ms = 0;
-            returned(model, place, &row.current, "plugin-return", &mut change)?;
+            let back = HistoryRow::node("plugin-return", GONE);
+            returned(model, place, &row.current, back, &mut change)?;
         }
         if row != *binding {
             change.put(model, Key::binding(volume, world), &row)?;

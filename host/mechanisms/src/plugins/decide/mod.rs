@@ -9,28 +9,35 @@
 //! |---|---|
 //! | `admit` | a component arrives, and comes in or is refused; limits |
 //! | `bar` | a format is put into quarantine, or released |
-//! | `bind` | a volume gets another strategy, or an earlier one back |
+//! | `bind` | a volume gets another strategy |
+//! | `retreat` | it gets an earlier one back |
 //! | `convict` | a version that faulted too often is put aside, or taken back while it is watched |
 //! | `record` | how much of what a strategy is asked is kept |
 //! | `shadow` | a version is asked beside what serves |
 //! | `remove` | versions go |
+//! | `leave` | a volume goes, and ends what its plugins did there |
+//! | `refuse` | what is told of attempts that came to nothing |
 
 mod admit;
 mod bar;
 mod bind;
 mod convict;
+mod leave;
 mod record;
+mod refuse;
 mod remove;
+mod retreat;
 mod shadow;
 
-pub(crate) use admit::{Papers, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
+pub(crate) use admit::{Papers, Refused, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
 pub(crate) use bar::{bar, release};
-pub(crate) use bind::{
-    Place, Start, abandon, activate, config_text, exact, interrupted_candidates, propose, roll_back,
-};
+pub(crate) use bind::{Place, Start, abandon, activate, config_text, exact, interrupted_candidates, propose};
 pub(crate) use convict::{Convict, Sentence, quarantine, take_back};
+pub(crate) use leave::leave;
 pub(crate) use record::record;
+pub(crate) use refuse::{Attempt, refused};
 pub(crate) use remove::{clear_removed, mark_removed};
+pub(crate) use retreat::roll_back;
 pub(crate) use shadow::{end_shadow, shadow};
 
 use super::stage::{Event, Stage};

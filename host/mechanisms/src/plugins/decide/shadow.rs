@@ -5,7 +5,7 @@
 
 use super::super::stage::{Event, Stage};
 use super::after;
-use super::bind::{Place, exact, named, put_unless_empty, ready_volume, shown, stage_on};
+use super::bind::{Place, exact, named, put_unless_empty, ready_volume, shown, stage_on, with_config};
 use crate::catalog::{BindingRow, CandidateRow, Change, HistoryRow, Key, Model, Target};
 use crate::{Error, Result};
 
@@ -38,8 +38,9 @@ pub(crate) fn shadow(model: &Model, place: Place<'_>, target: &Target, unix_ms: 
     }
     row.shadow = Some(CandidateRow { target: target.clone(), stage, since_unix_ms: unix_ms });
     change.put(model, place.key(), &row)?;
-    let audit =
-        |action: &str, reason: &str| named(HistoryRow::admin(action, reason), &chosen).volume(place.volume);
+    let audit = |action: &str, reason: &str| {
+        with_config(named(HistoryRow::admin(action, reason), &chosen), target).volume(place.volume)
+    };
     change.audit(audit("plugin-rehearse", "asked for").moved(Some(from), rehearsed));
     change.audit(audit("plugin-shadow", "rehearsal passed").moved(Some(rehearsed), stage));
     Ok((change, ()))

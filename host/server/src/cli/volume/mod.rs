@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 
 use super::client::{Target, refused};
 use super::output::{self, time};
+use super::stated::{Stated, Work};
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::admin_client::AdminClient;
 use crate::pb::mortise::v1::jobs_client::JobsClient;
@@ -65,6 +66,8 @@ enum Action {
         /// Its name.
         name: String,
         #[command(flatten)]
+        stated: Stated,
+        #[command(flatten)]
         target: Target,
     },
 }
@@ -109,11 +112,12 @@ impl Volume {
             Action::Convert(convert) => convert.run().await,
             Action::Jobs(jobs) => jobs.run().await,
             Action::Job(job) => job.run().await,
-            Action::Delete { name, target } => {
+            Action::Delete { name, stated, target } => {
                 if name.is_empty() {
                     bail!("the name is empty; name the volume to delete");
                 }
-                let request = target.request(None, pb::DeleteVolumeRequest { name: name.clone() })?;
+                let message = pb::DeleteVolumeRequest { name: name.clone(), reason: stated.reason() };
+                let request = stated.request(&target, Work::Usual, message)?;
                 admin(&target).await?.delete_volume(request).await.map_err(refused)?;
                 target.output.emit(|| format!("volume {name} deleted\n"), || json!({ "deleted": name }))
             }

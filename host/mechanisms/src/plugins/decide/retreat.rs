@@ -1,0 +1,131 @@
+//! A volume gets an earlier strategy back: an administrator rolls it back, or the host takes back what
+//! faulted.
+
+use super::super::choose::{Chosen, resolve};
+use super::super::stage::{Event, Stage};
+use super::after;
+use super::bind::{Place, named, ready_volume, shadow_no_more, shown, stage_on, with_config};
+use crate::catalog::{BindingRow, Change, HistoryRow, Key, Model, TakenBackRow, Target};
+use crate::{Error, Result};
+
+/// Versions that were taken back, that a volume remembers.
+const REMEMBERED_TAKEN_BACK: usize = 8;
+
+/// Why an earlier version serves again.
+pub(super) const GONE: &str = "what took its place is gone";
+
+/// Takes a volume back to its latest earlier binding that can serve. What served until now is not returned to
+/// by a later rollback.
+pub(crate) fn roll_back(
+    model: &Model,
+    place: Place<'_>,
+    reason: &str,
+    unix_ms: u64,
+) -> Result<(Change, Target)> {
+    ready_volume(model, place.volume)?;
+    let nothing = || Error::NothingToRollBack(place.volume.into());
+    let row = place.row(model).ok_or_else(nothing)?;
+    let target = earlier(model, place, row).ok_or_else(nothing)?;
+    let audit = HistoryRow::admin("plugin-rollback", reason);
+    Ok((retreat(model, place, row, target, audit, unix_ms)?, target.clone()))
+}
+
+/// The latest earlier target that can serve.
+pub(super) fn earlier<'m>(model: &Model, place: Place<'_>, row: &'m BindingRow) -> Option<&'m Target> {
+    let usable = |target: &&Target| {
+        let taken_back = row.taken_back.iter().any(|taken| taken.target == **target);
+        let quarantined =
+            |chosen: &Chosen| model.is_quarantined(place.volume, place.world, &chosen.row.digest);
+        let resolved = resolve(model, target, place.default_strategy);
+        **target != row.current
+            && !taken_back
+            && resolved.is_ok_and(|found| found.is_none_or(|(chosen, _)| !quarantined(&chosen)))
+    };
+    row.previous.iter().find(usable)
+}
+
+/// Takes a binding back from its current target to an earlier one.
+pub(super) fn retreat(
+    model: &Model,
+    place: Place<'_>,
+    row: &BindingRow,
+    target: &Target,
+    audit: HistoryRow,
+    unix_ms: u64,
+) -> Result<Change> {
+    let mut change = Change::default();
+    change.require(model, Key::Volume(place.volume.into()));
+    let mut taken_back = row.taken_back.clone();
+    let audit_of_return = HistoryRow { reason: GONE.into(), ..audit.clone() };
+    if let Some(left) = place.plugin(model, &row.current) {
+        let to = after(Stage::Active, Event::RollBack)?;
+        let audit = named(audit.volume(place.volume), &left).moved(Some(Stage::Active), to);
+        if let Target::Plugin { .. } = row.current {
+            take_down(&mut taken_back, &row.current, unix_ms, &audit.reason);
+        }
+        change.audit(audit.outcome(format!("{} serves again", shown(target))));
+    }
+    returned(model, place, target, audit_of_return, &mut change)?;
+    let rest = row.previous.iter().skip_while(|earlier| *earlier != target).skip(1).cloned().collect();
+    let mut row = BindingRow {
+        current: target.clone(),
+        since_unix_ms: unix_ms,
+        previous: rest,
+        taken_back,
+        watch_until_unix_ms: 0,
+        ..row.clone()
+    };
+    shadow_no_more(&mut row, target);
+    change.put(model, place.key(), &row)?;
+    Ok(change)
+}
+
+/// Takes a version that serves no more out of the way back, late. Nothing happens when it is not on it.
+pub(super) fn withdraw(
+    model: &Model,
+    place: Place<'_>,
+    row: &BindingRow,
+    target: &Target,
+    audit: HistoryRow,
+    unix_ms: u64,
+) -> Result<Change> {
+    let mut change = Change::default();
+    let Some(left) = place.plugin(model, target).filter(|_| row.previous.contains(target)) else {
+        return Ok(change);
+    };
+    change.require(model, Key::Volume(place.volume.into()));
+    let mut row = row.clone();
+    row.previous.retain(|earlier| earlier != target);
+    let outcome = format!("no rollback leads to it; {} serves", shown(&row.current));
+    take_down(&mut row.taken_back, target, unix_ms, &audit.reason);
+    change.put(model, place.key(), &row)?;
+    let to = after(Stage::Superseded, Event::RollBack)?;
+    let audit = named(audit.volume(place.volume), &left).moved(Some(Stage::Superseded), to);
+    change.audit(audit.outcome(outcome));
+    Ok(change)
+}
+
+/// Remembers that a target was taken back.
+fn take_down(taken_back: &mut Vec<TakenBackRow>, target: &Target, since_unix_ms: u64, reason: &str) {
+    taken_back.insert(0, TakenBackRow { target: target.clone(), since_unix_ms, reason: reason.into() });
+    taken_back.truncate(REMEMBERED_TAKEN_BACK);
+}
+
+/// Notes that an earlier target serves again, on behalf of whoever took away what had its place.
+pub(super) fn returned(
+    model: &Model,
+    place: Place<'_>,
+    target: &Target,
+    audit: HistoryRow,
+    change: &mut Change,
+) -> Result<()> {
+    let Some(chosen) = place.plugin(model, target) else { return Ok(()) };
+    change.require(model, Key::plugin(&chosen.name, &chosen.version));
+    let (from, event) = match stage_on(model, place, target) {
+        Stage::Shadowing => (Stage::Shadowing, Event::Activate),
+        _ => (Stage::Superseded, Event::Return),
+    };
+    let audit = with_config(named(audit.volume(place.volume), &chosen), target);
+    change.audit(audit.moved(Some(from), after(from, event)?).outcome("serves again"));
+    Ok(())
+}
