@@ -48,7 +48,7 @@ impl Bench {
 fn the_history_tells_who_why_and_what_through_the_command_line() -> Result<()> {
     let bench = Bench::new()?;
     ensure!(bench.mortise.cli(&["volume", "create", "tenant"])?.success());
-    let knob = r#"{"min_runs":4}"#;
+    let knob = r#"{"l0_runs":4}"#;
     bench.works(&["plugin", "add", &bench.component, "--name", "mine", "--grant", "wasi-minimal"])?;
     bench.works(&["plugin", "use", "mine", "--volume", "tenant", "--config", knob])?;
     bench.works(&["plugin", "use", "compaction-quiet", "--volume", "tenant"])?;

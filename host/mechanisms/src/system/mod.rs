@@ -263,8 +263,8 @@ impl System {
         .await
     }
 
-    /// Sets the limits of every version of a plugin to what `change` makes of those of its newest version; they
-    /// hold from its next call on.
+    /// Sets the limits of every version of a plugin to what `change` makes of those of its newest version;
+    /// they hold from its next call on.
     ///
     /// # Errors
     /// [`Error::Limits`], [`Error::NoSuchPlugin`], and those of the catalog.

@@ -234,7 +234,8 @@ impl Add {
         let messages = self.upload.messages(&self.stated.reason())?;
         let request = self.stated.request(&self.target, Work::Compiles, tokio_stream::iter(messages))?;
         let mut client = admin(&self.target).await?;
-        let what = format!("the daemon verifies and compiles {}", self.upload.file.display());
+        let name = self.upload.file.file_name().unwrap_or_default().to_string_lossy();
+        let what = format!("the daemon verifies and compiles {name}");
         let answer = waiting::shown(what, self.target.output, client.add_plugin(request)).await;
         let answer = answer.map_err(refused)?;
         let plugin = answer.into_inner().plugin.unwrap_or_default();
