@@ -15,7 +15,7 @@ use bytes::Bytes;
 use mortise_kernel::kv::RangeRequest;
 use mortise_kernel::node::{Consistency, Node, NodeConfig, VolumeId};
 use mortise_kernel::seams::{Deadline, SystemClock};
-use mortise_mechanisms::{Error, NATIVE_STRATEGY, NewPlugin, System, SystemConfig};
+use mortise_mechanisms::{Cause, Error, NATIVE_STRATEGY, NewPlugin, System, SystemConfig};
 use mortise_plugin_runtime::{Capability, Description, Runtime, RuntimeConfig, inspect, is_unpresentable};
 use tempfile::TempDir;
 
@@ -119,7 +119,7 @@ impl Bench {
         let wants_wasi = description.capabilities.contains(&Capability::WasiMinimal);
         let grants = wants_wasi.then(|| Capability::WasiMinimal.to_string()).into_iter().collect();
         let new = NewPlugin { bytes: bytes.to_vec(), name: None, signature: None, grants };
-        let added = match self.runtime.block_on(self.system.plugin_add(new)) {
+        let added = match self.runtime.block_on(self.system.plugin_add(new, Cause::default())) {
             Ok(added) => added,
             Err(error) => {
                 assert!(!matches!(error, Error::Internal(_)), "{error}");
@@ -137,7 +137,7 @@ impl Bench {
         assert!(key.contains(&added.name) && key.ends_with(&added.version), "{key} is the row of {added:?}");
         assert_eq!((after.rows.len(), after.files.len()), (before.rows.len() + 1, before.files.len() + 1));
         assert!(after.files.iter().any(|file| file.contains(&added.digest)), "{:?}", after.files);
-        let removed = self.system.plugin_remove(&added.name, Some(&added.version));
+        let removed = self.system.plugin_remove(&added.name, Some(&added.version), Cause::default());
         self.runtime.block_on(removed).expect("what is not in use can be removed");
         assert_eq!(self.catalog(), before, "something is left of what was removed");
     }
