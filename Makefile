@@ -12,6 +12,7 @@ help:                ## Show this list.
 
 build: wasm-target   ## Build the daemon and command line, optimised: target/release/mortise.
 	$(CARGO) build --release --bin mortise
+	sh tests/no-fault-points.sh $(TARGET)/release/mortise
 
 # First with fault points: the suite that makes the kernel fail within its own process, and the program that the
 # other suites crash, which is kept aside under a name of its own. Then the shipped program and all suites. Both
@@ -26,7 +27,7 @@ test: wasm-target    ## Run the whole test suite.
 	$(CARGO) test --workspace --no-fail-fast
 
 demo: build          ## Start a node, load it, swap its compaction strategy twice under load.
-	MORTISE=target/release/mortise sh examples/demo.sh
+	MORTISE=$(TARGET)/release/mortise sh examples/demo.sh
 
 bench: wasm-target   ## Run the criterion benchmarks of the kernel and the plugin runtime.
 	$(CARGO) bench --workspace

@@ -41,7 +41,7 @@ pub use mortise_plugin_runtime::{Capability, Limits, Usage};
 pub use plugins::{Admission, Ground, Judged, Refusal, SignatureState, Step, Trust, TrustedKey, Who};
 pub use rebuild::{
     FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
-    recoded,
+    phase_name, recoded,
 };
 pub use recording::{Became, DecisionInfo, Recorded, RecordingInfo};
 pub use system::{

@@ -210,7 +210,10 @@ impl Directory {
 
     /// Removes a file.
     pub(super) fn remove_file(&self, name: &str) -> Result<()> {
-        self.dir.remove_file(name).map_err(io_error("removing", &self.path_of(name)))?;
+        let removed = reach(Point::FileRemoveBefore)
+            .and_then(|()| self.dir.remove_file(name))
+            .and_then(|()| reach(Point::FileRemoveAfter));
+        removed.map_err(io_error("removing", &self.path_of(name)))?;
         self.sync()
     }
 

@@ -3,8 +3,8 @@
 //! ```text
 //! volumes/<id>/CURRENT          names the current generation
 //! volumes/<id>/gen-000001/      an lsm-tree directory with a FORMAT file
+//! volumes/<id>/gen-000001/KEPT  names a generation that is not to be removed while this one is current
 //! volumes/<id>/*.building       a generation in the making
-//! volumes/<id>/KEPT             names a generation beside the current one that is not to be removed
 //! volumes/<id>.removing         a volume on its way out
 //! ```
 //! `CURRENT` alone decides. A volume without it was never completed and may be created anew. With it, every
@@ -178,8 +178,9 @@ pub(super) fn clear(volume: &Directory, current: &Generation, kept: Option<u64>)
     // What a flip replaced may go only when a power failure cannot bring it back.
     volume.sync()?;
     let kept = kept.map(name_of);
-    if kept.is_none() && volume.has(KEPT) {
-        volume.remove_file(KEPT)?;
+    let serving = directory(volume, current.number)?;
+    if kept.is_none() && serving.has(KEPT) {
+        serving.remove_file(KEPT)?;
     }
     remove_leftovers(volume, &name_of(current.number), kept.as_deref())?;
     for used in [Some(name_of(current.number)), kept].into_iter().flatten().filter(|name| volume.is_dir(name))
@@ -214,9 +215,14 @@ pub(super) fn exists(volume: &Directory, number: u64) -> bool {
     volume.is_dir(&name_of(number))
 }
 
+/// The directory of a generation that is there under its final name.
+pub(super) fn directory(volume: &Directory, number: u64) -> Result<Directory> {
+    volume.child(&name_of(number))
+}
+
 /// A generation that is there under its final name.
 pub(super) fn named(volume: &Directory, number: u64) -> Result<Generation> {
-    let generation = volume.child(&name_of(number))?;
+    let generation = directory(volume, number)?;
     let format = format(&generation)?;
     Ok(Generation { number, path: generation.path().to_path_buf(), format })
 }
@@ -271,7 +277,7 @@ fn remove_leftovers(volume: &Directory, current: &str, kept: Option<&str>) -> Re
             continue;
         };
         let path = volume.path_of(name);
-        if name == current || name == CURRENT || kept.is_some_and(|kept| name == kept || name == KEPT) {
+        if name == current || name == CURRENT || kept == Some(name) {
             continue;
         }
         if number_of(name.strip_suffix(BUILDING).unwrap_or(name)).is_some() && volume.is_dir(name) {

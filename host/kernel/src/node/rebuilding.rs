@@ -71,7 +71,8 @@ impl Site for VolumeSite {
         Ok(Served::new(self.home.open(&named)?, self.home.undertaker()))
     }
 
-    fn prepare_flip(&self, to: u64) -> Result<()> {
+    fn prepare_flip(&self, to: u64, keep: Option<Duration>) -> Result<()> {
+        self.kept.intend(to, keep)?;
         self.home.prepare_flip(to)
     }
 
@@ -84,27 +85,27 @@ impl Site for VolumeSite {
     }
 
     fn abandon(&self, building: Option<u64>) -> Result<()> {
-        self.home.abandon(building)
+        let removed = self.home.abandon(building);
+        self.kept.relent();
+        removed
     }
 
     fn retire(&self, number: u64) {
         self.home.retire(number);
     }
 
-    fn keep(&self, number: u64, position: Applied, time: Duration) -> Result<()> {
-        self.kept.keep(number, position, time, self.upkeep.logged())
+    fn keep(&self) -> bool {
+        self.kept.take_effect(self.upkeep.logged())
     }
 
-    fn kept(&self) -> Option<u64> {
-        self.kept.number()
+    fn advance_kept(&self, position: Applied) -> Result<()> {
+        self.kept.advance(position)
     }
 
-    fn open_kept(&self, number: u64) -> Result<Arc<Served>> {
-        Ok(Served::new(self.home.reopen(number)?, self.home.undertaker()))
-    }
-
-    fn forget_kept(&self) -> Result<()> {
-        self.kept.forget()
+    fn open_kept(&self) -> Result<(u64, Arc<Served>)> {
+        let nothing = || Error::FailedPrecondition("no previous generation is kept".into());
+        let number = self.kept.lend().ok_or_else(nothing)?;
+        Ok((number, Served::new(self.home.reopen(number)?, self.home.undertaker())))
     }
 
     fn exchanged(&self) {

@@ -49,8 +49,9 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Gives a generation in the making, whose store is closed, its final name, and opens it under that.
     fn name(&self, building: &Generation) -> Result<Arc<Served>>;
 
-    /// Prepares the flip to a generation, durably.
-    fn prepare_flip(&self, to: u64) -> Result<()>;
+    /// Prepares the flip to a generation, durably, and with it that the one which serves until then is kept
+    /// for so long. What is kept already stays kept otherwise, unless it is that generation.
+    fn prepare_flip(&self, to: u64, keep: Option<Duration>) -> Result<()>;
 
     /// Makes a generation the current one; an error means that nothing has changed.
     fn flip(&self, to: u64) -> Result<()>;
@@ -64,18 +65,16 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Lets the files of a generation go as soon as nothing reads them.
     fn retire(&self, number: u64);
 
-    /// Keeps a generation for this long, whose tables hold `position`; the log behind it is held by the
-    /// caller.
-    fn keep(&self, number: u64, position: Applied, time: Duration) -> Result<()>;
+    /// After a flip that is durable: lets go what is kept no longer. Whether the generation that served before
+    /// is kept.
+    fn keep(&self) -> bool;
 
-    /// Number of the generation that is kept.
-    fn kept(&self) -> Option<u64>;
+    /// The tables of the generation that is kept hold `position`, and need no log before that.
+    fn advance_kept(&self, position: Applied) -> Result<()>;
 
-    /// Opens the kept generation where its tables stand. The log is held there.
-    fn open_kept(&self, number: u64) -> Result<Arc<Served>>;
-
-    /// Forgets that the generation that serves now was kept.
-    fn forget_kept(&self) -> Result<()>;
+    /// Opens the kept generation where its tables stand. The log is held there, and it stays kept until the
+    /// flip or [`Self::abandon`].
+    fn open_kept(&self) -> Result<(u64, Arc<Served>)>;
 
     /// Another store serves now.
     fn exchanged(&self);

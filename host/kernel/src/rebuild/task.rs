@@ -111,12 +111,9 @@ async fn attempt(task: Task, begun: Arc<AtomicU64>) -> Result<RebuildOutcome> {
     let switched = task.catch_up_and_switch(replay, Arc::clone(&hold), generation).await?;
     task.settle().await;
     let switch_held = switched.quiet.map_or(switched.exchange.held, |quiet| quiet.since.elapsed());
-    let kept = task.keep(switched.previous, previous).await;
+    let kept = task.keep(switched.previous).await;
     drop((hold, switched.held));
     task.site.group().purge_flushed().await;
-    if task.source == Source::Kept && !kept {
-        task.forget_kept().await;
-    }
     if !kept {
         task.site.retire(previous);
     }
@@ -201,38 +198,28 @@ impl Task {
     async fn open_kept(&self) -> Result<Copied> {
         let site = Arc::clone(&self.site);
         blocking(move || {
-            let nothing = || Error::FailedPrecondition("no previous generation is kept".into());
-            let generation = site.kept().ok_or_else(nothing)?;
-            let store = site.open_kept(generation)?;
+            let (generation, store) = site.open_kept()?;
             Ok(Copied { generation, store, sum: RowSum::default(), took: Duration::ZERO })
         })
         .await
     }
 
     /// Keeps the previous generation if that was asked for; whether it is kept. It gets its last entries
-    /// into tables first, so that little of the log is held for it.
-    async fn keep(&self, store: Arc<Served>, number: u64) -> bool {
-        let Some(time) = self.options.keep_previous else { return false };
-        let site = Arc::clone(&self.site);
-        let kept = blocking(move || {
-            store.close()?;
-            site.keep(number, store.flushed(), time)
-        });
-        match kept.await {
-            Ok(()) => true,
-            Err(error) => {
+    /// into tables, so that little of the log is held for it.
+    async fn keep(&self, store: Arc<Served>) -> bool {
+        let kept = self.site.keep();
+        if kept {
+            let site = Arc::clone(&self.site);
+            let advanced = blocking(move || {
+                store.close()?;
+                site.advance_kept(store.flushed())
+            });
+            if let Err(error) = advanced.await {
                 let volume = self.site.label();
-                tracing::warn!(volume, %error, generation = number, "the previous generation cannot be kept");
-                false
+                tracing::warn!(volume, %error, "more of the log is held than the previous generation needs");
             }
         }
-    }
-
-    async fn forget_kept(&self) {
-        let site = Arc::clone(&self.site);
-        if let Err(error) = blocking(move || site.forget_kept()).await {
-            tracing::warn!(%error, "the note that a generation was kept goes with the next opening");
-        }
+        kept
     }
 
     /// Fills and checks a generation in the making; its store is closed again when this returns.
@@ -269,12 +256,12 @@ impl Task {
         let progress = self.progress.clone();
         self.enter(Phase::CatchingUp);
         let mut catch_up = CatchUp { site, cancel, progress, slowdown: Slowdown::default() };
-        let prepared = Arc::clone(&hold);
+        let (prepared, keep) = (Arc::clone(&hold), self.options.keep_previous);
         (replay, catch_up) = blocking(move || {
             catch_up.run(&mut replay, &prepared)?;
             catch_up.flush(&replay, &prepared)?;
             pass(Point::RebuildCaughtUp)?;
-            catch_up.site.prepare_flip(generation)?;
+            catch_up.site.prepare_flip(generation, keep)?;
             Ok((replay, catch_up))
         })
         .await?;

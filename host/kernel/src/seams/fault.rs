@@ -46,6 +46,12 @@ macro_rules! points {
                 )
             }
 
+            /// Whether only work that changes what is kept passes it.
+            #[must_use]
+            pub const fn is_of_keeping(self) -> bool {
+                matches!(self, Self::FileRemoveBefore | Self::FileRemoveAfter | Self::RebuildKeptAdvanced)
+            }
+
             /// Its name, as `FAILPOINTS` takes it.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -74,6 +80,10 @@ points! {
     RemoveBefore = "remove-before",
     /// A directory was removed; the one above is not synced yet.
     RemoveAfter = "remove-after",
+    /// A file is about to be removed.
+    FileRemoveBefore = "file-remove-before",
+    /// A file was removed; its directory is not synced yet.
+    FileRemoveAfter = "file-remove-after",
     /// Entries are about to be written to the log.
     LogAppendBefore = "log-append-before",
     /// Entries were handed to the log's journal, wholly or in part (`torn`), and are not synced yet.
@@ -115,12 +125,16 @@ points! {
     RebuildSwitchBefore = "rebuild-switch-before",
     /// Apply is held, and the new generation has every entry.
     RebuildSwitchHeld = "rebuild-switch-held",
+    /// What is kept beside the new generation is noted there, durably; `CURRENT` names the old one.
+    RebuildKeepNoted = "rebuild-keep-noted",
     /// The new `CURRENT` is written beside the old one.
     RebuildFlipPrepared = "rebuild-flip-prepared",
     /// `CURRENT` names the new generation, which serves; the directory is not synced yet.
     RebuildFlipped = "rebuild-flipped",
     /// The flip is durable: the end of the third phase.
     RebuildSwitched = "rebuild-switched",
+    /// The previous generation is kept, and its note names the end of its tables.
+    RebuildKeptAdvanced = "rebuild-kept-advanced",
     /// The last reader of the previous generation is gone; its files are about to be removed.
     PreviousRemoveBefore = "previous-remove-before",
     /// The files of the previous generation are removed.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,8 +23,12 @@ use crate::node_support::{config, get, life, open, put, volume};
 
 /// Names the directory to the child.
 const DIRECTORY: &str = "MORTISE_CRASH_DIRECTORY";
+/// Says that its rounds are those of [`crate::keeping`].
+const KEEPING: &str = "MORTISE_CRASH_KEEPING";
 /// Where its keys begin.
 const FIRST_KEY: &str = "MORTISE_CRASH_FIRST_KEY";
+/// Different keys that a child writes in the rounds of [`crate::keeping`].
+pub(crate) const KEYS_OF_KEEPING: u64 = 40;
 const WRITERS: u64 = 4;
 const SIGABRT: i32 = 6;
 /// Rounds of a child in which its point has to come up.
@@ -39,20 +44,27 @@ fn child() {
     life(async move {
         let node = open(config(&directory)).await;
         let one = node.open_volume(volume(2)).await.expect("opened");
-        let next = Arc::new(AtomicU64::new(first));
-        let writers: Vec<_> =
-            (0..WRITERS).map(|_| tokio::spawn(write(Arc::clone(&one), Arc::clone(&next)))).collect();
+        let next = Arc::new(AtomicU64::new(0));
+        let keeping = std::env::var_os(KEEPING).is_some();
+        let keys = first..if keeping { first + KEYS_OF_KEEPING } else { u64::MAX };
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| tokio::spawn(write(Arc::clone(&one), Arc::clone(&next), keys.clone())))
+            .collect();
         for _ in 0..ROUNDS {
-            go_round(&node, &one).await;
+            if keeping {
+                crate::keeping::go_round(&one).await;
+            } else {
+                go_round(&node, &one).await;
+            }
         }
         writers.iter().for_each(tokio::task::JoinHandle::abort);
     });
 }
 
-/// Writes, and tells of each acknowledgement, without end.
-async fn write(one: Arc<Volume>, next: Arc<AtomicU64>) {
+/// Writes keys of this range, and tells of each acknowledgement, without end.
+async fn write(one: Arc<Volume>, next: Arc<AtomicU64>, keys: Range<u64>) {
     loop {
-        let key = next.fetch_add(1, Ordering::SeqCst);
+        let key = keys.start + next.fetch_add(1, Ordering::SeqCst) % (keys.end - keys.start);
         put(&one, &format!("key-{key}"), key.to_string()).await.expect("written");
         #[expect(clippy::print_stdout, reason = "the parent listens")]
         {
@@ -78,26 +90,38 @@ async fn go_round(node: &Arc<Node>, one: &Arc<Volume>) {
     node.remove_volume(volume(3).id).await.expect("removed");
 }
 
-/// Runs a child until it dies; the keys that it told of.
-fn die_at(directory: &Path, point: Point, passes: u32, end: &str, first_key: u64) -> Vec<u64> {
-    let action = format!("{}={passes}*off->return({end})", point.name());
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
+/// What a child told before it died: the keys that it had written, and other lines.
+pub(crate) struct Told {
+    pub(crate) keys: Vec<u64>,
+    pub(crate) lines: Vec<String>,
+}
+
+/// Runs a child until it dies.
+pub(crate) fn die_at(directory: &Path, action: &str, keeping: bool, first_key: u64) -> Told {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
         .args(["--exact", "crash::child", "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
         .env(FIRST_KEY, first_key.to_string())
-        .env("FAILPOINTS", &action)
+        .env("FAILPOINTS", action)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a child");
-    let told = BufReader::new(child.stdout.take().expect("its output"));
-    let told = told.lines().map_while(Result::ok);
-    // A line that the end cut off is not a number; its write may or may not be there.
-    let keys = told.filter_map(|line| line.strip_prefix("acknowledged ").and_then(|key| key.parse().ok()));
-    let keys = keys.collect();
+        .stderr(Stdio::null());
+    if keeping {
+        command.env(KEEPING, "1");
+    }
+    let mut child = command.spawn().expect("a child");
+    let output = BufReader::new(child.stdout.take().expect("its output"));
+    let mut told = Told { keys: Vec::new(), lines: Vec::new() };
+    for line in output.lines().map_while(Result::ok) {
+        // A line that the end cut off is not a number; its write may or may not be there.
+        match line.strip_prefix("acknowledged ") {
+            Some(key) => told.keys.extend(key.parse::<u64>()),
+            None => told.lines.push(line),
+        }
+    }
     let ended = child.wait().expect("its end");
     assert_eq!(ended.signal(), Some(SIGABRT), "{action}: {ended:?}");
-    keys
+    told
 }
 
 /// Whether the log's newest journal ends within a batch; a complete one ends with fjall's trailer.
@@ -118,9 +142,8 @@ async fn check(directory: &Path, acknowledged: &BTreeMap<u64, &'static str>, wha
     let one = node.open_volume(volume(2)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let names = crate::names(directory);
     let generations = names.iter().filter(|name| name.starts_with("gen-")).count();
-    let kept = usize::from(names.iter().any(|name| name == "KEPT"));
-    assert_eq!((names.len(), generations), (2 + 2 * kept, 1 + kept), "{what}: {names:?}");
-    assert_eq!(one.kept().is_some(), kept == 1, "{what}");
+    let kept = usize::from(one.kept().is_some());
+    assert_eq!((names.len(), generations), (2 + kept, 1 + kept), "{what}: {names:?}");
     for (key, point) in acknowledged {
         let found = get(&one, &format!("key-{key}")).await;
         assert_eq!(found, Some(key.to_string()), "{what}: key {key}, acknowledged before {point}");
@@ -148,7 +171,8 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
     });
     acknowledged.insert(0, "the beginning");
     let mut next = 1;
-    for point in Point::ALL {
+    // A file is removed only where what is kept changes; `keeping` goes there.
+    for point in Point::ALL.iter().filter(|point| !point.name().starts_with("file-remove-")) {
         for (passes, end) in [(0, "abort"), (1, "abort"), (2, "abort"), (0, "torn"), (2, "torn")] {
             // A volume votes once, when it is opened.
             let voted = passes > 0 && matches!(point, Point::VoteBefore | Point::VoteMiddle);
@@ -157,7 +181,8 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
             if voted || once_is_enough || (end == "torn" && !point.is_within_a_write()) {
                 continue;
             }
-            let told = die_at(directory.path(), *point, passes, end, next);
+            let action = format!("{}={passes}*off->return({end})", point.name());
+            let told = die_at(directory.path(), &action, false, next).keys;
             // An abort elsewhere may tear one as well, when the log's thread is amid a write at that moment.
             assert!(end != "torn" || has_a_torn_batch(directory.path()), "{}", point.name());
             #[expect(clippy::print_stdout, reason = "the table of points")]

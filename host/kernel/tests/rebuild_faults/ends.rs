@@ -1,23 +1,29 @@
 //! Errors, panics, cancellation and a full disk in every phase.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use fail::FailScenario;
+use mortise_kernel::node::Consistency;
 use mortise_kernel::rebuild::RebuildOptions;
 use mortise_kernel::seams::fault::{self, Point};
 use mortise_kernel::{Error, ErrorKind};
 
-use crate::node_support::{put, volume};
+use crate::node_support::{put, soon, volume};
+use crate::readers::all;
 use crate::{Bench, hear, set};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// The points of a rebuild between the begin of its copy and the flip, in order.
-const BEFORE_THE_FLIP: [Point; 9] = [
+const BEFORE_THE_FLIP: [Point; 10] = [
     Point::RebuildCopyMiddle,
     Point::RebuildVerifyMiddle,
     Point::RebuildCopied,
     Point::RebuildNamed,
     Point::RebuildCatchUpMiddle,
     Point::RebuildCaughtUp,
+    Point::RebuildKeepNoted,
     Point::RebuildFlipPrepared,
     Point::RebuildSwitchBefore,
     Point::RebuildSwitchHeld,
@@ -148,6 +154,7 @@ async fn a_way_back_that_fails_leaves_both_generations_as_they_were() {
     let points = [
         (Point::RebuildCatchUpMiddle, "return"),
         (Point::RebuildCaughtUp, "return(full)"),
+        (Point::RebuildKeepNoted, "return"),
         (Point::RebuildFlipPrepared, "panic"),
         (Point::RebuildSwitchBefore, "return"),
         (Point::RebuildSwitchHeld, "panic"),
@@ -155,8 +162,7 @@ async fn a_way_back_that_fails_leaves_both_generations_as_they_were() {
     for (point, action) in points {
         let scenario = FailScenario::setup();
         let bench = Bench::new().await;
-        let hour = Some(std::time::Duration::from_secs(3600));
-        let options = RebuildOptions { keep_previous: hour, ..RebuildOptions::default() };
+        let options = RebuildOptions { keep_previous: Some(HOUR), ..RebuildOptions::default() };
         bench.volume.rebuild(options).expect("begun").wait().await.expect("rebuilt");
         put(&bench.volume, "since-19", "y").await.expect("written");
         let before = bench.hash().await;
@@ -164,7 +170,7 @@ async fn a_way_back_that_fails_leaves_both_generations_as_they_were() {
         let failed = bench.volume.undo(None).expect("begun").wait().await;
         failed.expect_err(point.name());
         assert_eq!(bench.volume.status().generation, 2, "{}", point.name());
-        assert_eq!(bench.names(), ["CURRENT", "KEPT", "gen-000001", "gen-000002"], "{}", point.name());
+        assert_eq!(bench.names(), ["CURRENT", "gen-000001", "gen-000002"], "{}", point.name());
         assert_eq!(bench.hash().await, before);
         // The next attempt goes through, and loses nothing.
         let outcome = bench.volume.undo(None).expect("begun").wait().await.expect("gone back");
@@ -229,6 +235,13 @@ async fn every_point_on_the_list_is_reached() {
     gate.open();
     rebuild.wait().await.expect("rebuilt");
     removed.recv().await.expect("the previous generation is removed");
+    // What is kept is noted; the note of a generation that is gone back to is removed.
+    let keeping = RebuildOptions { keep_previous: Some(HOUR), ..RebuildOptions::default() };
+    for _ in 0..2 {
+        bench.volume.rebuild(keeping.clone()).expect("begun").wait().await.expect("rebuilt");
+    }
+    bench.volume.undo(None).expect("begun").wait().await.expect("gone back");
+    bench.volume.range(all(0), Consistency::Serializable, soon()).await.expect("read");
     bench.volume.flush().await.expect("flushed");
     bench.node.create_volume(volume(3)).await.expect("created");
     bench.node.remove_volume(volume(3).id).await.expect("removed");

@@ -11,6 +11,7 @@ mod node_support;
 
 mod crash;
 mod ends;
+mod keeping;
 mod power;
 mod readers;
 mod writers;

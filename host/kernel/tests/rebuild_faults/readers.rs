@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::node_support::{put, soon};
 use crate::{Bench, hear};
 
-fn all(revision: i64) -> RangeRequest {
+pub(crate) fn all(revision: i64) -> RangeRequest {
     let end = Bytes::from_static(b"\0");
     RangeRequest { key: end.clone(), range_end: end, revision, ..RangeRequest::default() }
 }

@@ -236,8 +236,9 @@ impl JobMetrics {
     }
 }
 
-/// The name of a phase, as rows have it.
-pub(crate) fn phase_name(phase: Phase) -> String {
+/// The name of a phase in rows, labels and answers.
+#[must_use]
+pub fn phase_name(phase: Phase) -> String {
     let name = serde_json::to_value(phase).ok();
     name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 use mortise_kernel::format::FormatId;
-use mortise_mechanisms::{JobInfo, JobProgress, JobRequest, JobState, JobWork, WantedFormat};
+use mortise_mechanisms::{JobInfo, JobProgress, JobRequest, JobState, JobWork, WantedFormat, phase_name};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -166,10 +166,8 @@ fn millis(time: Duration) -> u64 {
 }
 
 fn progress(progress: &JobProgress) -> pb::JobProgress {
-    // The kernel's names of phases are those that rows and metrics have, too.
-    let phase = serde_json::to_value(progress.phase).ok();
     pb::JobProgress {
-        phase: phase.as_ref().and_then(|phase| phase.as_str()).unwrap_or_default().to_owned(),
+        phase: phase_name(progress.phase),
         records: progress.records,
         records_estimate: progress.records_estimate,
         bytes: progress.bytes,

@@ -7,7 +7,7 @@ use crate::format::FormatId;
 use crate::node::VolumeId;
 use crate::node::directory::{Directory, TEMPORARY};
 use crate::node::generation::{self, BUILDING, CURRENT};
-use crate::node::kept::{self, KEPT};
+use crate::node::kept;
 
 pub(super) fn examine(
     id: VolumeId,
@@ -34,7 +34,7 @@ pub(super) fn examine(
     let kept = kept.map(|kept| kept.generation);
     for name in volume.names()? {
         let text = name.to_string_lossy().into_owned();
-        if text == CURRENT || text == KEPT {
+        if text == CURRENT {
             continue;
         }
         let path = volume.path_of(&text);
