@@ -121,6 +121,21 @@ proptest! {
         }
     }
 
+    /// With empty segments the number of `/` decides no more: one that directly follows another one is not
+    /// counted. A directory is one range all the same, whatever it and its keys hold (above).
+    #[test]
+    fn a_slash_after_a_slash_is_not_counted(one in key(), other in key()) {
+        let counted = |key: &[u8]| {
+            let mut key = key.to_vec();
+            key.dedup_by(|next, before| *next == b'/' && *before == b'/');
+            key.iter().filter(|byte| **byte == b'/').count()
+        };
+        let (ours, theirs) = (counted(&one), counted(&other));
+        if ours != theirs {
+            prop_assert_eq!(stored(&one).cmp(&stored(&other)), ours.cmp(&theirs));
+        }
+    }
+
     /// Without empty segments the order is exactly: number of slashes, then segments.
     #[test]
     fn the_order_is_by_depth_and_segments(one in key(), other in key()) {

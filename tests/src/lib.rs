@@ -15,6 +15,7 @@
 //! | `inventory` | what a node has of plugins, before and after |
 //! | `languages` | the example policy in five languages, as components |
 //! | `tidy` | the house rules |
+//! | `small_disk` | a real file system that fills up |
 //! | `seed` | seeds, printed and replayed |
 //!
 //! No suite sleeps: each waits for a signal, with a deadline.
@@ -36,6 +37,7 @@ mod process;
 mod request;
 mod rules;
 pub mod seed;
+mod small_disk;
 pub mod tidy;
 
 pub use client::Client;
@@ -51,3 +53,4 @@ pub use pages::{Series, page, sample, series};
 pub use process::{Finished, Process, run};
 pub use request::{Answer, Outcome, Refusal, Request};
 pub use rules::{MAX_BYTES, MAX_OPS, refuse};
+pub use small_disk::SmallDisk;

@@ -1,5 +1,5 @@
-//! No trace of fault points is in a normal program: `tests/no-fault-points.sh`, which `make build` runs on what
-//! it has built, finds every name where it is and none where it must not be.
+//! No trace of fault points is in a normal program: `tests/no-fault-points.sh`, which `make build` runs on
+//! what it has built, finds every name where it is and none where it must not be.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

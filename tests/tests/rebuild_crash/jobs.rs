@@ -38,6 +38,11 @@ impl Work {
 }
 
 impl Job {
+    /// Whether it would be refused, because the format is that one already.
+    fn leads_nowhere(self, before: &Held) -> bool {
+        matches!(self, Self::Convert(to) if to == before.format)
+    }
+
     /// The command that begins it and waits for its end.
     fn command(self) -> Vec<&'static str> {
         match self {
@@ -61,7 +66,8 @@ impl Held {
     pub(crate) fn of(endpoint: &str) -> Result<Option<Self>> {
         let told = mortise_cli(endpoint, &["volume", "status", "default", "--output", "json"])?;
         let Ok(status) = serde_json::from_str::<Value>(&told.stdout) else { return Ok(None) };
-        let generation = status["generation"].as_u64().with_context(|| format!("a generation: {status}"))?;
+        let generation =
+            status["volume"]["generation"].as_u64().with_context(|| format!("a generation: {status}"))?;
         let format = status["format"]["name"].as_str().context("a format")?.to_owned();
         Ok(Some(Self { generation, format, kept: status["previous"]["generation"].as_u64() }))
     }
@@ -106,7 +112,7 @@ pub(crate) fn work_off(endpoint: &str, work: Work) -> Result<Ended> {
         // Without an answer the job before has met its end.
         let Some(before) = Held::of(endpoint)? else { return Ok((Some("no answer".to_owned()), begun)) };
         // The life before may have ended in the format that is asked for.
-        if job == Job::Convert(&before.format) {
+        if job.leads_nowhere(&before) {
             continue;
         }
         begun = Some(Begun { job, before });
@@ -123,7 +129,7 @@ pub(crate) async fn slow_job(endpoint: String, work: Work) -> Result<JoinHandle<
     let copies = endpoint.clone();
     let job = tokio::task::spawn_blocking(move || {
         let Some(before) = Held::of(&endpoint)? else { return Ok((Some("no answer".to_owned()), None)) };
-        let job = (0..2).map(|round| work.job(round)).find(|job| *job != Job::Convert(&before.format));
+        let job = (0..2).map(|round| work.job(round)).find(|job| !job.leads_nowhere(&before));
         let job = job.context("one of two formats is another one")?;
         let refused = refusal(&endpoint, &[&job.command()[..], &["--rate", SLOW]].concat())?;
         Ok((refused, Some(Begun { job, before })))

@@ -2,11 +2,11 @@
 //!
 //! For each point the binary with fault points serves a volume that writers write to while job follows job,
 //! until the point aborts the process, where it lies within a write also with half of that write on the disk;
-//! then the normal binary opens the directory. Every acknowledged write
-//! must be there and the hashes equal the model's ([`mortise_tests::History::verify`]); exactly one generation is current,
-//! written in one format; nothing else is left; and `mortise doctor` finds nothing to say. Conversions keep the
-//! previous generation, and every third one is undone: what is kept is what was kept before the job, or what
-//! the job was to keep, and the way back to it is gone. All points work on one directory, one after the other,
+//! then the normal binary opens the directory. Every acknowledged write must be there and the hashes equal
+//! the model's ([`mortise_tests::History::verify`]); exactly one generation is current, written in one
+//! format; nothing else is left; and `mortise doctor` finds nothing to say. Conversions keep the previous
+//! generation, and every third one is undone: what is kept is what was kept before the job, or what the job
+//! was to keep, and the way back to it is gone. All points work on one directory, one after the other,
 //! so that what one leaves unnoticed meets the next. The table of points is printed.
 //!
 //! `MORTISE_REBUILD_CRASH_ROUNDS` sets the number of SIGKILLs, `MORTISE_SEED` repeats the draws.

@@ -235,7 +235,7 @@ impl Kept {
         kept
     }
 
-    /// The tables of what is kept hold a later position than its note says, so that less of the log is needed.
+    /// The tables of what is kept hold a later position than its note says: less of the log is needed.
     pub(super) fn advance(&self, position: Applied) -> Result<()> {
         let order = self.notes.lock();
         let record = self.state.lock().keeping.as_ref().map(|keeping| keeping.record.clone());

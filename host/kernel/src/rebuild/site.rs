@@ -65,8 +65,8 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Lets the files of a generation go as soon as nothing reads them.
     fn retire(&self, number: u64);
 
-    /// After a flip that is durable: lets go what is kept no longer. Whether the generation that served before
-    /// is kept.
+    /// After a flip that is durable: lets go what is kept no longer. Whether the generation that served
+    /// before is kept.
     fn keep(&self) -> bool;
 
     /// The tables of the generation that is kept hold `position`, and need no log before that.

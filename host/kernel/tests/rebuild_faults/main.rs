@@ -8,6 +8,8 @@
 mod gated;
 #[path = "../node_support/mod.rs"]
 mod node_support;
+#[path = "../test_codecs/mod.rs"]
+mod test_codecs;
 
 mod crash;
 mod ends;
@@ -23,11 +25,13 @@ use std::sync::atomic::AtomicU64;
 use mortise_kernel::node::{ContentHash, Node, Volume};
 use mortise_kernel::rebuild::{Rebuild, RebuildOptions};
 use mortise_kernel::seams::fault::Point;
+use mortise_kernel::seams::{Seams, SystemClock};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::gated::{Gate, gated};
-use crate::node_support::{FakeDisk, config, get, open, open_with_disk, put, volume};
+use crate::node_support::{FakeDisk, config, get, open, put, volume};
+use crate::test_codecs::TestCodecs;
 
 /// A node with one volume that holds something, and its free disk space.
 struct Bench {
@@ -39,9 +43,15 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(TestCodecs::with(&[])).await
+    }
+
+    async fn with(codecs: Arc<TestCodecs>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let disk = Arc::new(FakeDisk(AtomicU64::new(u64::MAX)));
-        let node = open_with_disk(config(dir.path()), Arc::clone(&disk)).await;
+        let seams =
+            Seams { disk: Arc::clone(&disk) as _, codecs, ..Seams::with_clock(Arc::new(SystemClock)) };
+        let node = Node::open_with(config(dir.path()), seams).await.expect("the node opens");
         let volume = node.create_volume(volume(2)).await.expect("created");
         for number in 0..40 {
             put(&volume, &format!("key-{number}"), "x".repeat(100)).await.expect("written");

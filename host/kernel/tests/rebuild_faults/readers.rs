@@ -1,17 +1,23 @@
-//! Reads that began before a switch, and the files that they need.
+//! Reads that began before a switch, also one of formats, and the files that they need.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fail::FailScenario;
-use mortise_kernel::kv::RangeRequest;
-use mortise_kernel::node::Consistency;
+use mortise_kernel::Result;
+use mortise_kernel::format::FormatId;
+use mortise_kernel::kv::{RangeRequest, RangeResponse};
+use mortise_kernel::node::{Consistency, Volume};
 use mortise_kernel::rebuild::RebuildOptions;
 use mortise_kernel::seams::fault::Point;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::node_support::{put, soon};
+use crate::test_codecs::{TestCodecs, codec, format};
 use crate::{Bench, hear};
 
 pub(crate) fn all(revision: i64) -> RangeRequest {
@@ -19,21 +25,24 @@ pub(crate) fn all(revision: i64) -> RangeRequest {
     RangeRequest { key: end.clone(), range_end: end, revision, ..RangeRequest::default() }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_that_began_before_the_switch_is_right_and_keeps_its_files() {
-    for older in [false, true] {
-        let scenario = FailScenario::setup();
-        let bench = Bench::new().await;
-        bench.volume.flush().await.expect("flushed");
-        let before = bench.volume.status().revision;
-        for number in 0..40 {
-            put(&bench.volume, &format!("key-{number}"), "changed").await.expect("written");
-        }
-        let expected =
-            bench.volume.range(all(before), Consistency::Serializable, soon()).await.expect("read");
-        let newest = bench.volume.range(all(0), Consistency::Serializable, soon()).await.expect("read");
+async fn read(volume: &Volume, revision: i64) -> RangeResponse {
+    volume.range(all(revision), Consistency::Serializable, soon()).await.expect("read")
+}
 
-        // The first read stops with its iterators open; later ones pass.
+/// What was read, to compare; the header tells of the present.
+fn found(response: &RangeResponse) -> Vec<String> {
+    response.kvs.iter().map(|kv| format!("{kv:?}")).collect()
+}
+
+/// A read that has opened its iterators and walks none before it is let on.
+struct Standing {
+    reading: JoinHandle<Result<RangeResponse>>,
+    go_on: Sender<()>,
+}
+
+impl Standing {
+    /// Begins it. Later reads pass.
+    async fn begin(volume: &Arc<Volume>, revision: i64) -> Self {
         let (opened, mut is_open) = tokio::sync::mpsc::unbounded_channel();
         let (go_on, wait) = channel::<()>();
         let (first, wait) = (AtomicBool::new(true), Mutex::new(wait));
@@ -44,12 +53,39 @@ async fn a_read_that_began_before_the_switch_is_right_and_keeps_its_files() {
             }
         })
         .expect("a callback");
-        let reading = tokio::spawn({
-            let volume = std::sync::Arc::clone(&bench.volume);
-            let request = all(if older { before } else { 0 });
-            async move { volume.range(request, Consistency::Serializable, soon()).await }
-        });
+        let volume = Arc::clone(volume);
+        let reading =
+            tokio::spawn(async move { volume.range(all(revision), Consistency::Serializable, soon()).await });
         is_open.recv().await.expect("the read is open");
+        Self { reading, go_on }
+    }
+
+    /// Lets it read on to its end.
+    async fn end(self) -> RangeResponse {
+        self.go_on.send(()).expect("the read waits");
+        self.reading.await.expect("no panic").expect("read")
+    }
+}
+
+/// Keys with an older revision, half of them in tables; that revision.
+async fn overwritten(bench: &Bench) -> i64 {
+    bench.volume.flush().await.expect("flushed");
+    let before = bench.volume.status().revision;
+    for number in 0..40 {
+        put(&bench.volume, &format!("key-{number}"), "changed").await.expect("written");
+    }
+    before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_began_before_the_switch_is_right_and_keeps_its_files() {
+    for older in [false, true] {
+        let scenario = FailScenario::setup();
+        let bench = Bench::new().await;
+        let before = overwritten(&bench).await;
+        let revision = if older { before } else { 0 };
+        let expected = read(&bench.volume, revision).await;
+        let standing = Standing::begin(&bench.volume, revision).await;
 
         let mut removed = hear(Point::PreviousRemoveAfter);
         let rebuilt = bench.volume.rebuild(RebuildOptions::default()).expect("begun").wait().await;
@@ -59,12 +95,79 @@ async fn a_read_that_began_before_the_switch_is_right_and_keeps_its_files() {
         assert_eq!(bench.names(), ["CURRENT", "gen-000001", "gen-000002"]);
         removed.try_recv().expect_err("a read still needs the files");
 
-        go_on.send(()).expect("the read waits");
-        let found = reading.await.expect("no panic").expect("read");
-        let expected = if older { &expected } else { &newest };
-        assert_eq!(format!("{:?}", found.kvs), format!("{:?}", expected.kvs));
+        assert_eq!(found(&standing.end().await), found(&expected));
         removed.recv().await.expect("the files go with their last reader");
         assert_eq!(bench.names(), ["CURRENT", "gen-000002"]);
+        scenario.teardown();
+    }
+}
+
+/// One switch of formats.
+#[derive(Clone, Copy, Debug)]
+enum Switch {
+    To(&'static str),
+    KeepAndTo(&'static str),
+    Back,
+}
+
+impl Switch {
+    async fn run(self, volume: &Volume) {
+        let (name, keep_previous) = match self {
+            Self::To(name) => (name, None),
+            Self::KeepAndTo(name) => (name, Some(Duration::from_secs(3600))),
+            Self::Back => {
+                volume.undo(None).expect("begun").wait().await.expect("gone back");
+                return;
+            }
+        };
+        let to = if name == "natural" { FormatId::natural() } else { format(name) };
+        let transform = Some(Arc::new(volume.conversion(&to).await.expect("a codec")) as _);
+        let options = RebuildOptions { transform, keep_previous, ..RebuildOptions::default() };
+        volume.rebuild(options).expect("begun").wait().await.expect("converted");
+        assert_eq!(volume.format(), to);
+    }
+}
+
+/// The read decodes with the codec of the generation that it began in, whatever serves by then. What is kept
+/// stays when it lets go; everything else goes then, and not before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_began_before_a_switch_of_formats_reads_on_in_its_own_and_keeps_its_files() {
+    let switches =
+        [Switch::To("reversed"), Switch::KeepAndTo("prefixed"), Switch::Back, Switch::To("natural")];
+    for older in [false, true] {
+        let scenario = FailScenario::setup();
+        let bench = Bench::with(TestCodecs::with(&[&codec("reversed"), &codec("prefixed")])).await;
+        let before = overwritten(&bench).await;
+        let revision = if older { before } else { 0 };
+        for (number, switch) in switches.into_iter().enumerate() {
+            let what = format!("{switch:?}, older: {older}");
+            let expected = read(&bench.volume, revision).await;
+            assert_eq!(expected.kvs.len(), if older { 40 } else { 40 + number }, "{what}");
+            let left = bench.volume.status().generation;
+            let standing = Standing::begin(&bench.volume, revision).await;
+
+            let mut removed = hear(Point::PreviousRemoveAfter);
+            switch.run(&bench.volume).await;
+            put(&bench.volume, "key-0", what.clone()).await.expect("written");
+            put(&bench.volume, &format!("since-{number}"), "new").await.expect("written");
+            bench.volume.flush().await.expect("flushed");
+            let name = |generation: u64| format!("gen-{generation:06}");
+            let serving = bench.volume.status().generation;
+            assert_ne!(serving, left, "{what}");
+            let mut both = vec!["CURRENT".to_owned(), name(left), name(serving)];
+            both.sort();
+            assert_eq!(bench.names(), both, "{what}");
+            removed.try_recv().expect_err("a read still needs the files");
+
+            assert_eq!(found(&standing.end().await), found(&expected), "{what}");
+            if matches!(switch, Switch::KeepAndTo(_)) {
+                assert_eq!(bench.volume.kept().expect("kept").generation, left, "{what}");
+                assert_eq!(bench.names(), both, "{what}");
+                continue;
+            }
+            removed.recv().await.expect("the files go with their last reader");
+            assert_eq!(bench.names(), ["CURRENT".to_owned(), name(serving)], "{what}");
+        }
         scenario.teardown();
     }
 }

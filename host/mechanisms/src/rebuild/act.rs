@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use metrics::counter;
@@ -23,7 +24,10 @@ use crate::catalog::{Catalog, JobRow};
 use crate::plugins::Lifecycle;
 use crate::{Error, Result};
 
-/// A job that runs.
+/// Pause between two tries to write down how a job ended.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A job that runs, or whose end is not written down yet.
 struct Live {
     info: watch::Sender<JobInfo>,
     end: End,
@@ -34,7 +38,7 @@ pub(crate) struct Jobs {
     catalog: Arc<Catalog>,
     lifecycle: Arc<Lifecycle>,
     clock: SharedClock,
-    /// Those that run, by id.
+    /// Those that run or whose end is not written down yet, by id.
     live: Mutex<BTreeMap<u64, Arc<Live>>>,
     /// Held while a job is begun, so that two on one volume cannot both find it free.
     beginning: tokio::sync::Mutex<()>,
@@ -135,17 +139,20 @@ impl Jobs {
         counter!("mortise_rebuild_jobs_total", &labels).increment(1);
         drop(metrics);
         self.lifecycle.format_serves(volume.name(), &volume.format());
-        self.write_end(id, &ended).await;
+        let written = self.write_end(id, &ended).await;
         let unix_ms = self.clock.unix_millis();
         let mut last = progress.borrow().clone();
         last.phase = if ended.state == JobState::Done { Phase::Done } else { Phase::Failed };
         live.info.send_modify(|info| {
             info.progress = last;
             info.state = ended.state;
-            info.detail = ended.detail;
-            info.result = ended.result;
+            info.detail.clone_from(&ended.detail);
+            info.result.clone_from(&ended.result);
             info.ended_unix_ms = Some(unix_ms);
         });
+        if !written {
+            self.write_end_later(id, &volume, ended).await;
+        }
         self.live.lock().remove(&id);
     }
 
@@ -158,19 +165,36 @@ impl Jobs {
         }
     }
 
-    /// Writes down how a job ended. Where the catalog cannot be written the row says `running`, and the next
-    /// start finds out from the volume what came of it.
-    async fn write_end(&self, id: u64, ended: &Ended) {
+    /// Writes down how a job ended; whether that could be done.
+    async fn write_end(&self, id: u64, ended: &Ended) -> bool {
         let unix_ms = self.clock.unix_millis();
-        if let Err(error) = self.catalog.commit(|model| decide::end(model, id, ended, unix_ms)).await {
+        let written = self.catalog.commit(|model| decide::end(model, id, ended, unix_ms)).await;
+        if let Err(error) = &written {
             tracing::warn!(job = id, %error, "the end of the job could not be written down");
+        }
+        written.is_ok()
+    }
+
+    /// Writes it down as soon as the catalog takes it: the full disk that ended a job may keep it from that.
+    /// Until then the row says `running`; should the node stop first, the next start finds out from the
+    /// volume what came of it.
+    async fn write_end_later(&self, id: u64, volume: &Volume, mut ended: Ended) {
+        while !self.stopping.load(Ordering::Acquire) {
+            tokio::time::sleep(WRITE_AGAIN).await;
+            // What the next job names for the volume stays named.
+            let _order = self.beginning.lock().await;
+            let free = self.running_on(volume.name()).is_none();
+            ended.now = free.then(|| (volume.format(), kept(volume)));
+            if self.write_end(id, &ended).await {
+                return;
+            }
         }
     }
 
     fn running_on(&self, volume: &str) -> Option<JobInfo> {
         let live = self.live.lock();
         let infos = live.values().map(|live| live.info.borrow().clone());
-        infos.into_iter().find(|info| info.volume == volume)
+        infos.into_iter().find(|info| info.volume == volume && info.runs())
     }
 
     /// The job that runs on a volume.
@@ -230,7 +254,7 @@ impl Jobs {
     /// Waits until no job runs.
     pub(crate) async fn stopped(&self) {
         loop {
-            let some = self.live.lock().values().next().cloned();
+            let some = self.live.lock().values().find(|live| live.info.borrow().runs()).cloned();
             let Some(live) = some else { return };
             let mut info = live.info.subscribe();
             drop(live);

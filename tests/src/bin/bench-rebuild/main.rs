@@ -3,9 +3,9 @@
 //!
 //! A server is loaded with data of which a third is superseded. Writers and readers then work at a steady
 //! rate, first undisturbed, then until the rebuild (or etcd's `defrag`) has ended; every call's latency goes
-//! into the histogram of its time. Afterwards the same volume is rebuilt and converted with nobody around,
-//! which gives the speed of the copy alone, and single calls on a volume with a format are compared with
-//! those on a natural one.
+//! into the histogram of its time. The same is done for a conversion to each format. Afterwards the same
+//! volume is rebuilt and converted with nobody around, which gives the speed of the copy alone, and single
+//! calls on a volume with a format are compared with those on a natural one.
 //!
 //! `--json FILE` writes every figure. Nothing is stated that was not measured here.
 #![allow(clippy::print_stdout, reason = "a program prints")]
@@ -86,21 +86,17 @@ async fn mortise(options: &Options, figures: &mut Figures) -> Result<()> {
     load::fill(&node.endpoint(), &data).await?;
     let pid = node.process().id();
     let endpoint = node.endpoint();
-    let rebuild = {
-        let endpoint = endpoint.clone();
-        move || job(&endpoint, &["volume", "rebuild", "default"])
-    };
-    let (disturbed, job_under_load) = disturb(options, &endpoint, &data, pid, rebuild).await?;
-    figures.mortise = Some(disturbed);
-    figures.jobs.push(job_under_load.context("a rebuild tells what it did")?);
-
-    figures.jobs.push(job(&endpoint, &["volume", "rebuild", "default"])?.context("a job")?);
+    let rebuild = ["volume", "rebuild", "default"].map(str::to_owned).to_vec();
+    under_load(options, &endpoint, &data, pid, "rebuild", rebuild, figures).await?;
+    for format in &options.formats {
+        let convert = ["volume", "convert", "default", "--to", format].map(str::to_owned).to_vec();
+        under_load(options, &endpoint, &data, pid, &format!("to {format}"), convert, figures).await?;
+        alone(&endpoint, &["volume", "convert", "default", "--to", "natural"], figures)?;
+    }
+    alone(&endpoint, &["volume", "rebuild", "default"], figures)?;
     for format in &options.formats {
         for to in [format, "natural"] {
-            println!("converting to {to}");
-            figures
-                .jobs
-                .push(job(&endpoint, &["volume", "convert", "default", "--to", to])?.context("a job")?);
+            alone(&endpoint, &["volume", "convert", "default", "--to", to], figures)?;
         }
     }
     // Natural beside natural tells how much of a difference is none.
@@ -111,6 +107,36 @@ async fn mortise(options: &Options, figures: &mut Figures) -> Result<()> {
         figures.single_calls.insert(format.to_owned(), pair);
     }
     node.stop()
+}
+
+/// Runs a job while clients write and read.
+async fn under_load(
+    options: &Options,
+    endpoint: &str,
+    data: &Data,
+    pid: u32,
+    what: &str,
+    command: Vec<String>,
+    figures: &mut Figures,
+) -> Result<()> {
+    println!("{what} under load");
+    let disturbance = {
+        let endpoint = endpoint.to_owned();
+        move || job(&endpoint, &command.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (disturbed, told) = disturb(options, endpoint, data, pid, disturbance).await?;
+    let mut told = told.with_context(|| format!("{what} tells what it did"))?;
+    told.under_load = true;
+    figures.mortise.push((what.to_owned(), disturbed));
+    figures.jobs.push(told);
+    Ok(())
+}
+
+/// Runs a job with nobody around.
+fn alone(endpoint: &str, command: &[&str], figures: &mut Figures) -> Result<()> {
+    println!("{command:?} alone");
+    figures.jobs.push(job(endpoint, command)?.context("a job")?);
+    Ok(())
 }
 
 fn create(endpoint: &str, name: &str, format: Option<&str>) -> Result<()> {

@@ -75,6 +75,8 @@ impl Disturbed {
 pub(crate) struct Job {
     kind: String,
     to: String,
+    /// Whether clients wrote and read meanwhile.
+    pub(crate) under_load: bool,
     bytes: u64,
     copy_ms: u64,
     took_ms: u64,
@@ -90,6 +92,7 @@ impl Job {
         Some(Self {
             kind: told.get("kind")?.as_str()?.to_owned(),
             to: told.get("to")?.get("name")?.as_str()?.to_owned(),
+            under_load: false,
             bytes: number("bytes")?,
             copy_ms: number("copy_ms")?,
             took_ms: number("took_ms")?,
@@ -129,7 +132,8 @@ impl Serialize for SingleCalls {
 /// Everything that was measured.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Figures {
-    pub(crate) mortise: Option<Disturbed>,
+    /// By what disturbed: a rebuild, or a conversion to a format.
+    pub(crate) mortise: Vec<(String, Disturbed)>,
     pub(crate) etcd: Option<Disturbed>,
     pub(crate) jobs: Vec<Job>,
     /// Median microseconds of a put and a get: natural, formatted, natural, formatted.
@@ -144,8 +148,7 @@ impl Figures {
             options.mebibytes, options.writers, options.readers, options.rate
         );
         text += "| server | call | calls | p50 ms | p99 ms | p99.9 ms | max ms |\n|---|---|--:|--:|--:|--:|--:|\n";
-        for (server, disturbed) in [("mortise", &self.mortise), ("etcd", &self.etcd)] {
-            let Some(disturbed) = disturbed else { continue };
+        for (server, disturbed) in self.disturbed() {
             for (call, row) in &disturbed.rows {
                 let Row { calls, p50_ms, p99_ms, p999_ms, max_ms } = row;
                 let _ = writeln!(
@@ -154,8 +157,7 @@ impl Figures {
                 );
             }
         }
-        for (server, disturbed) in [("mortise", &self.mortise), ("etcd", &self.etcd)] {
-            let Some(one) = disturbed else { continue };
+        for (server, one) in self.disturbed() {
             let _ = writeln!(
                 text,
                 "\n{server}: {:.1} s; errors {} before, {} during; memory at most {:.0} MiB before, {:.0} MiB during",
@@ -166,18 +168,38 @@ impl Figures {
                 one.memory_during_mib
             );
         }
-        if let (Some(ours), Some(theirs)) = (&self.mortise, &self.etcd) {
+        if let (Some((_, ours)), Some(theirs)) = (self.mortise.first(), &self.etcd) {
             let (ours, theirs) = (ours.longest("put during"), theirs.longest("put during"));
             let _ = writeln!(text, "longest put: {ours:.1} ms beside {theirs:.1} ms, 1/{:.0}", theirs / ours);
         }
-        text += "\n| job | to | copied MiB | copy MiB/s | all MiB/s | all s | switch entries | switch ms | writers slowed |\n";
-        text += "|---|---|--:|--:|--:|--:|--:|--:|---|\n";
+        text += &self.job_table();
+        text += "\n| format | put µs | natural | get µs | natural |\n|---|--:|--:|--:|--:|\n";
+        for (format, calls) in &self.single_calls {
+            let [put_natural, put, get_natural, get] = calls.medians();
+            let _ =
+                writeln!(text, "| {format} | {put:.1} | {put_natural:.1} | {get:.1} | {get_natural:.1} |");
+        }
+        text
+    }
+
+    /// What was disturbed, by the server and what disturbed it.
+    fn disturbed(&self) -> Vec<(String, &Disturbed)> {
+        let ours = self.mortise.iter().map(|(what, one)| (format!("mortise, {what}"), one));
+        ours.chain(self.etcd.iter().map(|one| ("etcd, defrag".to_owned(), one))).collect()
+    }
+
+    /// A row for each job.
+    fn job_table(&self) -> String {
+        let mut text = String::new();
+        text += "\n| job | to | load | copied MiB | copy MiB/s | all MiB/s | all s | switch entries | switch ms | writers slowed |\n";
+        text += "|---|---|---|--:|--:|--:|--:|--:|--:|---|\n";
         for job in &self.jobs {
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {} | {:.2} | {} |",
+                "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {} | {:.2} | {} |",
                 job.kind,
                 job.to,
+                if job.under_load { "yes" } else { "no" },
                 job.bytes as f64 / MIB,
                 job.speed(job.copy_ms),
                 job.speed(job.took_ms),
@@ -186,12 +208,6 @@ impl Figures {
                 job.switch_us as f64 / 1000.0,
                 job.slowed_writers
             );
-        }
-        text += "\n| format | put µs | natural | get µs | natural |\n|---|--:|--:|--:|--:|\n";
-        for (format, calls) in &self.single_calls {
-            let [put_natural, put, get_natural, get] = calls.medians();
-            let _ =
-                writeln!(text, "| {format} | {put:.1} | {put_natural:.1} | {get:.1} | {get_natural:.1} |");
         }
         text
     }

@@ -1,0 +1,139 @@
+//! A disk that is really full while a volume is rebuilt or converted: the job ends with a clear reason, what
+//! it had built goes, the volume is as it was, writes go on when there is space, and so does the next job.
+//!
+//! The node runs on a small file system ([`SmallDisk`]) without a reserve, so that it is the system that says
+//! there is no space. Fault points make each phase last; the disk is filled when the job says it is in it.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use mortise_tests::{Client, Mortise, SmallDisk, mortise_binary, mortise_cli};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Values of 64 KiB.
+const VALUES: usize = 96;
+
+/// Each phase stands still for a while, once for each job that the disk is filled under; a copy only after
+/// some portions, so that a part of it is on the disk.
+const STANDSTILLS: &str = "rebuild-copy-middle=8*off->1*sleep(4000);rebuild-verify-middle=1*sleep(4000);\
+                           rebuild-caught-up=2*sleep(4000)";
+/// The phases, in the order in which one job after the other meets them.
+const PHASES: [&str; 3] = ["copying", "verifying", "catching_up"];
+
+/// The job that runs, if one does.
+fn running(endpoint: &str) -> Result<Option<Value>> {
+    let listed = mortise_cli(endpoint, &["volume", "jobs", "--output", "json"])?;
+    let jobs: Value = serde_json::from_str(&listed.stdout).with_context(|| listed.stderr.clone())?;
+    Ok(jobs.as_array().into_iter().flatten().find(|job| job["state"] == "running").cloned())
+}
+
+/// Waits until the job is in a phase, and for a copy until some of it is written.
+fn wait_for(endpoint: &str, phase: &str) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    let mut last = Value::Null;
+    while Instant::now() < end {
+        let Some(job) = running(endpoint)? else { continue };
+        let progress = &job["progress"];
+        if progress["phase"] == phase && (phase != "copying" || progress["records"].as_u64() > Some(0)) {
+            return Ok(());
+        }
+        last = job;
+    }
+    anyhow::bail!("no job came to the phase {phase}; the last one seen is {last}")
+}
+
+fn names(volume: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(volume)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names = entries.collect::<Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Fills the disk while a job is in a phase, and judges what comes of it.
+async fn fill_amid(
+    disk: &SmallDisk,
+    mortise: &Mortise,
+    client: &mut Client,
+    job: &'static [&'static str],
+    phase: &str,
+) -> Result<()> {
+    let volume = disk.data()?.join("volumes/2");
+    let before = (names(&volume)?, client.hash(0).await.ok().context("a hash")?);
+    let endpoint = mortise.endpoint();
+    let begun = tokio::task::spawn_blocking({
+        let endpoint = endpoint.clone();
+        move || mortise_cli(&endpoint, job)
+    });
+    tokio::task::spawn_blocking({
+        let (endpoint, phase) = (endpoint.clone(), phase.to_owned());
+        move || wait_for(&endpoint, &phase)
+    })
+    .await??;
+    disk.fill(0)?;
+    let ended = begun.await??;
+    let told = ended.stderr.to_lowercase();
+    ensure!(!ended.success() && told.contains("no space left on device"), "{phase}: {ended:?}");
+    ensure!(names(&volume)? == before.0, "{phase}: left over: {:?}, before {:?}", names(&volume)?, before.0);
+    let after = client.hash(0).await.ok().context("reads go on")?;
+    ensure!((after.hash, after.hash_revision) == (before.1.hash, before.1.hash_revision), "{phase}");
+
+    disk.free()?;
+    let end = Instant::now() + PATIENCE;
+    while let Err(refusal) = client.put(format!("after {phase}"), "space").await {
+        ensure!(Instant::now() < end, "{phase}: writes do not resume when space returns: {refusal:?}");
+    }
+    // The row of the job is written when there is space, at the latest.
+    while running(&endpoint)?.is_some() {
+        ensure!(Instant::now() < end, "{phase}: the job that failed is listed as running");
+    }
+    let jobs = mortise.cli_json(&["volume", "jobs"])?;
+    let newest = jobs.as_array().into_iter().flatten().max_by_key(|job| job["id"].as_u64());
+    let newest = newest.context("a job")?;
+    let detail = newest["detail"].as_str().unwrap_or_default().to_lowercase();
+    ensure!(newest["state"] == "failed" && detail.contains("no space left"), "{phase}: {newest}");
+    Ok(())
+}
+
+async fn in_every_phase(job: &'static [&'static str]) -> Result<()> {
+    let Some(disk) = SmallDisk::mount()? else { return Ok(()) };
+    let faulty = mortise_binary()?.with_file_name("mortise-fault-points");
+    let mortise = disk.start(&faulty, "0B", STANDSTILLS)?;
+    let mut client = Client::connect(&mortise.endpoint()).await?;
+    for number in 0..VALUES {
+        let value = vec![b'a' + (number % 26) as u8; 64 << 10];
+        client.put(format!("/dir/{}", number % (VALUES - 8)), value).await.ok().context("there is space")?;
+    }
+    for phase in PHASES {
+        fill_amid(&disk, &mortise, &mut client, job, phase).await?;
+    }
+    let before = client.hash(0).await.ok().context("a hash")?.hash;
+    let done = mortise.cli(job)?;
+    ensure!(done.success(), "with space the job succeeds: {done:?}");
+    ensure!(client.hash(0).await.ok().context("a hash")?.hash == before, "the content is what it was");
+    mortise.kill()?;
+
+    let mortise = disk.start(&mortise_binary()?, "0B", "")?;
+    let mut client = Client::connect(&mortise.endpoint()).await?;
+    ensure!(client.hash(0).await.ok().context("a hash")?.hash == before, "also after a crash");
+    for phase in PHASES {
+        let found = client.get(format!("after {phase}")).await.ok().flatten();
+        ensure!(found.is_some(), "what was acknowledged after {phase} is there");
+    }
+    let names = names(&disk.data()?.join("volumes/2"))?;
+    let generations = if job.contains(&"--keep-previous") { 2 } else { 1 };
+    ensure!(names.len() == 1 + generations, "CURRENT and what it names, or keeps: {names:?}");
+    mortise.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_under_which_the_disk_fills_up_ends_and_leaves_the_volume_as_it_was() -> Result<()> {
+    in_every_phase(&["volume", "rebuild", "default"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversion_under_which_the_disk_fills_up_ends_and_leaves_the_volume_as_it_was() -> Result<()> {
+    in_every_phase(&["volume", "convert", "default", "--to", "hierarchical", "--keep-previous", "1h"]).await
+}
