@@ -28,21 +28,19 @@ pub(crate) enum Job {
 }
 
 impl Work {
-    /// Job number `round`. The second conversion of three replaces what the first one keeps.
-    fn job(self, round: usize) -> Job {
+    /// Job number `round`. Of three the first two convert, so that the second one replaces what the first one
+    /// keeps, and the third one goes back.
+    fn job(self, round: usize, before: &Held) -> Job {
         match self {
             Self::Defragmentation => Job::Rebuild,
-            Self::Conversion => [Job::Convert("hierarchical"), Job::Convert("natural"), Job::Undo][round % 3],
+            Self::Conversion if round % 3 == 2 => Job::Undo,
+            Self::Conversion if before.format == "natural" => Job::Convert("hierarchical"),
+            Self::Conversion => Job::Convert("natural"),
         }
     }
 }
 
 impl Job {
-    /// Whether it would be refused, because the format is that one already.
-    fn leads_nowhere(self, before: &Held) -> bool {
-        matches!(self, Self::Convert(to) if to == before.format)
-    }
-
     /// The command that begins it and waits for its end.
     fn command(self) -> Vec<&'static str> {
         match self {
@@ -108,13 +106,9 @@ pub(crate) fn refusal(endpoint: &str, command: &[&str]) -> Result<Option<String>
 pub(crate) fn work_off(endpoint: &str, work: Work) -> Result<Ended> {
     let mut begun = None;
     for round in 0..JOBS {
-        let job = work.job(round);
         // Without an answer the job before has met its end.
         let Some(before) = Held::of(endpoint)? else { return Ok((Some("no answer".to_owned()), begun)) };
-        // The life before may have ended in the format that is asked for.
-        if job.leads_nowhere(&before) {
-            continue;
-        }
+        let job = work.job(round, &before);
         begun = Some(Begun { job, before });
         let refused = refusal(endpoint, &job.command())?;
         if refused.is_some() {
@@ -129,8 +123,7 @@ pub(crate) async fn slow_job(endpoint: String, work: Work) -> Result<JoinHandle<
     let copies = endpoint.clone();
     let job = tokio::task::spawn_blocking(move || {
         let Some(before) = Held::of(&endpoint)? else { return Ok((Some("no answer".to_owned()), None)) };
-        let job = (0..2).map(|round| work.job(round)).find(|job| !job.leads_nowhere(&before));
-        let job = job.context("one of two formats is another one")?;
+        let job = work.job(0, &before);
         let refused = refusal(&endpoint, &[&job.command()[..], &["--rate", SLOW]].concat())?;
         Ok((refused, Some(Begun { job, before })))
     });
