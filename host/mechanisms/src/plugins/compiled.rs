@@ -1,7 +1,7 @@
 //! Compiled components: in memory, in the compile cache, or made by the compiler, one at a time.
 //!
-//! A compiler can be kept busy for minutes by components that are made for that. Whoever must not wait, because
-//! a volume needs a strategy now, asks for what is there and is told when it isn't.
+//! A compiler can be kept busy for minutes by components that are made for that. Whoever must not wait,
+//! because a volume needs a strategy now, asks for what is there and is told when it isn't.
 
 use std::sync::Arc;
 

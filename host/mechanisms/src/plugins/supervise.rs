@@ -2,8 +2,9 @@
 //! faults while it is watched is taken back.
 //!
 //! The strategy is exchanged first and the catalog written after it, because a faulting strategy must go even
-//! when the disk is full; nor does it wait for a successor to be compiled. A verdict that could not be written
-//! is kept in memory, holds there, and is written as soon as the catalog takes it.
+//! when the disk is full; nor does it wait for a successor to be compiled. A verdict that could not be
+//! written is kept in memory, holds there, and is written as soon as the catalog takes it, at the latest
+//! before an administrator's next use or promotion on that volume.
 
 use std::sync::Arc;
 

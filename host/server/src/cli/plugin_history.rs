@@ -162,7 +162,7 @@ mod tests {
             "                                                       signature: signed 0123456789ABCDEF",
             "                                                       config: {\"knob\":1}",
         ];
-        assert_eq!(table(&[row.clone()], true).lines().collect::<Vec<_>>(), expected);
+        assert_eq!(table(std::slice::from_ref(&row), true).lines().collect::<Vec<_>>(), expected);
         assert_eq!(row_json(&row)["config"]["bytes"], 15);
         let long = pb::HistoryRow { config_sha256: "ab".repeat(32), config_bytes: 9000, ..row };
         assert!(table(&[long], true).contains("config: 9000 bytes, SHA-256 abababababab"));
