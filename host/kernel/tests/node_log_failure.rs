@@ -16,7 +16,7 @@ use mortise_kernel::kv::{CommandResponse, RangeRequest};
 use mortise_kernel::log::{Log, LogConfig, Sink, Write};
 use mortise_kernel::node::VolumeId;
 use mortise_kernel::raft::{Group, GroupConfig, NoPeers, ProposerConfig, Throttle, Upkeep};
-use mortise_kernel::store::{CurrentStore, Served, Store, StoreConfig, Undertaker};
+use mortise_kernel::store::{Applied, CurrentStore, Served, Store, StoreConfig, Undertaker};
 use node_support::{life, put_command, seed, soon};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -163,4 +163,46 @@ fn acknowledged_writes_survive_a_disk_that_fails_at_any_sync() {
         });
     }
     assert!(!acknowledged.is_empty());
+}
+
+/// Waits until the log is purged up to `index`.
+async fn purged(group: &Group, index: u64) {
+    while group.purged_index() < index {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(group.purged_index(), index);
+}
+
+#[test]
+fn what_was_held_over_a_restart_is_purged_without_another_flush() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_path_buf();
+    life(async move {
+        let (store, group) = open_group(&path, u32::MAX).await;
+        let group = group.expect("the group opens");
+        for number in 0..20 {
+            group.propose(put_command(&format!("key-{number}"), "v"), None, soon()).await.expect("written");
+        }
+        store.load().close().expect("flushed");
+    });
+    let path = dir.path().to_path_buf();
+    life(async move {
+        let (store, group) = open_group(&path, u32::MAX).await;
+        let group = group.expect("the group opens");
+        let flushed = store.load().flushed().index;
+        assert!(flushed > 20 && group.purged_index() == 0);
+        let at = |index| Applied { index, ..Applied::default() };
+        let (lower, higher) = (group.hold_at(at(5)).expect("held"), group.hold_at(at(9)).expect("held"));
+        group.purge_flushed().await;
+        purged(&group, 5).await;
+        drop(lower);
+        group.purge_flushed().await;
+        // It may be under way still, and is known nevertheless.
+        assert!(group.hold_at(at(8)).is_none(), "a hold that comes too late is refused");
+        purged(&group, 9).await;
+        drop(higher);
+        group.purge_flushed().await;
+        purged(&group, flushed).await;
+        assert_eq!(store.load().flushed().index, flushed, "nothing was flushed meanwhile");
+    });
 }

@@ -119,6 +119,6 @@ fn a_volume_that_was_rolled_back_behind_a_purge_is_refused() {
     fs::remove_dir_all(&volumes).expect("removed");
     fs::rename(&older, &volumes).expect("renamed");
     for _ in 0..2 {
-        assert_names_the_log(reopened(dir.path()), "they are purged");
+        assert_names_the_log(reopened(dir.path()), "found them purged");
     }
 }

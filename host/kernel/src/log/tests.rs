@@ -135,6 +135,34 @@ async fn a_failed_flush_fails_every_waiter_and_every_later_write_but_no_read() {
     assert_eq!(kept.len(), 3);
 }
 
+/// Panics when it should write a batch.
+struct Panicking;
+
+impl Sink for Panicking {
+    fn write(&mut self, _batch: Vec<Write>) -> Result<(), String> {
+        panic!("injected: a defect of the writer");
+    }
+
+    fn sync(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_fails_every_waiter_and_every_later_write_but_no_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::open_with(LogConfig::new(dir.path()), |_| Panicking).expect("opens");
+    let failed = |outcome: Result<(), LogFailure>| {
+        let failure = outcome.expect_err("refused").to_string();
+        assert!(failure.contains("panicked"), "{failure}");
+    };
+    failed(append(&log, ONE, 1..=1, "lost").await.expect("completed"));
+    failed(append(&log, TWO, 1..=1, "later").await.expect("completed"));
+    failed(log.save_vote(ONE, Bytes::from_static(b"vote")).await);
+    assert!(log.failure().is_some());
+    assert!(log.read(ONE, 1, 3, usize::MAX).expect("reads go on").is_empty());
+}
+
 #[tokio::test]
 async fn a_truncation_and_a_new_append_of_one_group_keep_their_order() {
     let gate = gated();

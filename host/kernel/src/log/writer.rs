@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::keys::{self, Item, Key};
 use super::metrics::LogMetrics;
-use super::queue::{Change, DISK_FULL, Group, LogFailure, Queue, Request};
+use super::queue::{Change, Completion, DISK_FULL, Group, LogFailure, Queue, Request};
 use super::room::Room;
 use crate::node::VolumeId;
 use crate::seams::fault::{self, Point};
@@ -95,22 +95,13 @@ impl<S: Sink> Writer<S> {
 
     /// Runs until the queue is closed or the sink fails.
     pub(super) fn run(mut self) {
+        let mut waiting = Waiting { queue: Arc::clone(&self.queue), waiters: Vec::new() };
         while let Some(mut group) = self.queue.take(!self.backlog.is_empty()) {
             self.metrics.queue_depth(group.left);
-            let waiters: Vec<_> =
-                group.requests.iter_mut().filter_map(|request| request.done.take()).collect();
-            match self.commit(group, !waiters.is_empty()) {
-                Ok(()) => waiters.into_iter().for_each(|done| done(Ok(()))),
-                Err(detail) => {
-                    let failure = LogFailure::new(detail);
-                    tracing::error!(%failure, "raft log failed");
-                    let waiting = self.queue.fail(&failure);
-                    waiters.into_iter().for_each(|done| done(Err(failure.clone())));
-                    waiting.into_iter().filter_map(|request| request.done).for_each(|done| {
-                        done(Err(failure.clone()));
-                    });
-                    return;
-                }
+            waiting.waiters = group.requests.iter_mut().filter_map(|request| request.done.take()).collect();
+            match self.commit(group, !waiting.waiters.is_empty()) {
+                Ok(()) => waiting.waiters.drain(..).for_each(|done| done(Ok(()))),
+                Err(detail) => return waiting.fail(&LogFailure::new(detail)),
             }
         }
     }
@@ -202,6 +193,29 @@ impl<S: Sink> Writer<S> {
             if first.next > first.upto {
                 self.backlog.pop_front();
             }
+        }
+    }
+}
+
+/// Those who wait for the group that is being written. A panic of the writer, too, is told to them and to all
+/// who come later: nobody else would ever answer them.
+struct Waiting {
+    queue: Arc<Queue>,
+    waiters: Vec<Completion>,
+}
+
+impl Waiting {
+    fn fail(&mut self, failure: &LogFailure) {
+        tracing::error!(%failure, "raft log failed");
+        let behind = self.queue.fail(failure).into_iter().filter_map(|request| request.done);
+        self.waiters.drain(..).chain(behind).for_each(|done| done(Err(failure.clone())));
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail(&LogFailure::new("its writer panicked"));
         }
     }
 }

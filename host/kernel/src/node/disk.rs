@@ -78,4 +78,38 @@ impl DiskGauge {
             self.reserve
         )))
     }
+
+    /// Whether space is known to be short. A file system that does not answer says nothing about that.
+    pub(super) fn is_short(&self) -> bool {
+        matches!(self.check(), Err(Error::NoSpace(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::seams::DiskSpace;
+
+    /// Answers with what there is, if anything.
+    struct Disk(Option<u64>);
+
+    impl DiskSpace for Disk {
+        fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+            self.0.ok_or_else(|| io::Error::other("the file system does not answer"))
+        }
+    }
+
+    #[test]
+    fn a_file_system_that_does_not_answer_is_not_short_of_space() {
+        let gauge = |free| DiskGauge::new(Arc::new(Disk(free)), PathBuf::from("/data"), LEAST_RESERVE);
+        assert!(gauge(Some(LEAST_RESERVE - 1)).is_short());
+        assert!(!gauge(Some(LEAST_RESERVE)).is_short());
+        let silent = gauge(None);
+        assert!(silent.check().is_err());
+        assert!(!silent.is_short());
+    }
 }

@@ -145,7 +145,7 @@ impl VolumeUpkeep {
 
     /// Whether free disk space is short.
     pub(super) fn is_short_of_disk(&self) -> bool {
-        self.disk.check().is_err()
+        self.disk.is_short()
     }
 
     /// What is held by every piece of blocking work.

@@ -177,7 +177,13 @@ impl Volume {
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
         if request.range_end.is_empty() {
-            return self.store.load().range(&request, Meter::Request(deadline));
+            let found = self.store.load().range(&request, Meter::Request(deadline));
+            return match found {
+                Err(error @ (Error::Io { .. } | Error::Corrupt { .. })) => {
+                    Err(self.named(error, deadline).await)
+                }
+                found => found,
+            };
         }
         let meter = Meter::Request(deadline);
         deadline.bound("the range read", self.read(move |store| store.range(&request, meter))).await?
@@ -198,6 +204,15 @@ impl Volume {
         self.ready(consistency, deadline).await?;
         let read = move |store: &Store| store.read_txn(&request, Meter::Request(deadline));
         deadline.bound("the read transaction", self.read(read)).await?
+    }
+
+    /// An error of a read that must not search for damage, with the damage in its place if there is some.
+    async fn named(&self, error: Error, deadline: Deadline) -> Error {
+        let search = self.read(|store| Ok(store.find_damage()));
+        match deadline.bound("the search for damage", search).await {
+            Ok(Ok(Some(damage))) => damage,
+            _ => error,
+        }
     }
 
     async fn ready(&self, consistency: Consistency, deadline: Deadline) -> Result<()> {

@@ -187,9 +187,17 @@ impl Group {
         reached.map(drop).map_err(|_| stopped(&self.raft))
     }
 
-    /// Lets raft purge the log up to what the store has flushed.
+    /// Lets raft purge the log up to what the store has flushed, and to every hold.
     pub async fn purge_flushed(&self) {
-        if self.raft.trigger().snapshot().await.is_err() {
+        let trigger = self.raft.trigger();
+        // openraft purges behind a snapshot that is newer than its last one. What was flushed when the group
+        // was opened is its first one, so that what was held since is asked for by its index.
+        let upto = self.machine.allow_purge();
+        let asked = async {
+            trigger.snapshot().await?;
+            if upto > self.storage.purged_index() { trigger.purge_log(upto).await } else { Ok(()) }
+        };
+        if asked.await.is_err() {
             tracing::debug!("the raft group has stopped; its log is purged after the next opening");
         }
     }
@@ -209,12 +217,14 @@ impl Group {
         self.machine.hold()
     }
 
-    /// Keeps the log behind a position from being purged; `None` when some of that is gone already.
+    /// Keeps the log behind a position from being purged; `None` when some of that is gone already, or about
+    /// to go.
     #[must_use]
     pub fn hold_at(&self, position: Applied) -> Option<LogHold> {
         let index = position.index;
         let hold = self.machine.hold_at(position);
-        (self.storage.purged_index() <= index).then_some(hold)
+        let purged = self.storage.purged_index().max(self.machine.purge_allowed());
+        (purged <= index).then_some(hold)
     }
 
     /// Lets another store follow the log behind the one that serves, from where it stands. The caller holds

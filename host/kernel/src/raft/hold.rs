@@ -16,6 +16,17 @@ use crate::store::Applied;
 struct Positions {
     next: u64,
     held: HashMap<u64, Applied>,
+    /// Index up to which a purge was allowed; it may be under way.
+    allowed: u64,
+}
+
+impl Positions {
+    fn bound(&self, flushed: Applied) -> Applied {
+        let lower = |lowest: Applied, held: &Applied| {
+            if held.index < lowest.index { held.clone() } else { lowest }
+        };
+        self.held.values().fold(flushed, lower)
+    }
 }
 
 /// All holds on one volume's log.
@@ -35,13 +46,21 @@ impl Holds {
     /// How far the log may be purged: up to what `flushed` answers, and to every hold.
     pub(super) fn bound(&self, flushed: impl FnOnce() -> Applied) -> Applied {
         let positions = self.0.lock();
-        let flushed = flushed();
-        positions.held.values().fold(
-            flushed,
-            |lowest, held| {
-                if held.index < lowest.index { held.clone() } else { lowest }
-            },
-        )
+        positions.bound(flushed())
+    }
+
+    /// As [`Self::bound`], for somebody who will purge up to there: whoever takes a hold afterwards can tell
+    /// by [`Self::allowed`] that it comes too late.
+    pub(super) fn allow(&self, flushed: impl FnOnce() -> Applied) -> Applied {
+        let mut positions = self.0.lock();
+        let bound = positions.bound(flushed());
+        positions.allowed = positions.allowed.max(bound.index);
+        bound
+    }
+
+    /// Index up to which a purge was allowed.
+    pub(super) fn allowed(&self) -> u64 {
+        self.0.lock().allowed
     }
 }
 

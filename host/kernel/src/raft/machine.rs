@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageIOError};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::time::Instant;
 
 use super::applier::{Applier, position, stored_bytes};
 use super::hold::{Holds, LogHold};
@@ -28,8 +29,8 @@ use crate::{Error, Result};
 
 /// Pause between two tries to apply an entry.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// Tries to apply an entry, a minute's worth, before the group stops with the log intact.
-const MOST_TRIES: u32 = 600;
+/// For how long an entry is tried before the group stops with the log intact.
+const TRY_FOR: Duration = Duration::from_secs(60);
 
 /// What has to happen around apply: sealing, flushing, removing superseded revisions. All calls are short.
 pub trait Upkeep: Send + Sync + 'static {
@@ -83,6 +84,16 @@ impl Machine {
         self.holds.take(|| position)
     }
 
+    /// Index up to which the log may be purged now, and will be.
+    pub(super) fn allow_purge(&self) -> u64 {
+        self.holds.allow(|| self.flushed()).index
+    }
+
+    /// Index up to which a purge was allowed; it may be under way.
+    pub(super) fn purge_allowed(&self) -> u64 {
+        self.holds.allowed()
+    }
+
     /// Position whose state is in tables of the store that serves.
     pub(super) fn flushed(&self) -> Applied {
         self.store.load().flushed()
@@ -109,16 +120,23 @@ impl Machine {
     /// Applies an entry; tries again for a while when files cannot be read or the format's codec does not
     /// answer, since nothing of it was applied. An entry is never skipped.
     async fn apply_patiently(&self, entry: &Entry) -> Result<()> {
-        let mut tries = 1;
+        let last_try = Instant::now() + TRY_FOR;
+        let mut search = None;
         loop {
-            match self.apply_entry(entry).await {
-                Err(error) if may_heal(&error) && tries < MOST_TRIES => {
-                    tracing::warn!(%error, index = entry.log_id.index, "applying failed; it is tried again");
-                    tokio::time::sleep(RETRY_AFTER).await;
-                    tries += 1;
-                }
-                done => break done?,
+            let Err(error) = self.apply_entry(entry).await else { break };
+            let search = search.get_or_insert_with(|| {
+                let store = self.store.keep();
+                tokio::task::spawn_blocking(move || store.find_damage())
+            });
+            if !may_heal(&error) {
+                return Err(search.await.ok().flatten().unwrap_or(error));
             }
+            // What fails may succeed while tables are searched: nobody waits for that here.
+            if Instant::now() >= last_try {
+                return Err(error);
+            }
+            tracing::warn!(%error, index = entry.log_id.index, "applying failed; it is tried again");
+            tokio::time::sleep(RETRY_AFTER).await;
         }
         if self.upkeep.entry_applied(stored_bytes(entry)) {
             self.seal()?;
@@ -214,7 +232,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
-        let snapshot = FlushedMark(Arc::clone(&self.0)).build_snapshot().await?;
+        // Nothing is purged because of this one.
+        let snapshot = mark(&self.0.holds.bound(|| self.0.flushed()))?;
         Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }
 }
@@ -224,13 +243,15 @@ pub(super) struct FlushedMark(Arc<Machine>);
 
 impl RaftSnapshotBuilder<TypeConfig> for FlushedMark {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
-        let flushed = self.0.holds.bound(|| self.0.flushed());
-        let position =
-            position(&flushed).map_err(|error| StorageIOError::read_snapshot(None, any(&error)))?;
-        let (last_log_id, last_membership) =
-            position.map_or_else(Default::default, |(log_id, membership)| (Some(log_id), membership));
-        let meta =
-            SnapshotMeta { last_log_id, last_membership, snapshot_id: format!("flushed-{}", flushed.index) };
-        Ok(Snapshot { meta, snapshot: Box::default() })
+        mark(&self.0.holds.allow(|| self.0.flushed()))
     }
+}
+
+fn mark(flushed: &Applied) -> Result<Snapshot<TypeConfig>, StorageError> {
+    let position = position(flushed).map_err(|error| StorageIOError::read_snapshot(None, any(&error)))?;
+    let (last_log_id, last_membership) =
+        position.map_or_else(Default::default, |(log_id, membership)| (Some(log_id), membership));
+    let meta =
+        SnapshotMeta { last_log_id, last_membership, snapshot_id: format!("flushed-{}", flushed.index) };
+    Ok(Snapshot { meta, snapshot: Box::default() })
 }

@@ -107,7 +107,8 @@ impl LogStorage {
             format!("expected entries up to {applied_told}, which the store holds, found up to {last}")
         } else if state.purged > applied {
             format!(
-                "expected the entries behind {applied_told}, where the store stands; up to {purged} they are purged"
+                "expected the entries behind {applied_told}, where the store stands, found them purged up to \
+                 {purged}"
             )
         } else {
             return Ok(());

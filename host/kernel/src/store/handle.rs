@@ -39,6 +39,8 @@ use crate::{Error, Result};
 /// One volume's multi-version store. All calls block; share it as `Arc<Store>`.
 pub struct Store {
     pub(super) tree: Tree,
+    /// The same for apply and for reads of one key, which happen on threads that many wait for.
+    swift: Tree,
     pub(super) coder: Coder,
     pub(super) gate: Gate,
     pub(super) writer: Mutex<Writer>,
@@ -106,6 +108,7 @@ impl Store {
         let view = ReadView { seqno, revision: state.revision, compacted: state.compacted };
         let applied = state.applied.clone();
         Ok(Self {
+            swift: tree.impatient(),
             tree,
             coder: config.coder,
             gate: Gate::new(view),
@@ -156,7 +159,7 @@ impl Store {
     ) -> Result<Vec<Result<Answer>>> {
         let stored = format::stored_commands(&self.coder, commands, prepared)?;
         let mut writer = self.writer.lock();
-        let mut draft = Draft::new(&self.tree, &self.coder, writer.state.clone());
+        let mut draft = Draft::new(&self.swift, &self.coder, writer.state.clone());
         let answers = stored.iter().map(|command| draft.run(command)).collect::<Result<Vec<_>>>()?;
         let (staged, mut state) = draft.finish();
         state.applied = position;
@@ -230,7 +233,8 @@ impl Store {
     fn range_stored(&self, request: &RangeRequest, meter: Meter) -> Result<RangeResponse> {
         let passage = self.gate.enter();
         let view = passage.view;
-        let scan = read::open(Source::at(&self.tree, view.seqno), request, Readable::from(view))?;
+        let tree = if request.range_end.is_empty() { &self.swift } else { &self.tree };
+        let scan = read::open(Source::at(tree, view.seqno), request, Readable::from(view))?;
         drop(passage);
         pass(Point::ReadOpened)?;
         read::answer(request, scan, view.revision, self.decoding(meter))
@@ -270,6 +274,13 @@ impl Store {
         let opened = hash::open(Source::at(&self.tree, view.seqno), Readable::from(view), revision)?;
         drop(passage);
         opened.hash(&self.coder, &mut |_| Ok(()))
+    }
+
+    /// The damaged file that errors of [`Self::apply`] or of reads of one key led to, as an error: those
+    /// do not search for it. Reads all tables, if there is a reason to, once in some minutes at most.
+    #[must_use]
+    pub fn find_damage(&self) -> Option<Error> {
+        self.tree.find_damage()
     }
 
     /// Current revision; 1 for an empty store.

@@ -10,12 +10,13 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lsm_tree::{AbstractTree, AnyTree, Guard, InternalValue, SeqNo, SequenceNumberCounter, ValueType};
 
-use super::{StoreConfig, damage};
+use super::StoreConfig;
+use super::damage::{self, Suspicion};
 use crate::{Error, Result, manifest};
 
 /// Rows of the tree in key order, as of one sequence number.
@@ -39,8 +40,9 @@ pub(super) struct Tree {
     path: Arc<Path>,
     seqno: SequenceNumberCounter,
     _tenure: Option<Arc<dyn Any + Send + Sync>>,
-    /// The damaged file that a failed read led to, and what is wrong with it.
-    damaged: Arc<OnceLock<(PathBuf, String)>>,
+    suspicion: Arc<Suspicion>,
+    /// Whether an error is looked into by whoever meets it.
+    patient: bool,
 }
 
 impl Tree {
@@ -67,7 +69,14 @@ impl Tree {
             seqno.set(highest + 1);
             visible.set(highest + 1);
         }
-        Ok(Self { tree, path, seqno, _tenure: config.tenure.clone(), damaged: Arc::default() })
+        let suspicion = Arc::default();
+        Ok(Self { tree, path, seqno, _tenure: config.tenure.clone(), suspicion, patient: true })
+    }
+
+    /// The same tree for somebody who must not wait while tables are read: errors leave that to
+    /// [`Self::find_damage`].
+    pub(super) fn impatient(&self) -> Self {
+        Self { patient: false, ..self.clone() }
     }
 
     /// Its directory.
@@ -126,18 +135,20 @@ impl Tree {
         (written, size)
     }
 
-    /// The kernel's error for an error of the library.
-    ///
-    /// Finding the damaged file means reading all of them, so that is done once per opening.
+    /// The kernel's error for an error of the library. Names the damaged file, if that is the reason, where
+    /// it may be searched for here, or was found before.
     pub(super) fn explain(&self, context: &'static str, error: &lsm_tree::Error) -> Error {
-        if let (Some((path, detail)), false) = (self.damaged.get(), damage::is_full_disk(error)) {
-            return Error::Corrupt { path: path.clone(), detail: detail.clone() };
+        let raised = self.suspicion.raise(&self.path, context, error);
+        if !self.patient || matches!(raised, Error::NoSpace(_)) {
+            return raised;
         }
-        let explained = damage::explain(&self.path, context, error);
-        if let Error::Corrupt { path, detail } = &explained {
-            self.damaged.get_or_init(|| (path.clone(), detail.clone()));
-        }
-        explained
+        self.find_damage().unwrap_or_else(|| damage::unexplained(raised))
+    }
+
+    /// The damage that errors since the opening led to, or lead to now. Blocks while tables are read, which
+    /// happens once and then again no earlier than after some minutes.
+    pub(super) fn find_damage(&self) -> Option<Error> {
+        self.suspicion.look_into(|| damage::first_damaged(&self.path))
     }
 
     /// The error for a row that cannot be decoded although its block's checksum is right.

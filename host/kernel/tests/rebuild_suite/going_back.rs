@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mortise_kernel::ErrorKind;
 use mortise_kernel::node::{Node, Volume};
 use mortise_kernel::rebuild::RebuildOptions;
 use mortise_kernel::seams::{Clock, Seams};
+use mortise_kernel::{Error, ErrorKind};
 
 use crate::names;
-use crate::node_support::{FakeDisk, config, get, open, put, volume};
+use crate::node_support::{FakeDisk, config, get, open, open_with_disk, put, volume};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -142,4 +142,28 @@ async fn what_is_kept_goes_when_its_time_is_over_or_space_is_short() {
         }
         one.undo(None).expect_err("nothing is kept");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_right_after_a_restart_frees_the_log_without_a_write() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(FakeDisk(AtomicU64::new(u64::MAX)));
+    let node = open_with_disk(config(dir.path()), Arc::clone(&disk)).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    put(&one, "a", "1").await.expect("written");
+    rebuilt(&one, keeping()).await;
+    put(&one, "b", "2").await.expect("written");
+    one.flush().await.expect("flushed");
+    node.shutdown().await.expect("stopped");
+    drop((one, node));
+    // Enough for the log, and too little for writes: space is to come from what is kept.
+    disk.0.store(3 << 20, Ordering::SeqCst);
+    let node = open_with_disk(config(dir.path()), Arc::clone(&disk)).await;
+    let one = node.open_volume(volume(2)).await.expect("opened");
+    let flushed = one.status().flushed_index;
+    while one.kept().is_some() || one.purged_index() < flushed {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(one.status().flushed_index, flushed, "nothing was flushed meanwhile");
+    assert!(matches!(put(&one, "c", "3").await, Err(Error::NoSpace(_))), "space is short still");
 }
