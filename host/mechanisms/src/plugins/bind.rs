@@ -2,7 +2,7 @@
 
 use super::act::{Attached, Lifecycle, WORLD, candidate, is_native};
 use super::choose::{self, Chosen};
-use super::decide::{self, Attempt, Start};
+use super::decide::{self, Attempt, Convict, Start};
 use super::rehearse::rehearse;
 use crate::catalog::{BindingRow, Target};
 use crate::cause::Cause;
@@ -84,6 +84,8 @@ impl Lifecycle {
         let proposed = !bound && plugin;
         let watched_until_unix_ms = start.watched_until_unix_ms();
         attached.slot.propose(Candidate { watched_until_unix_ms, ..next });
+        // A verdict that could not be written must not be written over what is bound now.
+        let pardoned = self.pardon(&volume, &target);
         let mut written = Ok(());
         if proposed {
             let decide = |model: &_| decide::propose(model, place, &target, unix_ms);
@@ -98,6 +100,7 @@ impl Lifecycle {
             && !lost()
         {
             attached.slot.withdraw();
+            self.hold(&volume, pardoned);
             let undo =
                 self.catalog.commit(|model| decide::abandon(model, place, &target, &error.to_string()));
             if let Err(undo) = undo.await {
@@ -106,14 +109,19 @@ impl Lifecycle {
             self.drop_stale_shadow(attached);
             return Err(error);
         }
-        self.pardon(&volume, &target);
         self.exchange(attached, rehearsed_views)
     }
 
-    /// Forgets what is held against a version and not written yet: it was named expressly.
-    pub(super) fn pardon(&self, volume: &str, target: &Target) {
-        if let Target::Plugin { digest, .. } = target {
-            self.unsaved.lock().remove(&(volume.to_owned(), digest.clone()));
+    /// Forgets what is held against a version and not written yet, because it was named expressly; answers it.
+    pub(super) fn pardon(&self, volume: &str, target: &Target) -> Option<Convict> {
+        let Target::Plugin { digest, .. } = target else { return None };
+        self.unsaved.lock().remove(&(volume.to_owned(), digest.clone()))
+    }
+
+    /// Takes a pardon back: the version was not bound after all.
+    pub(super) fn hold(&self, volume: &str, convict: Option<Convict>) {
+        if let Some(convict) = convict {
+            self.unsaved.lock().insert((volume.to_owned(), convict.digest.clone()), convict);
         }
     }
 

@@ -46,6 +46,11 @@ impl FakeHost {
         self.turned.store(true, Ordering::Relaxed);
     }
 
+    /// From now on turncoats behave.
+    pub(crate) fn turn_back(&self) {
+        self.turned.store(false, Ordering::Relaxed);
+    }
+
     /// Components and strategies that are alive.
     pub(crate) fn alive(&self) -> usize {
         Arc::strong_count(&self.turned) - 1

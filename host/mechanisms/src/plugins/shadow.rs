@@ -119,16 +119,17 @@ impl Lifecycle {
             watch: self.watch,
         };
         let place = self.place(volume);
+        let pardoned = self.pardon(volume, &row.target);
         let written = self.catalog.commit_for(cause, |model| decide::activate(model, place, &start)).await;
         // An answer that was lost on the way may still have been a good one: the rows tell.
         if let Err(error) = written
             && self.binding(volume).is_none_or(|binding| binding.current != row.target)
         {
+            self.hold(volume, pardoned);
             return Err(error);
         }
         let watched_until_unix_ms = start.watched_until_unix_ms();
         attached.slot.propose(Candidate { watched_until_unix_ms, ..shadow.candidate.clone() });
-        self.pardon(volume, &row.target);
         self.exchange(&attached, 0)
     }
 

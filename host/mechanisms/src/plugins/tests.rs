@@ -168,6 +168,8 @@ async fn a_quarantine_holds_though_it_cannot_be_written() {
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert!(node.catalog.model().quarantines.is_empty());
     assert!(node.bind(NATIVE_STRATEGY).await.is_err(), "what cannot be written is not done");
+    node.host.turn_back();
+    assert!(node.bind("b").await.is_err(), "nor is it forgotten what the version did");
     assert_eq!(node.serving(), "leveled 1.0.0");
     world.rows.set_full(false);
     tokio::time::sleep(Duration::from_secs(120)).await;

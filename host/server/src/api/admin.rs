@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use mortise_mechanisms::{Error, NewPlugin};
+use mortise_mechanisms::Error;
 use mortise_plugin_runtime::{self as runtime, MAX_COMPONENT_BYTES};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Context;
 use super::admin_messages as messages;
 use super::errors::from_mechanisms;
+use super::upload::Uploads;
 use super::who::{cause, given};
 use super::{jobs, recording};
 use crate::pb::mortise::v1 as pb;
@@ -16,11 +17,12 @@ use crate::pb::mortise::v1::admin_server::Admin;
 
 pub(super) struct AdminService {
     context: Context,
+    uploads: Uploads,
 }
 
 impl AdminService {
     pub(super) fn new(context: Context) -> Self {
-        Self { context }
+        Self { context, uploads: Uploads::default() }
     }
 }
 
@@ -41,24 +43,6 @@ fn kept<T: Default + PartialEq>(wanted: T, now: T) -> T {
 
 fn failed(error: Error) -> Status {
     from_mechanisms(&error)
-}
-
-/// A component as it was sent, and the reason for that; of one that is too large, no more than shows it.
-async fn received(
-    mut stream: Streaming<pb::AddPluginRequest>,
-) -> Result<(NewPlugin, Option<String>), Status> {
-    let (mut new, mut reason) = (NewPlugin::default(), None);
-    while let Some(part) = stream.message().await? {
-        new.name = new.name.or_else(|| given(&part.name));
-        new.signature = new.signature.or_else(|| given(&part.signature));
-        reason = reason.or_else(|| given(&part.reason));
-        new.grants.extend(part.grants);
-        new.bytes.extend_from_slice(&part.chunk);
-        if new.bytes.len() > MAX_COMPONENT_BYTES {
-            break;
-        }
-    }
-    Ok((new, reason))
 }
 
 #[tonic::async_trait]
@@ -103,7 +87,7 @@ impl Admin for AdminService {
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::AddPluginResponse>, Status> {
         let mut cause = cause(&request, "");
-        let (new, reason) = received(request.into_inner()).await?;
+        let (new, reason) = self.uploads.receive(request.into_inner()).await?;
         cause.reason = reason;
         if new.bytes.len() > MAX_COMPONENT_BYTES {
             let name = new.name.as_deref();
@@ -117,7 +101,7 @@ impl Admin for AdminService {
         &self,
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::CheckPluginResponse>, Status> {
-        let (new, _) = received(request.into_inner()).await?;
+        let (new, _) = self.uploads.receive(request.into_inner()).await?;
         let judged = self.context.system.plugin_check(new).await.map_err(failed)?;
         Ok(Response::new(messages::judged(judged)))
     }

@@ -29,6 +29,7 @@ mod recording;
 mod shadows;
 mod stub;
 mod translate;
+mod upload;
 mod who;
 
 pub(crate) use call::VOLUME_HEADER;

@@ -1,0 +1,108 @@
+//! Components as they come in, part by part.
+//!
+//! What has come of a component is in memory, and whoever sends it may stop half-way. So there are few uploads at
+//! a time, each has an end, and none is larger than the largest component.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, pin_mut};
+use mortise_mechanisms::NewPlugin;
+use mortise_plugin_runtime::MAX_COMPONENT_BYTES;
+use tokio::sync::Semaphore;
+use tonic::Status;
+
+use super::who::given;
+use crate::pb::mortise::v1::AddPluginRequest;
+
+/// Uploads under way at once.
+const UPLOADS: usize = 4;
+
+/// Time that one may take: the largest component at 1 Mbit/s.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// The uploads under way.
+pub(super) struct Uploads(Semaphore);
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self(Semaphore::new(UPLOADS))
+    }
+}
+
+impl Uploads {
+    /// A component as it was sent, and the reason for that; of one that is too large, no more than shows it.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when too many are under way, `DeadlineExceeded` when it does not come to its end, and
+    /// what the stream itself ends with.
+    pub(super) async fn receive(
+        &self,
+        parts: impl Stream<Item = Result<AddPluginRequest, Status>>,
+    ) -> Result<(NewPlugin, Option<String>), Status> {
+        let Ok(_slot) = self.0.try_acquire() else {
+            return Err(Status::resource_exhausted(format!(
+                "{UPLOADS} components are being sent already, which is the most at once; try again"
+            )));
+        };
+        tokio::time::timeout(LONGEST, collect(parts)).await.map_err(|_| {
+            let seconds = LONGEST.as_secs();
+            Status::deadline_exceeded(format!(
+                "expected the whole component within {seconds} s; send it again"
+            ))
+        })?
+    }
+}
+
+async fn collect(
+    parts: impl Stream<Item = Result<AddPluginRequest, Status>>,
+) -> Result<(NewPlugin, Option<String>), Status> {
+    let (mut new, mut reason) = (NewPlugin::default(), None);
+    pin_mut!(parts);
+    while let Some(part) = parts.next().await.transpose()? {
+        new.name = new.name.or_else(|| given(&part.name));
+        new.signature = new.signature.or_else(|| given(&part.signature));
+        reason = reason.or_else(|| given(&part.reason));
+        new.grants.extend(part.grants);
+        new.bytes.extend_from_slice(&part.chunk);
+        if new.bytes.len() > MAX_COMPONENT_BYTES {
+            break;
+        }
+    }
+    Ok((new, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use tonic::Code;
+
+    use super::*;
+
+    fn part(chunk: &[u8]) -> Result<AddPluginRequest, Status> {
+        Ok(AddPluginRequest { chunk: chunk.to_vec().into(), ..AddPluginRequest::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stops_half_way_is_not_waited_for_for_ever() {
+        let uploads = Uploads::default();
+        let halved = stream::iter([part(b"half of it")]).chain(stream::pending());
+        let refused = uploads.receive(halved).await.expect_err("it never ends");
+        assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
+        let (whole, _) =
+            uploads.receive(stream::iter([part(b"one, "), part(b"two")])).await.expect("it ends");
+        assert_eq!(whole.bytes, b"one, two");
+    }
+
+    #[tokio::test]
+    async fn few_come_at_once_and_make_room_when_they_end() {
+        let uploads = Uploads::default();
+        let mut open: Vec<_> = (0..UPLOADS).map(|_| Box::pin(uploads.receive(stream::pending()))).collect();
+        for upload in &mut open {
+            assert!(futures::poll!(upload.as_mut()).is_pending());
+        }
+        let refused = uploads.receive(stream::empty()).await.expect_err("there are enough");
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+        open.pop();
+        uploads.receive(stream::empty()).await.expect("one has gone");
+    }
+}
