@@ -66,8 +66,8 @@ impl ResourceLimiter for MemoryLimiter {
         self.grow((wanted.saturating_sub(now) as u64).saturating_mul(TABLE_ELEMENT_BYTES))
     }
 
-    // The pool holds a component to the same numbers when it is loaded; without a pool nothing else would, and
-    // what the host keeps of an instance is in no memory that is counted here.
+    // The pool holds a component to the same numbers when it is loaded; without a pool nothing else would,
+    // and what the host keeps of an instance is in no memory that is counted here.
     fn instances(&self) -> usize {
         INSTANCES as usize
     }

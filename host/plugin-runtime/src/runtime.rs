@@ -126,8 +126,8 @@ impl Runtime {
         Component::new(self.shared.clone(), description, grants, &compiled)
     }
 
-    /// As [`Self::load_granted`], and never compiles: `None` when the cache doesn't have the component. Blocks
-    /// for as long as its file takes to be read.
+    /// As [`Self::load_granted`], and never compiles: `None` when the cache doesn't have the component.
+    /// Blocks for as long as its file takes to be read.
     ///
     /// # Errors
     /// As [`Self::load_granted`].
