@@ -1,8 +1,8 @@
 //! Any answers of a format, through everything that the host does with them, below a store.
 //!
 //! A format answers here as its component does to the runtime: too much, too little, refusals, bytes that
-//! lead back to something else or to nothing, the same bytes for different keys. Its answers go the host's way
-//! (the runtime's check, the mechanisms' translation, the kernel's verification) into a store. A format is a
+//! lead back to something else or to nothing, the same bytes for different keys. Its answers go the host's
+//! way (the runtime's check, the mechanisms' translation, the kernel's verification) into a store. A format is a
 //! function of bytes by contract, so what it makes of a record is drawn once for each input; how it fails,
 //! for each call.
 

@@ -112,7 +112,8 @@ impl Lifecycle {
         self.exchange(attached, rehearsed_views)
     }
 
-    /// Forgets what is held against a version and not written yet, because it was named expressly; answers it.
+    /// Forgets what is held against a version and not written yet, because it was named expressly; answers
+    /// it.
     pub(super) fn pardon(&self, volume: &str, target: &Target) -> Option<Convict> {
         let Target::Plugin { digest, .. } = target else { return None };
         self.unsaved.lock().remove(&(volume.to_owned(), digest.clone()))

@@ -1,7 +1,7 @@
 //! Components as they come in, part by part.
 //!
-//! What has come of a component is in memory, and whoever sends it may stop half-way. So there are few uploads at
-//! a time, each has an end, and none is larger than the largest component.
+//! What has come of a component is in memory, and whoever sends it may stop half-way. So there are few
+//! uploads at a time, each has an end, and none is larger than the largest component.
 
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ impl Uploads {
     /// A component as it was sent, and the reason for that; of one that is too large, no more than shows it.
     ///
     /// # Errors
-    /// `ResourceExhausted` when too many are under way, `DeadlineExceeded` when it does not come to its end, and
-    /// what the stream itself ends with.
+    /// `ResourceExhausted` when too many are under way, `DeadlineExceeded` when it does not come to its end,
+    /// and what the stream itself ends with.
     pub(super) async fn receive(
         &self,
         parts: impl Stream<Item = Result<AddPluginRequest, Status>>,
