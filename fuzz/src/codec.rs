@@ -2,9 +2,9 @@
 //!
 //! A format answers here as its component does to the runtime: too much, too little, refusals, bytes that
 //! lead back to something else or to nothing, the same bytes for different keys. Its answers go the host's
-//! way (the runtime's check, the mechanisms' translation, the kernel's verification) into a store. A format is a
-//! function of bytes by contract, so what it makes of a record is drawn once for each input; how it fails,
-//! for each call.
+//! way (the runtime's check, the mechanisms' translation, the kernel's verification) into a store. A format
+//! is a function of bytes by contract, so what it makes of a record is drawn once for each input; how it
+//! fails, for each call.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
