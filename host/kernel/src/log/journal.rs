@@ -45,6 +45,9 @@ const MARK_AT: usize = START + 3 + 8 + 2 + 4 + 4;
 /// The value of a log's marks.
 pub(super) type Secret = [u8; 8];
 
+/// What is wrong with a journal, if anything is that no crash explains.
+type Judgement = Result<(), String>;
+
 /// What a journal is.
 enum Verdict {
     /// All of it can be read.
@@ -73,7 +76,7 @@ pub(super) fn repair(folder: &Path) -> Result<()> {
 
 /// Judges every journal in the folder of a database, the oldest first: the file, its size, and what is wrong
 /// with it, if anything is that no crash explains.
-pub(crate) fn examine(folder: &Path) -> Result<Vec<(PathBuf, u64, Result<(), String>)>> {
+pub(crate) fn examine(folder: &Path) -> Result<Vec<(PathBuf, u64, Judgement)>> {
     let judged = judge_all(folder)?.into_iter().map(|(path, bytes, verdict)| match verdict {
         Verdict::Whole | Verdict::Torn(_) => (path, bytes, Ok(())),
         Verdict::Damaged(detail) => (path, bytes, Err(detail)),

@@ -233,7 +233,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
         // Nothing is purged because of this one.
-        let snapshot = mark(&self.0.holds.bound(|| self.0.flushed()))?;
+        let snapshot = mark(&self.0.holds.bound(|| self.0.flushed()))
+            .map_err(|error| StorageIOError::read_snapshot(None, any(&error)))?;
         Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }
 }
@@ -244,11 +245,12 @@ pub(super) struct FlushedMark(Arc<Machine>);
 impl RaftSnapshotBuilder<TypeConfig> for FlushedMark {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
         mark(&self.0.holds.allow(|| self.0.flushed()))
+            .map_err(|error| StorageIOError::read_snapshot(None, any(&error)).into())
     }
 }
 
-fn mark(flushed: &Applied) -> Result<Snapshot<TypeConfig>, StorageError> {
-    let position = position(flushed).map_err(|error| StorageIOError::read_snapshot(None, any(&error)))?;
+fn mark(flushed: &Applied) -> Result<Snapshot<TypeConfig>> {
+    let position = position(flushed)?;
     let (last_log_id, last_membership) =
         position.map_or_else(Default::default, |(log_id, membership)| (Some(log_id), membership));
     let meta =
