@@ -90,6 +90,16 @@ pub enum Error {
         /// Largest number allowed.
         limit: usize,
     },
+    /// A write would change more at once than fits into memory: deletes of ranges, and transactions.
+    #[error(
+        "the request would move about {found} bytes or more of keys and values at once; at most {limit} are allowed: delete in smaller ranges, or with fewer operations"
+    )]
+    TooMuchAtOnce {
+        /// Bytes counted until the limit was passed.
+        found: u64,
+        /// Largest number allowed.
+        limit: u64,
+    },
     /// The disk is full, or close enough that writes are refused.
     #[error("no space left for writes: {0}")]
     NoSpace(String),
@@ -226,6 +236,7 @@ impl Error {
             | Self::DuplicateKey
             | Self::TooManyOperations { .. }
             | Self::RequestTooLarge { .. }
+            | Self::TooMuchAtOnce { .. }
             | Self::Refused { .. } => ErrorKind::InvalidArgument,
             Self::CodecFault { fault, .. } => fault.kind(),
             Self::VolumeNotFound(_) | Self::LeaseNotFound(_) | Self::NoDataDirectory(_) => {

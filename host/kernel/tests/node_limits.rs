@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mortise_kernel::node::{Consistency, NodeConfig};
+use mortise_kernel::kv::{Command, DeleteRangeRequest, Op, TxnRequest};
+use mortise_kernel::node::{Consistency, NodeConfig, Volume};
 use mortise_kernel::seams::Deadline;
 use mortise_kernel::store::Step;
 use mortise_kernel::{Error, ErrorKind};
-use node_support::{FakeDisk, config, get, get_as, open, open_with_disk, put, put_command, volume};
+use node_support::{
+    FakeDisk, config, get, get_as, life, open, open_with_disk, put, put_command, soon, volume,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
@@ -142,4 +145,69 @@ async fn a_full_queue_is_busy_and_what_waits_in_it_is_written_after_the_relief()
     }
     let written = get_as(&one, "b", Consistency::Linearizable).await.expect("read").expect("there");
     assert_eq!(written.version, i64::try_from(accepted).expect("small"));
+}
+
+fn delete(key: &str, end: &str) -> DeleteRangeRequest {
+    let [key, range_end] = [key, end].map(|text| bytes::Bytes::copy_from_slice(text.as_bytes()));
+    DeleteRangeRequest { key, range_end, prev_kv: true }
+}
+
+async fn write_large(one: &Volume, keys: usize) {
+    for number in 0..keys {
+        put(one, &format!("large-{number:02}"), vec![b'x'; 200 << 10]).await.expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_too_much_at_once_is_refused_and_smaller_ranges_are_not() {
+    const LIMIT: u64 = 2 << 20;
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(NodeConfig { most_at_once: LIMIT, ..config(dir.path()) }).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    write_large(&one, 16).await;
+    let before = (one.status().revision, one.content_hash(0).await.expect("hashed"));
+    let all = delete("\0", "\0");
+    let in_a_txn = TxnRequest { failure: vec![Op::DeleteRange(all.clone())], ..TxnRequest::default() };
+    let nested = TxnRequest { success: vec![Op::Txn(in_a_txn.clone())], ..TxnRequest::default() };
+    for command in [Command::DeleteRange(all.clone()), Command::Txn(in_a_txn), Command::Txn(nested)] {
+        let error = one.propose(command, soon()).await.expect_err("too much");
+        assert!(matches!(error, Error::TooMuchAtOnce { limit: LIMIT, .. }), "{error}");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+    assert_eq!((one.status().revision, one.content_hash(0).await.expect("hashed")), before);
+
+    // Eight fit, and so do two times eight at once: heavy writes go one after the other.
+    let halves = [delete("large-00", "large-08"), delete("large-08", "large-99")];
+    let done = halves.map(|half| one.propose(Command::DeleteRange(half), soon()));
+    for answer in futures::future::join_all(done).await {
+        let mortise_kernel::kv::CommandResponse::DeleteRange(answer) = answer.expect("deleted") else {
+            panic!("another answer")
+        };
+        assert_eq!((answer.deleted, answer.prev_kvs.len()), (8, 8));
+        assert!(answer.prev_kvs.iter().all(|kv| kv.value.len() == 200 << 10));
+    }
+    one.propose(Command::DeleteRange(all), soon()).await.expect("nothing is left that could be too much");
+    assert_eq!(one.content_hash(0).await.expect("hashed").keys, 0);
+}
+
+#[test]
+fn a_delete_that_the_log_holds_is_replayed_whatever_it_moves() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_path_buf();
+    life(async move {
+        let node = open(NodeConfig { memtable_bytes: 64 << 20, ..config(&path) }).await;
+        let one = node.create_volume(volume(2)).await.expect("created");
+        write_large(&one, 16).await;
+        one.propose(Command::DeleteRange(delete("\0", "\0")), soon()).await.expect("deleted");
+        put(&one, "after", "1").await.expect("written");
+        assert_eq!(one.status().flushed_index, 0, "all of it is to be replayed");
+    });
+    let path = dir.path().to_path_buf();
+    life(async move {
+        let node = open(NodeConfig { most_at_once: 1 << 20, ..config(&path) }).await;
+        let one = node.open_volume(volume(2)).await.expect("opened");
+        assert_eq!(get(&one, "after").await.as_deref(), Some("1"));
+        assert_eq!(one.content_hash(0).await.expect("hashed").keys, 1);
+        node.shutdown().await.expect("stopped");
+    });
 }

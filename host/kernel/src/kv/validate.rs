@@ -86,6 +86,30 @@ pub(crate) fn is_small(command: &Command) -> bool {
     few && command_bytes(command) <= FEW_BYTES
 }
 
+/// Whether applying a command may change much more than it says itself: it deletes a range, or has many
+/// operations that write.
+pub(crate) fn may_be_heavy(command: &Command) -> bool {
+    const FEW_WRITES: usize = 8;
+    match command {
+        Command::Put(_) | Command::Compact { .. } => false,
+        Command::DeleteRange(delete) => !delete.range_end.is_empty(),
+        Command::Txn(txn) => writes_of(txn) > FEW_WRITES,
+    }
+}
+
+/// Operations that write, of the branch with the most; to delete a range is without number.
+fn writes_of(txn: &TxnRequest) -> usize {
+    let of = |op: &Op| match op {
+        Op::Range(_) => 0,
+        Op::Put(_) => 1,
+        Op::DeleteRange(delete) if delete.range_end.is_empty() => 1,
+        Op::DeleteRange(_) => usize::MAX,
+        Op::Txn(nested) => writes_of(nested),
+    };
+    let all = |ops: &[Op]| ops.iter().map(of).fold(0, usize::saturating_add);
+    all(&txn.success).max(all(&txn.failure))
+}
+
 fn command_bytes(command: &Command) -> usize {
     match command {
         Command::Put(put) => put_bytes(put),

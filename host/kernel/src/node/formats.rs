@@ -11,7 +11,7 @@ use crate::Result;
 use crate::format::{FormatId, Meter};
 use crate::kv::{self, Command, CommandResponse};
 use crate::seams::Deadline;
-use crate::store::{Conversion, Store, Survey, Transform};
+use crate::store::{Conversion, Reading, Store, Survey, Transform};
 
 impl Volume {
     /// The format of its keys and values.
@@ -28,7 +28,10 @@ impl Volume {
         self.check_open()?;
         let (to, stores) = (to.clone(), self.shared.stores.of(self.name()));
         let path = self.home.directory().path().to_path_buf();
-        self.read(move |store| Ok(Conversion::new(store.coder().clone(), stores.coder(&to, &path)?))).await
+        let coders = move |reading: &Reading<'_>| {
+            Ok(Conversion::new(reading.store().coder().clone(), stores.coder(&to, &path)?))
+        };
+        self.read(coders).await
     }
 
     /// Counts the records that a conversion would refuse, and changes nothing. Takes as long as reading
@@ -61,12 +64,13 @@ impl Volume {
             let prepared = self.store.load().prepare(&command, meter)?;
             (command, prepared)
         } else {
-            let prepare = move |store: &Store| {
-                let prepared = store.prepare(&command, meter)?;
+            let prepare = move |reading: &Reading<'_>| {
+                let prepared = reading.store().prepare(&command, meter)?;
                 Ok((command, prepared))
             };
             deadline.bound("encoding the request", self.read(prepare)).await??
         };
+        let _turn = self.admit(&command, prepared.as_ref(), deadline).await?;
         let answer = self.group.propose(command, prepared, deadline).await?;
         if answer.is_small() {
             return answer.decode(meter);

@@ -6,6 +6,9 @@
 //! removed by one task, [`keep_tidy`], off the path of requests; what a stop leaves is removed at the next
 //! opening.
 //!
+//! The same tenures tell when a generation may be opened once more: a tree takes what it does not know in its
+//! directory for leftovers, so two over one directory would remove each other's tables.
+//!
 //! Numbers of generations are never used twice while a volume is open: a store that is being freed may still
 //! remove tables by name.
 
@@ -13,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::{RwLock, mpsc, watch};
 
 use super::directory::Directory;
 use super::generation;
@@ -27,24 +30,32 @@ use crate::{Error, Result};
 
 /// What is on its way out.
 enum Leaving {
-    /// The files of this generation are read by one store more.
-    Read(u64),
     /// A store that nobody uses.
     Store(Box<Store>),
     /// One store with its iterators, which read the files of this generation, is gone.
     Unread(u64),
     /// This generation is not wanted any more.
     Retired(u64),
+    /// This generation is wanted, whatever was said before.
+    Wanted(u64),
 }
+
+/// How many stores of each generation, iterators included, are there; none of a generation that is missing.
+type Tenants = HashMap<u64, u64>;
 
 /// Reports when it is dropped that one store of a generation, with its iterators, is gone.
 struct Tenure {
     generation: u64,
+    tenants: Arc<watch::Sender<Tenants>>,
     leaving: mpsc::UnboundedSender<Leaving>,
 }
 
 impl Drop for Tenure {
     fn drop(&mut self) {
+        self.tenants.send_modify(|tenants| match tenants.get_mut(&self.generation) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(tenants.remove(&self.generation)),
+        });
         // Without a receiver the volume is closed, and its next opening decides.
         drop(self.leaving.send(Leaving::Unread(self.generation)));
     }
@@ -74,6 +85,7 @@ pub(super) struct Home {
     directory: Directory,
     stores: Stores,
     leaving: mpsc::UnboundedSender<Leaving>,
+    tenants: Arc<watch::Sender<Tenants>>,
     numbers: Mutex<Numbers>,
 }
 
@@ -89,7 +101,8 @@ impl Home {
     pub(super) fn new(directory: Directory, current: u64, stores: Stores) -> (Arc<Self>, Departures) {
         let (leaving, departures) = mpsc::unbounded_channel();
         let numbers = Mutex::new(Numbers { current, used: current });
-        (Arc::new(Self { directory, stores, leaving, numbers }), Departures(departures))
+        let tenants = Arc::default();
+        (Arc::new(Self { directory, stores, leaving, tenants, numbers }), Departures(departures))
     }
 
     pub(super) fn directory(&self) -> &Directory {
@@ -108,8 +121,12 @@ impl Home {
 
     /// Opens the store of a generation.
     pub(super) fn open(&self, generation: &Generation) -> Result<Store> {
-        drop(self.leaving.send(Leaving::Read(generation.number)));
-        let tenure = Tenure { generation: generation.number, leaving: self.leaving.clone() };
+        self.tenants.send_modify(|tenants| *tenants.entry(generation.number).or_default() += 1);
+        let tenure = Tenure {
+            generation: generation.number,
+            tenants: Arc::clone(&self.tenants),
+            leaving: self.leaving.clone(),
+        };
         self.stores.open(generation, Some(Arc::new(tenure)))
     }
 
@@ -156,10 +173,17 @@ impl Home {
             Ok(()) => {}
         }
         self.numbers.lock().current = to;
+        self.want(to);
         Ok(())
     }
 
-    /// Opens the store of a generation that is there under its final name.
+    /// Waits until no store of a generation is open, nor an iterator or a step of one.
+    pub(super) async fn vacated(&self, number: u64) {
+        // The sender is `self`, so it outlives the wait.
+        drop(self.tenants.subscribe().wait_for(|tenants| !tenants.contains_key(&number)).await);
+    }
+
+    /// Opens the store of a generation that is there under its final name, and vacated.
     pub(super) fn reopen(&self, number: u64) -> Result<Store> {
         self.open(&generation::named(&self.directory, number)?)
     }
@@ -188,11 +212,15 @@ impl Home {
     pub(super) fn retire(&self, number: u64) {
         drop(self.leaving.send(Leaving::Retired(number)));
     }
+
+    /// Withdraws a retirement: the generation serves, or is kept.
+    pub(super) fn want(&self, number: u64) {
+        drop(self.leaving.send(Leaving::Wanted(number)));
+    }
 }
 
 /// Frees stores and removes files, until it is aborted. `busy` is held by every piece of blocking work.
 pub(super) async fn keep_tidy(home: Arc<Home>, mut departures: Departures, busy: Arc<RwLock<()>>) {
-    let mut readers: HashMap<u64, u64> = HashMap::new();
     let mut retired = HashSet::new();
     while let Some(leaving) = departures.0.recv().await {
         let busy = Arc::clone(&busy).read_owned().await;
@@ -201,24 +229,17 @@ pub(super) async fn keep_tidy(home: Arc<Home>, mut departures: Departures, busy:
                 free(store, busy).await;
                 continue;
             }
-            Leaving::Read(number) => {
-                *readers.entry(number).or_default() += 1;
+            Leaving::Wanted(number) => {
+                retired.remove(&number);
                 continue;
             }
-            Leaving::Unread(number) => {
-                if let Some(count) = readers.get_mut(&number) {
-                    *count -= 1;
-                }
-                number
-            }
+            Leaving::Unread(number) => number,
             Leaving::Retired(number) => {
                 retired.insert(number);
                 number
             }
         };
-        if retired.contains(&number) && readers.get(&number).is_none_or(|count| *count == 0) {
-            readers.remove(&number);
-            retired.remove(&number);
+        if !home.tenants.borrow().contains_key(&number) && retired.remove(&number) {
             let home = Arc::clone(&home);
             let removed = tokio::task::spawn_blocking(move || {
                 let removed = home.remove_retired(number);

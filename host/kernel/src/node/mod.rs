@@ -11,11 +11,13 @@
 //! | `kept` | the previous generation, kept for a while to go back to |
 //! | `stores` | how stores are opened |
 //! | `volume` | [`Volume`]: writes and reads of one open volume |
+//! | `admission` | which writes are let into the log, by what they move at once |
 //! | `upkeep` | flushing, purging, removing superseded revisions of one volume |
 //! | `pressure` | how writers are slowed when the store does not keep up |
 //! | [`doctor`] | looks at a directory that no daemon uses |
 //! | `disk` | free space, and the refusal of writes when it runs out |
 
+mod admission;
 mod directory;
 mod disk;
 pub mod doctor;

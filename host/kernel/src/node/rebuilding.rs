@@ -102,10 +102,17 @@ impl Site for VolumeSite {
         self.kept.advance(position)
     }
 
-    fn open_kept(&self) -> Result<(u64, Arc<Served>)> {
+    fn lend_kept(&self) -> Result<u64> {
         let nothing = || Error::FailedPrecondition("no previous generation is kept".into());
-        let number = self.kept.lend().ok_or_else(nothing)?;
-        Ok((number, Served::new(self.home.reopen(number)?, self.home.undertaker())))
+        self.kept.lend().ok_or_else(nothing)
+    }
+
+    fn vacated(&self, number: u64) -> BoxFuture<'_, ()> {
+        Box::pin(self.home.vacated(number))
+    }
+
+    fn open_kept(&self, number: u64) -> Result<Arc<Served>> {
+        Ok(Served::new(self.home.reopen(number)?, self.home.undertaker()))
     }
 
     fn exchanged(&self) {

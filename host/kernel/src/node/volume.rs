@@ -25,7 +25,7 @@ use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, Txn
 use crate::log::Log;
 use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
 use crate::seams::{Deadline, SharedClock};
-use crate::store::{CurrentStore, Served, Step, StepOutcome, Store, TreeShape};
+use crate::store::{CurrentStore, Reading, Served, Step, StepOutcome, Store, TreeShape, Waiting};
 use crate::{Error, Result};
 
 /// What a node gives to each of its volumes.
@@ -54,6 +54,8 @@ pub struct Volume {
     brake: Arc<Brake>,
     pub(super) kept: Arc<Kept>,
     pub(super) rebuilds: Rebuilds,
+    /// Taken by a write that changes much at once.
+    pub(super) heavy: Arc<tokio::sync::Mutex<()>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     closed: AtomicBool,
 }
@@ -67,6 +69,17 @@ impl fmt::Debug for Volume {
 
 /// Ends tasks when opening fails halfway.
 struct Tasks(Vec<JoinHandle<()>>);
+
+impl Tasks {
+    /// Ends them and waits for that.
+    async fn end(&mut self) {
+        for task in std::mem::take(&mut self.0) {
+            task.abort();
+            // The outcome of an aborted task is that it was aborted.
+            drop(task.await);
+        }
+    }
+}
 
 impl Drop for Tasks {
     fn drop(&mut self) {
@@ -102,7 +115,15 @@ impl Volume {
             proposer: ProposerConfig::default(),
             round_limit: shared.config.default_deadline,
         });
-        let group = Arc::new(group.await?);
+        let group = match group.await {
+            Ok(group) => Arc::new(group),
+            Err(error) => {
+                // Nothing may work on these files any more when the volume is opened once more.
+                tasks.end().await;
+                upkeep.idle().await;
+                return Err(error);
+            }
+        };
         let kept = Kept::recover(Arc::clone(&home), Arc::clone(&group), Arc::clone(&shared.clock), kept);
         upkeep.serve(&group);
         // What a crash, or replay itself, flushed without purging the log behind it.
@@ -124,6 +145,7 @@ impl Volume {
             brake,
             kept,
             rebuilds,
+            heavy: Arc::default(),
             tasks,
             closed,
         }))
@@ -156,6 +178,7 @@ impl Volume {
         if self.store.load().coder().is_natural() {
             kv::validate(&command, config.max_txn_ops, config.max_request_bytes)?;
             self.shared.disk.check()?;
+            let _turn = self.admit(&command, None, deadline).await?;
             return self.group.propose(command, None, deadline).await?.decode(Meter::Request(deadline));
         }
         kv::validate_to_encode(&command, config.max_txn_ops, config.max_request_bytes)?;
@@ -186,7 +209,7 @@ impl Volume {
             };
         }
         let meter = Meter::Request(deadline);
-        deadline.bound("the range read", self.read(move |store| store.range(&request, meter))).await?
+        deadline.bound("the range read", self.read(move |reading| reading.range(&request, meter))).await?
     }
 
     /// Runs a transaction without writes (see [`kv::is_read_only`]), without a log entry.
@@ -202,8 +225,9 @@ impl Volume {
         let config = &self.shared.config;
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
-        let read = move |store: &Store| store.read_txn(&request, Meter::Request(deadline));
-        deadline.bound("the read transaction", self.read(read)).await?
+        let meter = Meter::Request(deadline);
+        let read = self.read(move |reading| reading.read_txn(&request, meter));
+        deadline.bound("the read transaction", read).await?
     }
 
     /// An error of a read that must not search for damage, with the damage in its place if there is some.
@@ -223,20 +247,24 @@ impl Volume {
         }
     }
 
-    /// Runs a read on the blocking pool. Its slot is given back when it ends, even when nobody waits any
-    /// more.
+    /// Runs a read on the blocking pool. When the answer is dropped, at a deadline or because a client has
+    /// gone, the read ends within a few hundred rows and gives its slot back.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Reading<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let slots = Arc::clone(&self.shared.read_slots);
         let slot = slots.acquire_owned().await.map_err(|_| Error::ShuttingDown("the node"))?;
+        let waiting = Waiting::default();
+        let wanted = waiting.wanted();
         let read = move |store: &Store| {
-            let found = work(store);
+            let found = work(&store.reading(wanted));
             drop(slot);
             found
         };
-        self.upkeep.blocking(read).await
+        let found = self.upkeep.blocking(read).await;
+        drop(waiting);
+        found
     }
 
     /// Proposes [`Command::Compact`]; with `physical`, also waits until superseded revisions are removed from
@@ -258,13 +286,14 @@ impl Volume {
         }
     }
 
-    /// Hash of what is readable at `revision` (0: the newest).
+    /// Hash of what is readable at `revision` (0: the newest). As long as the volume is large; dropping the
+    /// answer ends it.
     ///
     /// # Errors
     /// The revision is compacted or in the future.
     pub async fn content_hash(&self, revision: i64) -> Result<ContentHash> {
         self.check_open()?;
-        self.read(move |store| store.content_hash(revision)).await
+        self.read(move |reading| reading.content_hash(revision)).await
     }
 
     /// Confirms leadership, within the deadline.
@@ -365,11 +394,7 @@ impl Volume {
         let rebuilt = self.rebuilds.close(self.id(), deadline).await;
         self.group.stop(deadline).await;
         let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
-            task.abort();
-            // The outcome of an aborted task is that it was aborted.
-            drop(task.await);
-        }
+        Tasks(tasks).end().await;
         rebuilt?;
         deadline.bound("maintenance of the volume", self.upkeep.idle()).await.map_err(|_| {
             Error::Busy(format!("a flush or compaction step of volume {} is still running", self.id()))

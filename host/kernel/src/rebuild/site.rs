@@ -72,9 +72,14 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// The tables of the generation that is kept hold `position`, and need no log before that.
     fn advance_kept(&self, position: Applied) -> Result<()>;
 
-    /// Opens the kept generation where its tables stand. The log is held there, and it stays kept until the
-    /// flip or [`Self::abandon`].
-    fn open_kept(&self) -> Result<(u64, Arc<Served>)>;
+    /// Number of the generation that is kept, which stays kept until the flip or [`Self::abandon`].
+    fn lend_kept(&self) -> Result<u64>;
+
+    /// Waits until nothing has a generation open any more.
+    fn vacated(&self, number: u64) -> BoxFuture<'_, ()>;
+
+    /// Opens the kept generation, which is lent and vacated, where its tables stand. The log is held there.
+    fn open_kept(&self, number: u64) -> Result<Arc<Served>>;
 
     /// Another store serves now.
     fn exchanged(&self);

@@ -194,11 +194,17 @@ impl Task {
         .await
     }
 
-    /// Opens what was kept, which takes the place of a copy.
+    /// Opens what was kept, which takes the place of a copy, as soon as nothing that began before the switch
+    /// works on it any more: a step may take long, and a switch waits for nobody.
     async fn open_kept(&self) -> Result<Copied> {
+        let generation = self.site.lend_kept()?;
+        tokio::select! {
+            () = self.site.vacated(generation) => {}
+            () = self.cancel.requested() => return Err(Error::Cancelled("the rebuild")),
+        }
         let site = Arc::clone(&self.site);
         blocking(move || {
-            let (generation, store) = site.open_kept()?;
+            let store = site.open_kept(generation)?;
             Ok(Copied { generation, store, sum: RowSum::default(), took: Duration::ZERO })
         })
         .await

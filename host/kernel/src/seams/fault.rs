@@ -105,6 +105,8 @@ points! {
     FlushAfter = "flush-after",
     /// A read has opened its iterators and walked none.
     ReadOpened = "read-opened",
+    /// A read has walked some hundred rows, or is about to walk the first one.
+    ReadMiddle = "read-middle",
     /// A generation is about to be built: its directory is not made yet.
     RebuildBegin = "rebuild-begin",
     /// The directory of the generation in the making exists, with its store.

@@ -30,6 +30,9 @@ const REVISIONS: u8 = b'r';
 const TERMINATOR: [u8; 2] = [0x00, 0x01];
 const ESCAPED_ZERO: [u8; 2] = [0x00, 0xFF];
 
+/// Bytes of a latest key before the user key.
+pub(super) const LATEST_PREFIX: usize = 1;
+
 /// Bytes of a history key behind the escaped user key.
 const HISTORY_SUFFIX: usize = TERMINATOR.len() + size_of::<i64>();
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::columns::{self, Span};
 use super::read::{self, Decoding, Readable};
 use super::records::{self, State, Touch, Version};
-use super::scan::{self, Scan};
+use super::scan;
 use super::source::{Source, Staged};
 use super::tree::{Change, Tree};
 use super::txn;
@@ -153,46 +153,50 @@ impl<'a> Draft<'a> {
             _ => None,
         };
         match current {
-            Some((row, old)) => self.supersede(&request.key, &row, old.modified, false),
+            Some((row, old)) => {
+                // The row may be a slice of a table's block, which must not live as long as the memtable.
+                self.supersede(&request.key, Bytes::copy_from_slice(&row), old.modified, false);
+            }
             None => self.touch_new(&request.key),
         }
         Ok(PutResponse { revision, prev_kv })
     }
 
-    /// Deletes the keys of a range.
+    /// Deletes the keys of a range, row by row: a range may hold much, and nothing of a row is in memory
+    /// twice. Its value is decoded only where it is to be answered.
     pub(super) fn delete_range(&mut self, request: &DeleteRangeRequest) -> Result<DeleteRangeResponse> {
         let revision = self.next_revision();
         let span = Span::new(&request.key, &request.range_end);
-        let current = self.seen_revision();
-        let doomed = Scan::open(self.source(), span, current, current)?.collect::<Result<Vec<_>>>()?;
-        for kv in &doomed {
-            let row = Version {
-                created: kv.create_revision,
-                modified: kv.mod_revision,
-                version: kv.version,
-                lease: kv.lease,
-                value: kv.value.clone(),
-            };
-            self.staged.insert(columns::latest(&kv.key), Change::Remove);
-            self.staged.insert(columns::history(&kv.key, revision), Change::Put(records::tombstone()));
-            self.supersede(&kv.key, &row.encode(), kv.mod_revision, true);
+        let mut response = DeleteRangeResponse::default();
+        for doomed in scan::latest_rows(self.source(), span)? {
+            let (key, row) = doomed?;
+            // The row may be a slice of a table's block, which must not live as long as the memtable.
+            let row = Bytes::copy_from_slice(&row);
+            let version = scan::decode_version(self.tree, &key, &row)?;
+            // What is noted of the key shares the memory of its row's key.
+            let latest = columns::latest(&key);
+            let key = latest.slice(columns::LATEST_PREFIX..);
+            self.staged.insert(latest, Change::Remove);
+            self.staged.insert(columns::history(&key, revision), Change::Put(records::tombstone()));
+            response.deleted += 1;
+            let modified = version.modified;
+            if request.prev_kv {
+                response.prev_kvs.push(version.into_kv(key.clone()));
+            }
+            self.supersede(&key, row, modified, true);
         }
-        Ok(DeleteRangeResponse {
-            revision: self.seen_revision(),
-            deleted: i64::try_from(doomed.len()).unwrap_or(i64::MAX),
-            prev_kvs: if request.prev_kv { doomed } else { Vec::new() },
-        })
+        response.revision = self.seen_revision();
+        Ok(response)
     }
 
-    /// Notes that the command under way replaced (or deleted) the version of `key` written at `modified`.
-    fn supersede(&mut self, key: &Bytes, row: &[u8], modified: i64, deleted: bool) {
+    /// Notes that the command under way replaced (or deleted) the version of `key` written at `modified`,
+    /// whose row is kept from now on.
+    fn supersede(&mut self, key: &Bytes, row: Bytes, modified: i64, deleted: bool) {
         if modified == self.next_revision() {
             // This very command wrote it: no revision ever showed it, so there is nothing to keep.
             self.retouch(key, deleted);
             return;
         }
-        // The row may be a slice of a table's block, which must not live as long as the memtable.
-        let row = Bytes::copy_from_slice(row);
         self.staged.insert(columns::history(key, modified), Change::Put(row));
         self.touched.push(Touch { key: key.clone(), previous: modified, deleted });
     }

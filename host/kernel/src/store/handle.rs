@@ -1,4 +1,4 @@
-//! The store's handle: opening it, writing to it, reading from it.
+//! The store's handle: opening it and writing to it; reading is in [`super::reading`].
 //!
 //! Writes go through one lock, one entry of the raft log at a time, into the active memtable; the raft log is
 //! their write-ahead log. The state row ([`State`]) travels in the same memtable as the data, and memtables
@@ -22,18 +22,14 @@ use parking_lot::{Mutex, RwLock};
 use super::draft::Draft;
 use super::leftovers;
 use super::maintenance::{self, Sealed};
-use super::read::{self, Decoding, Readable};
 use super::records::State;
-use super::source::{Source, Staged};
+use super::source::Staged;
 use super::tree::{Change, Tree};
-use super::txn::Opened;
 use super::view::{Gate, ReadView};
-use super::{Applied, Step, StepOutcome, StoreConfig, StoreCounters, TreeShape, columns, hash, scrub};
+use super::{Applied, Step, StepOutcome, StoreConfig, StoreCounters, TreeShape, columns, scrub};
 use super::{Flushed, ScrubProgress};
 use crate::format::{self, Answer, Coder, Meter, Prepared};
-use crate::kv::{Command, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
-use crate::node::ContentHash;
-use crate::seams::fault::{Point, pass};
+use crate::kv::Command;
 use crate::{Error, Result};
 
 /// One volume's multi-version store. All calls block; share it as `Arc<Store>`.
@@ -209,71 +205,6 @@ impl Store {
     pub(super) fn publish(&self, writer: &Writer) {
         let (revision, compacted) = (writer.state.revision, writer.state.compacted);
         self.gate.publish(ReadView { seqno: self.tree.next_seqno(), revision, compacted });
-    }
-
-    /// Answers a range request.
-    ///
-    /// # Errors
-    /// [`Error::Compacted`], [`Error::FutureRevision`], or the storage failed; [`Error::Refused`] and
-    /// [`Error::CodecFault`] where the format is not natural.
-    pub fn range(&self, request: &RangeRequest, meter: Meter) -> Result<RangeResponse> {
-        if self.coder.is_natural() {
-            return self.range_stored(request, meter);
-        }
-        let stored = format::stored_range(&self.coder, request, meter)?;
-        let mut response = self.range_stored(&stored, meter)?;
-        if request.range_end.is_empty() {
-            self.coder.decode_found(&request.key, &stored.key, &mut response.kvs, meter)?;
-        } else {
-            self.coder.decode_kvs(&mut response.kvs, meter)?;
-        }
-        Ok(response)
-    }
-
-    fn range_stored(&self, request: &RangeRequest, meter: Meter) -> Result<RangeResponse> {
-        let passage = self.gate.enter();
-        let view = passage.view;
-        let tree = if request.range_end.is_empty() { &self.swift } else { &self.tree };
-        let scan = read::open(Source::at(tree, view.seqno), request, Readable::from(view))?;
-        drop(passage);
-        pass(Point::ReadOpened)?;
-        read::answer(request, scan, view.revision, self.decoding(meter))
-    }
-
-    fn decoding(&self, meter: Meter) -> Decoding<'_> {
-        Decoding { coder: &self.coder, meter }
-    }
-
-    /// Answers a transaction that holds no write (see [`crate::kv::is_read_only`]).
-    ///
-    /// # Errors
-    /// As [`Self::range`]; [`Error::Internal`] when the transaction does hold a write.
-    pub fn read_txn(&self, request: &TxnRequest, meter: Meter) -> Result<TxnResponse> {
-        if self.coder.is_natural() {
-            return self.read_txn_stored(request, meter);
-        }
-        let stored = format::stored_txn(&self.coder, request, meter)?;
-        format::decode_txn(&self.coder, self.read_txn_stored(&stored, meter)?, meter)
-    }
-
-    fn read_txn_stored(&self, request: &TxnRequest, meter: Meter) -> Result<TxnResponse> {
-        let passage = self.gate.enter();
-        let view = passage.view;
-        let opened = Opened::open(Source::at(&self.tree, view.seqno), request, Readable::from(view))?;
-        drop(passage);
-        opened.answer(view.revision, self.decoding(meter))
-    }
-
-    /// Hash of all that can be read at `revision` (0: the newest), independent of shape and format.
-    ///
-    /// # Errors
-    /// As [`Self::range`].
-    pub fn content_hash(&self, revision: i64) -> Result<ContentHash> {
-        let passage = self.gate.enter();
-        let view = passage.view;
-        let opened = hash::open(Source::at(&self.tree, view.seqno), Readable::from(view), revision)?;
-        drop(passage);
-        opened.hash(&self.coder, &mut |_| Ok(()))
     }
 
     /// The damaged file that errors of [`Self::apply`] or of reads of one key led to, as an error: those

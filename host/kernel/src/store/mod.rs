@@ -1,11 +1,11 @@
 //! One volume's multi-version store over an lsm-tree.
 //!
 //! From the bottom up: `columns` and `records` fix the bytes, `tree` and `damage` wrap the library, `view`
-//! says what readers see, `source` lays staged changes over the tree, `scan` and `read` answer, `draft` and
-//! `txn` apply entries, `scrub` removes superseded versions, `maintenance` changes the shape, `hash` proves
-//! that nothing else changed, `transfer` and `convert` move all rows to another store, `handle` is the face
-//! of it all, `current` exchanges one store for another under its users, and `examine` looks at trees that
-//! are not open.
+//! says what readers see, `source` lays staged changes over the tree, `scan`, `read` and `reading` answer,
+//! `draft` and `txn` apply entries, `weight` tells beforehand what that takes, `scrub` removes superseded
+//! versions, `maintenance` changes the shape, `hash` proves that nothing else changed, `transfer` and
+//! `convert` move all rows to another store, `handle` is the face of it all, `current` exchanges one store
+//! for another under its users, and `examine` looks at trees that are not open.
 
 mod columns;
 mod config;
@@ -20,6 +20,7 @@ mod hash;
 mod leftovers;
 mod maintenance;
 mod read;
+mod reading;
 mod records;
 mod scan;
 mod scrub;
@@ -29,6 +30,7 @@ mod transfer;
 mod tree;
 mod txn;
 mod view;
+mod weight;
 
 #[cfg(test)]
 mod gate_tests;
@@ -43,6 +45,7 @@ pub use current::{CurrentStore, Served, Undertaker};
 pub(crate) use examine::examine_tree;
 pub use handle::Store;
 pub use hash::ContentHasher;
+pub use reading::{Reading, Waiting, Wanted};
 pub use shape::{
     IllegalStep, LEVELS, LevelShape, RunShape, Step, StepOutcome, TABLE_BYTES, TableShape, TreeShape,
     check_step,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::columns::{self, Span};
 use super::records::{Stored, Version};
 use super::source::{Rows, Source};
+use super::tree::Tree;
 use crate::Result;
 use crate::kv::KeyValue;
 
@@ -103,14 +104,41 @@ fn version_at(source: Source<'_>, key: &[u8], at: i64, current: i64) -> Result<O
     }
 }
 
+/// User keys of a span with their rows of the latest column, in key order, and nothing decoded.
+pub(super) fn latest_rows(
+    source: Source<'_>,
+    span: Span<'_>,
+) -> Result<impl Iterator<Item = Result<(Bytes, Bytes)>> + use<>> {
+    let (point, rows) = match span {
+        Span::Point(key) => {
+            let row = source.get(&columns::latest(key))?;
+            (row.map(|row| Ok((Bytes::copy_from_slice(key), row))), None)
+        }
+        Span::Range(..) => (None, Some(source.rows(span.latest()))),
+    };
+    let tree = source.tree().clone();
+    let rows = rows.into_iter().flatten().map(move |row| {
+        let (key, row) = row?;
+        let user_key = columns::decode_latest(&key).ok_or_else(|| tree.undecodable(&key))?;
+        Ok((user_key, row))
+    });
+    Ok(point.into_iter().chain(rows))
+}
+
+/// The version in a row of the latest column; its value shares the memory of the row.
+pub(super) fn decode_version(tree: &Tree, key: &[u8], row: &Bytes) -> Result<Version> {
+    match Stored::decode(row) {
+        Some(Stored::Version(version)) => Ok(version),
+        _ => Err(tree.undecodable(&columns::latest(key))),
+    }
+}
+
 /// The newest version of one key, with its encoded form.
 pub(super) fn latest(source: Source<'_>, key: &[u8]) -> Result<Option<(Bytes, Version)>> {
     let tree_key = columns::latest(key);
     let Some(bytes) = source.get(&tree_key)? else { return Ok(None) };
-    match Stored::decode(&bytes) {
-        Some(Stored::Version(version)) => Ok(Some((bytes, version))),
-        _ => Err(source.tree().undecodable(&tree_key)),
-    }
+    let version = decode_version(source.tree(), key, &bytes)?;
+    Ok(Some((bytes, version)))
 }
 
 /// A walk over the latest and the history column together.

@@ -11,8 +11,12 @@ use bytes::Bytes;
 use lsm_tree::SeqNo;
 
 use super::columns::Bounds;
+use super::reading::Wanted;
 use super::tree::{Change, Tree, TreeRows};
 use crate::Result;
+
+/// Rows that are walked between two looks at whether that is still wanted; well below a millisecond.
+const ROWS_UNASKED: u32 = 256;
 
 /// Changes that are not in the tree yet, by tree key.
 pub(super) type Staged = BTreeMap<Bytes, Change>;
@@ -23,18 +27,24 @@ pub(super) struct Source<'a> {
     tree: &'a Tree,
     seqno: SeqNo,
     staged: Option<&'a Staged>,
+    wanted: Option<&'a Wanted>,
 }
 
 impl<'a> Source<'a> {
     /// The tree as of `seqno`. The caller stands in the gate.
     pub(super) fn at(tree: &'a Tree, seqno: SeqNo) -> Self {
-        Self { tree, seqno, staged: None }
+        Self { tree, seqno, staged: None, wanted: None }
     }
 
     /// The newest state of the tree under `staged`. The caller holds the write lock. Super-versions that
     /// maintenance may remove are never the newest, so that the gate is not needed.
     pub(super) fn newest(tree: &'a Tree, staged: &'a Staged) -> Self {
-        Self { tree, seqno: SeqNo::MAX, staged: Some(staged) }
+        Self { tree, seqno: SeqNo::MAX, staged: Some(staged), wanted: None }
+    }
+
+    /// The same, for walks that end when they are not wanted any more.
+    pub(super) fn wanted(self, wanted: &'a Wanted) -> Self {
+        Self { wanted: Some(wanted), ..self }
     }
 
     /// The tree, for its errors.
@@ -62,30 +72,37 @@ impl<'a> Source<'a> {
             _ => Vec::new(),
         };
         Rows {
-            tree: self.tree.clone(),
             below: self.tree.rows(&start, &end, self.seqno),
             ahead: None,
             staged: staged.into_iter().peekable(),
+            wanted: self.wanted.cloned().unwrap_or(Wanted::ALWAYS),
+            walked: 0,
+            tree: self.tree.clone(),
         }
     }
 }
 
 /// Tree rows in key order.
 pub(super) struct Rows {
-    tree: Tree,
     below: TreeRows,
     /// The next row of `below`, when it was read to be compared with a staged one.
     ahead: Option<(Bytes, Bytes)>,
     staged: Peekable<std::vec::IntoIter<(Bytes, Change)>>,
+    wanted: Wanted,
+    walked: u32,
+    /// The last to be dropped: whoever waits for the end of its tenure waits for the iterator.
+    tree: Tree,
 }
 
 impl Rows {
     fn empty(tree: &Tree) -> Self {
         Self {
-            tree: tree.clone(),
             below: Box::new(std::iter::empty()),
             ahead: None,
             staged: Vec::new().into_iter().peekable(),
+            wanted: Wanted::ALWAYS,
+            walked: 0,
+            tree: tree.clone(),
         }
     }
 
@@ -124,6 +141,12 @@ impl Iterator for Rows {
     type Item = Result<(Bytes, Bytes)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.walked.is_multiple_of(ROWS_UNASKED)
+            && let Err(unwanted) = self.wanted.check()
+        {
+            return Some(Err(unwanted));
+        }
+        self.walked = self.walked.wrapping_add(1);
         self.merged().transpose()
     }
 }

@@ -59,9 +59,10 @@ impl RowSum {
 
 /// All rows of a store as of one position, in key order.
 pub struct PinnedRows {
-    tree: Tree,
     rows: TreeRows,
     content: Option<PinnedContent>,
+    /// Dropped behind the iterators, so that its tenure covers them.
+    tree: Tree,
     /// The position.
     pub position: Applied,
     /// Rows to come, about.

@@ -243,6 +243,7 @@ async fn every_point_on_the_list_is_reached() {
     bench.volume.undo(None).expect("begun").wait().await.expect("gone back");
     bench.volume.range(all(0), Consistency::Serializable, soon()).await.expect("read");
     bench.volume.flush().await.expect("flushed");
+    bench.hash().await;
     bench.node.create_volume(volume(3)).await.expect("created");
     bench.node.remove_volume(volume(3).id).await.expect("removed");
     for point in Point::ALL {

@@ -171,3 +171,54 @@ async fn a_read_that_began_before_a_switch_of_formats_reads_on_in_its_own_and_ke
         scenario.teardown();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_nobody_waits_for_ends_and_gives_its_slot_back() {
+    /// More than a node reads ranges at a time.
+    const READS: usize = 20;
+    const ROWS: usize = 2000;
+    let scenario = FailScenario::setup();
+    let bench = Bench::new().await;
+    for number in 0..ROWS {
+        put(&bench.volume, &format!("row-{number:04}"), "x").await.expect("written");
+    }
+    // Reads stop with their iterators open, until the gate is opened for all of them.
+    let (go_on, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (opened, mut is_open) = tokio::sync::mpsc::unbounded_channel();
+    fail::cfg_callback(Point::ReadOpened.name(), move || {
+        let _ = opened.send(());
+        // An error says that all may go on.
+        let _ = wait.lock().recv();
+    })
+    .expect("a callback");
+    let mut walked = hear(Point::ReadMiddle);
+    let reads: Vec<_> = (0..READS)
+        .map(|_| {
+            let volume = std::sync::Arc::clone(&bench.volume);
+            tokio::spawn(async move { volume.range(all(0), Consistency::Serializable, soon()).await })
+        })
+        .collect();
+    for _ in 0..16 {
+        is_open.recv().await.expect("as many as there are slots");
+    }
+    for read in reads {
+        read.abort();
+        assert!(read.await.expect_err("given up").is_cancelled());
+    }
+    drop(go_on);
+    // All slots are needed again, by readers who wait for their answers.
+    fail::remove(Point::ReadOpened.name());
+    let again = (0..16).map(|_| bench.volume.range(all(0), Consistency::Serializable, soon()));
+    let mut looked = 0;
+    for found in futures::future::join_all(again).await {
+        assert_eq!(found.expect("read").kvs.len(), ROWS + 40);
+        looked += (ROWS + 40).div_ceil(256);
+    }
+    let mut heard = 0;
+    while walked.try_recv().is_ok() {
+        heard += 1;
+    }
+    assert!(heard <= looked + 16, "{heard} looks, {looked} of the reads that were wanted");
+    scenario.teardown();
+}

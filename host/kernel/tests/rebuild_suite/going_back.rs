@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mortise_kernel::format::FormatId;
 use mortise_kernel::node::{Node, Volume};
 use mortise_kernel::rebuild::RebuildOptions;
 use mortise_kernel::seams::{Clock, Seams};
@@ -166,4 +167,88 @@ async fn what_goes_right_after_a_restart_frees_the_log_without_a_write() {
     }
     assert_eq!(one.status().flushed_index, flushed, "nothing was flushed meanwhile");
     assert!(matches!(put(&one, "c", "3").await, Err(Error::NoSpace(_))), "space is short still");
+}
+
+/// Work on the store that serves now, as a long step would be, until the answer is dropped.
+async fn held(one: &Arc<Volume>) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+    let natural = one.conversion(&FormatId::natural()).await.expect("a conversion");
+    let (arrive, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = parking_lot::Mutex::new(held);
+    let one = Arc::clone(one);
+    let work = tokio::spawn(async move {
+        let each = move |_| {
+            let _ = arrive.send(());
+            // An error says that the test has dropped its side.
+            let _ = held.lock().recv();
+            Ok(())
+        };
+        one.survey(Arc::new(natural), each).await.expect("surveyed");
+    });
+    arrived.recv().await.expect("it works");
+    (release, work)
+}
+
+/// Gives whatever runs beside this time enough, measured in work.
+async fn some_flushes(one: &Volume) {
+    for number in 0..20 {
+        put(one, &format!("meanwhile-{number}"), "1").await.expect("written");
+        one.flush().await.expect("flushed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn going_back_waits_for_what_still_works_on_the_kept_generation() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(config(dir.path())).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    put(&one, "a", "1").await.expect("written");
+    one.flush().await.expect("flushed");
+    let (release, work) = held(&one).await;
+    assert!(rebuilt(&one, keeping()).await.kept);
+
+    let undo = one.undo(None).expect("begun");
+    some_flushes(&one).await;
+    assert_eq!(one.status().generation, 2, "two trees would work in one directory");
+    undo.canceller().request();
+    let error = undo.wait().await.expect_err("cancelled");
+    assert!(matches!(error, Error::Cancelled(_)), "{error}");
+    assert_eq!(one.kept().expect("still kept").generation, 1);
+
+    let undo = one.undo(None).expect("begun");
+    some_flushes(&one).await;
+    assert_eq!(one.status().generation, 2);
+    drop(release);
+    assert_eq!(undo.wait().await.expect("gone back").generation, 1);
+    work.await.expect("no panic");
+    assert_eq!(get(&one, "meanwhile-19").await.as_deref(), Some("1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_volume_goes_back_to_is_not_let_go_meanwhile() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Arc::new(FakeClock(AtomicU64::new(1_000_000)));
+    let node = Node::open_with(config(dir.path()), Seams::with_clock(Arc::clone(&clock) as _)).await;
+    let node = node.expect("the node opens");
+    let one = node.create_volume(volume(2)).await.expect("created");
+    put(&one, "a", "1").await.expect("written");
+    one.flush().await.expect("flushed");
+    let (release, work) = held(&one).await;
+    rebuilt(&one, keeping()).await;
+    let undo = one.undo(None).expect("begun");
+    some_flushes(&one).await;
+    // Its time is over while the way back has begun, and every flush is a moment to look.
+    clock.0.fetch_add(4_000_000, Ordering::SeqCst);
+    some_flushes(&one).await;
+    assert_eq!(one.kept().expect("still kept").generation, 1);
+    assert_eq!(one.discard_kept().await.expect_err("busy").kind(), ErrorKind::Busy);
+    drop(release);
+    assert_eq!(undo.wait().await.expect("gone back").generation, 1);
+    work.await.expect("no panic");
+
+    // It serves, and is kept again as any other would be.
+    assert!(rebuilt(&one, keeping()).await.kept);
+    some_flushes(&one).await;
+    assert!(names(dir.path()).contains(&"gen-000001".to_owned()));
+    assert_eq!(one.undo(None).expect("begun").wait().await.expect("gone back").generation, 1);
 }

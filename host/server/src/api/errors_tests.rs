@@ -50,6 +50,13 @@ fn etcd_errors_have_etcds_codes_and_texts() {
 }
 
 #[test]
+fn a_write_that_moves_too_much_is_told_how_to_be_smaller() {
+    let status = from_kernel(&Error::TooMuchAtOnce { found: 300 << 20, limit: 256 << 20 }, true);
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("delete in smaller ranges"), "{status:?}");
+}
+
+#[test]
 fn a_deadline_of_the_client_is_its_own() {
     let error = Error::DeadlineExceeded { what: "a put", after: Duration::from_millis(20) };
     let status = from_kernel(&error, true);
