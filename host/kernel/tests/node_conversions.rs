@@ -231,3 +231,61 @@ async fn a_write_that_the_new_format_refuses_ends_a_conversion_that_catches_up()
     convert(&one, &format("reversed")).await.expect("nothing is left to refuse");
     assert_eq!(one.format(), format("reversed"));
 }
+
+/// A range holds other keys in another order, so what deleted one may not be repeated there.
+#[tokio::test]
+async fn a_delete_of_a_range_ends_a_conversion_to_another_order_that_catches_up_with_it() {
+    let delete = |key: &'static [u8], range_end: &'static [u8]| {
+        let (key, range_end) = (key.into(), range_end.into());
+        Command::DeleteRange(mortise_kernel::kv::DeleteRangeRequest { key, range_end, prev_kv: false })
+    };
+    let refused = delete(b"key 30", b"key 35");
+    let in_a_txn = mortise_kernel::kv::TxnRequest {
+        compare: vec![mortise_kernel::kv::Compare {
+            key: "/a/".into(),
+            range_end: "/a0".into(),
+            target: mortise_kernel::kv::CompareTarget::Version(1),
+            result: mortise_kernel::kv::CompareResult::Equal,
+        }],
+        ..Default::default()
+    };
+    for (command, ends) in [
+        (refused, true),
+        (Command::Txn(in_a_txn), true),
+        (delete(b"\0", b"\0"), false),
+        (delete(b"key 3", b""), false),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let reversed = codec("reversed");
+        let node = open_with(dir.path(), &TestCodecs::with(&[&reversed])).await;
+        let one = filled(&node).await;
+        let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+        let (let_on, permits) = std::sync::mpsc::channel::<()>();
+        let permits = parking_lot::Mutex::new(permits);
+        reversed.controls.sabotage(move |_, _| {
+            if arrived.send(()).is_ok() {
+                let _ = permits.lock().recv();
+            }
+            None
+        });
+        let converting = {
+            let one = Arc::clone(&one);
+            tokio::spawn(async move { convert(&one, &format("reversed")).await })
+        };
+        arrivals.recv().await.expect("the copy has begun");
+        one.propose(command.clone(), soon()).await.expect("a natural volume takes it");
+        let before = one.content_hash(0).await.expect("hashed");
+        drop(let_on);
+        let converted = converting.await.expect("joined");
+        if ends {
+            let error = converted.expect_err("the range means other keys");
+            assert!(matches!(error, Error::FailedPrecondition(_)), "{command:?}: {error}");
+            assert_eq!(one.format(), FormatId::natural());
+            convert(&one, &format("reversed")).await.expect("nothing comes meanwhile");
+        } else {
+            converted.expect("it means the same");
+        }
+        assert_eq!(one.format(), format("reversed"));
+        assert_eq!(one.content_hash(0).await.expect("hashed"), before, "{command:?}");
+    }
+}

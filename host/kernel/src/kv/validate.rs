@@ -97,6 +97,30 @@ pub(crate) fn may_be_heavy(command: &Command) -> bool {
     }
 }
 
+/// Whether what a command does depends on the order of keys: whether it deletes or compares a range that is
+/// not all keys.
+pub(crate) fn depends_on_order(command: &Command) -> bool {
+    match command {
+        Command::Put(_) | Command::Compact { .. } => false,
+        Command::DeleteRange(delete) => is_part(&delete.key, &delete.range_end),
+        Command::Txn(txn) => txn_depends_on_order(txn),
+    }
+}
+
+fn is_part(key: &[u8], range_end: &[u8]) -> bool {
+    !range_end.is_empty() && (key, range_end) != (&[0], &[0])
+}
+
+fn txn_depends_on_order(txn: &TxnRequest) -> bool {
+    let compares = txn.compare.iter().any(|compare| is_part(&compare.key, &compare.range_end));
+    compares
+        || txn.success.iter().chain(&txn.failure).any(|op| match op {
+            Op::Range(_) | Op::Put(_) => false,
+            Op::DeleteRange(delete) => is_part(&delete.key, &delete.range_end),
+            Op::Txn(nested) => txn_depends_on_order(nested),
+        })
+}
+
 /// Operations that write, of the branch with the most; to delete a range is without number.
 fn writes_of(txn: &TxnRequest) -> usize {
     let of = |op: &Op| match op {

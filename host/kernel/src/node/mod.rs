@@ -10,6 +10,7 @@
 //! | `rebuilding` | rebuilds of one volume: one at a time, ended with it |
 //! | `kept` | the previous generation, kept for a while to go back to |
 //! | `stores` | how stores are opened |
+//! | `tasks` | ending what runs behind a volume |
 //! | `volume` | [`Volume`]: writes and reads of one open volume |
 //! | `admission` | which writes are let into the log, by what they move at once |
 //! | `upkeep` | flushing, purging, removing superseded revisions of one volume |
@@ -29,6 +30,7 @@ mod kept;
 mod pressure;
 mod rebuilding;
 mod stores;
+mod tasks;
 mod types;
 mod upkeep;
 mod volume;

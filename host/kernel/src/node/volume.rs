@@ -18,6 +18,7 @@ use super::kept::Kept;
 use super::pressure::Brake;
 use super::rebuilding::Rebuilds;
 use super::stores::Stores;
+use super::tasks::Tasks;
 use super::upkeep::VolumeUpkeep;
 use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, VolumeId, VolumeStatus};
 use crate::format::Meter;
@@ -64,26 +65,6 @@ impl fmt::Debug for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let generation = self.home.current();
         f.debug_struct("Volume").field("volume", &self.volume).field("generation", &generation).finish()
-    }
-}
-
-/// Ends tasks when opening fails halfway.
-struct Tasks(Vec<JoinHandle<()>>);
-
-impl Tasks {
-    /// Ends them and waits for that.
-    async fn end(&mut self) {
-        for task in std::mem::take(&mut self.0) {
-            task.abort();
-            // The outcome of an aborted task is that it was aborted.
-            drop(task.await);
-        }
-    }
-}
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -232,7 +213,7 @@ impl Volume {
 
     /// An error of a read that must not search for damage, with the damage in its place if there is some.
     async fn named(&self, error: Error, deadline: Deadline) -> Error {
-        let search = self.read(|store| Ok(store.find_damage()));
+        let search = self.read(|reading| Ok(reading.store().find_damage()));
         match deadline.bound("the search for damage", search).await {
             Ok(Ok(Some(damage))) => damage,
             _ => error,

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::applier::{Applier, position, stored_bytes};
 use super::hold::{Holds, LogHold};
 use super::types::{Entry, LogId, StorageError, StoredMembership, TypeConfig};
-use crate::format::Answer;
+use crate::format::{Answer, Coder};
 use crate::kv::Command;
 use crate::store::{Applied, CurrentStore, Served};
 use crate::{Error, Result};
@@ -97,6 +97,13 @@ impl Machine {
     /// Position whose state is in tables of the store that serves.
     pub(super) fn flushed(&self) -> Applied {
         self.store.load().flushed()
+    }
+
+    /// Whether a range of keys is the same one in the store that serves and under another coder.
+    pub(super) fn orders_like(&self, other: &Coder) -> bool {
+        let store = self.store.load();
+        let coder = store.coder();
+        coder.agrees_with(other) || (coder.keeps_order() && other.keeps_order())
     }
 
     /// Index of the last entry applied.

@@ -6,13 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::EntryPayload;
 use tokio::time::Instant;
 
 use super::applier::{Applier, stored_bytes};
 use super::machine::Machine;
 use super::storage::LogStorage;
+use super::types::Entry;
 use crate::store::Served;
-use crate::{Error, Result};
+use crate::{Error, Result, kv};
 
 /// Bytes of entries that are read from the log at a time.
 const PORTION_BYTES: usize = 1024 * 1024;
@@ -43,6 +45,8 @@ pub struct Replay {
     storage: LogStorage,
     store: Arc<Served>,
     applier: Applier,
+    /// Whether ranges of keys mean here what they meant to the store that served them.
+    same_order: bool,
 }
 
 impl std::fmt::Debug for Replay {
@@ -54,7 +58,8 @@ impl std::fmt::Debug for Replay {
 impl Replay {
     pub(super) fn new(machine: Arc<Machine>, storage: LogStorage, store: Arc<Served>) -> Result<Self> {
         let applier = Applier::new(&store)?;
-        Ok(Self { machine, storage, store, applier })
+        let same_order = machine.orders_like(store.coder());
+        Ok(Self { machine, storage, store, applier, same_order })
     }
 
     /// The store that follows.
@@ -79,8 +84,9 @@ impl Replay {
     /// Blocking. `each` is called after every entry and may end the replay.
     ///
     /// # Errors
-    /// Entries are missing or cannot be read; the store failed; or what `each` answers. Nothing of the entry
-    /// under way was applied then.
+    /// Entries are missing or cannot be read; the store failed; [`Error::FailedPrecondition`] for an entry
+    /// that means something else in the order of this store's format; or what `each` answers. Nothing of the
+    /// entry under way was applied then.
     pub fn step(&mut self, target: u64, mut each: impl FnMut() -> Result<()>) -> Result<(u64, u64)> {
         let applied = self.store.applied().index;
         let target = target.min(self.target());
@@ -97,12 +103,30 @@ impl Replay {
         }
         let (mut count, mut bytes) = (0, 0);
         for entry in entries {
+            self.check_order(&entry)?;
             self.applier.apply(&self.store, &entry)?;
             count += 1;
             bytes += stored_bytes(&entry) as u64;
             each()?;
         }
         Ok((count, bytes))
+    }
+
+    /// Refuses an entry that would do here something else than it did where it was acknowledged.
+    fn check_order(&self, entry: &Entry) -> Result<()> {
+        match &entry.payload {
+            EntryPayload::Normal(batch)
+                if !self.same_order && batch.commands().iter().any(kv::depends_on_order) =>
+            {
+                Err(Error::FailedPrecondition(format!(
+                    "entry {} of the log deletes or compares a range of keys, which holds other keys in the \
+                     order of format {}; nothing was changed: repeat this when no such request comes meanwhile",
+                    entry.log_id.index,
+                    self.store.coder().format()
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Holds apply, applies what is left, calls `flip` and lets this store serve; `None`, and nothing

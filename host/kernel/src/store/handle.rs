@@ -36,7 +36,7 @@ use crate::{Error, Result};
 pub struct Store {
     pub(super) tree: Tree,
     /// The same for apply and for reads of one key, which happen on threads that many wait for.
-    swift: Tree,
+    pub(super) swift: Tree,
     pub(super) coder: Coder,
     pub(super) gate: Gate,
     pub(super) writer: Mutex<Writer>,

@@ -1,8 +1,8 @@
 //! What applying a command takes in memory, before it is proposed.
 //!
 //! A log entry takes effect as a whole, so that everything it changes is in memory at once: staged first,
-//! then in the memtable. A few bytes of a request can move much: the rows of a range that is deleted go to the
-//! history column with their values. This is counted where the command can still be refused. Apply itself
+//! then in the memtable. A few bytes of a request can move much: the rows of a range that is deleted go to
+//! the history column with their values. This is counted where the command can still be refused. Apply itself
 //! refuses nothing for its weight: what it would have to count depends on the format, and a replay, perhaps
 //! into another format, must come to the end that was acknowledged.
 
