@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use mortise_mechanisms::conformance::{Allowance, Form, Language, Options, Outcome, Workbench, trace};
-use mortise_plugin_runtime::Compiler;
-use mortise_tests::guests;
+use mortise_mechanisms::{Ground, Step};
+use mortise_plugin_runtime::{CompileLimits, Compiler};
+use mortise_tests::{bombs, guests, mortise_binary};
 
 /// Patient, because the machine that runs the tests may be busy.
 fn limits() -> Allowance {
@@ -102,14 +103,18 @@ fn what_forgets_between_calls_passes() -> Result<()> {
 }
 
 /// Components that a host refuses, with words of the reason and of the cure.
-const REFUSED: [(&str, &str, &str); 9] = [
-    ("bad_name", "name is", ""),
+const REFUSED: [(&str, &str, &str); 13] = [
+    ("bad_name", "name is", "lower-case"),
     ("core_module", "core module", "wasm-tools component"),
     ("half_a_world", "no world", "WIT files"),
     ("imports_clock", "wasi:clocks", "no WASI"),
-    ("loop_in_describe", "deadline", ""),
+    ("imports_sockets", "wasi:http", "no WASI"),
+    ("loop_in_describe", "deadline", "--deadline"),
+    ("memory_bomb", "memory", "--memory"),
     ("memory_giant", "memory", "initial memory"),
     ("other_world", "no world", "WIT files"),
+    ("table_giant", "tables", "initial memory"),
+    ("trap_in_start", "unreachable", "asked before anything else"),
     ("unknown_version", "0.9.0", "update the daemon"),
     ("wrong_types", "does not fit", "bindings"),
 ];
@@ -125,6 +130,23 @@ fn what_a_host_refuses_is_refused_with_a_cure() -> Result<()> {
         ensure!(found.contains(cure), "{name}: expected {cure:?} in {found:?}");
         ensure!(bench.specimen(guest(name), limits_of(name)).is_err(), "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_compiled_within_the_limits_is_refused_with_a_cure() -> Result<()> {
+    let limits = CompileLimits { cpu: Duration::from_secs(1), ..CompileLimits::default() };
+    let arguments = vec!["compile-plugin".into()];
+    let bench = Workbench::new(Compiler::Child { program: mortise_binary()?, arguments, limits })?;
+    // A shipped plugin, so that its file says that it is Rust.
+    let bomb = bombs::locals(mortise_plugins::COMPACTION_QUIET, 20_000);
+    let refusal = bench.check(&bomb, Allowance::default())?.refusal.context("it is taken")?;
+    ensure!(refusal.ground == Some(Ground::Uncompilable) && refusal.step == Some(Step::Compile), "{refusal}");
+    ensure!(refusal.reason.contains("1s of processor time"), "{refusal}");
+    ensure!(refusal.cure.is_some_and(|cure| cure.contains("#[inline(never)]")));
+    let nobody = Compiler::Child { program: "/no/such/program".into(), arguments: vec![], limits };
+    let error = Workbench::new(nobody)?.check(mortise_plugins::COMPACTION_QUIET, Allowance::default());
+    ensure!(error.is_err_and(|error| error.to_string().contains("/no/such/program")), "not its fault");
     Ok(())
 }
 

@@ -61,7 +61,7 @@ pub struct Refusal {
     pub ground: Option<Ground>,
     /// The host's own words.
     pub reason: String,
-    /// What usually helps, by language; `None` when the reason says it all.
+    /// What usually helps, by language; `None` for a sort of reason that this program doesn't know.
     pub cure: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl Checked {
         let named = || origin.exports.iter().find_map(|name| Some(contract_version(name)?.to_owned()));
         let wit_version = wit_version.or_else(named);
         let refusal = refusal.map(|Verdict { step, ground, reason }| {
-            let cure = ground.and_then(|ground| cure(ground, &origin, bytes));
+            let cure = ground.map(|ground| cure(ground, &origin, bytes));
             Refusal { step, ground, reason, cure }
         });
         Self {

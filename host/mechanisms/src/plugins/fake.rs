@@ -2,7 +2,7 @@
 //!
 //! `turncoat` behaves until [`FakeHost::turn`] is called, as a plugin does that passes every rehearsal.
 //! `codec` is a format. `wasi` imports a clock, and `silent` nothing at all. `hungry` needs more memory than
-//! plugins are granted by default, even to say who it is.
+//! plugins are granted by default, even to say who it is; `fickle` says something else each time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,6 +82,7 @@ struct FakeComponent {
     version: String,
     behaviour: String,
     turned: Arc<AtomicBool>,
+    asked: AtomicU64,
 }
 
 fn parse(bytes: &[u8]) -> Result<(String, String, String)> {
@@ -137,7 +138,13 @@ impl Host for FakeHost {
         (0..1000).for_each(|_| std::thread::yield_now());
         self.loads.fetch_add(1, Ordering::Relaxed);
         self.loading.fetch_sub(1, Ordering::Relaxed);
-        Ok(Arc::new(FakeComponent { name, version, behaviour, turned: Arc::clone(&self.turned) }))
+        Ok(Arc::new(FakeComponent {
+            name,
+            version,
+            behaviour,
+            turned: Arc::clone(&self.turned),
+            asked: AtomicU64::new(0),
+        }))
     }
 
     fn load_compiled(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Option<Arc<dyn Loaded>>> {
@@ -164,7 +171,10 @@ impl Loaded for FakeComponent {
         if self.behaviour == "mute" {
             return Err(fault(FaultKind::Trap));
         }
-        let summary = format!("does {}", self.behaviour);
+        let mut summary = format!("does {}", self.behaviour);
+        if self.behaviour == "fickle" {
+            summary += &self.asked.fetch_add(1, Ordering::Relaxed).to_string();
+        }
         Ok(Identity { name: self.name.clone(), version: self.version.clone(), summary })
     }
 

@@ -169,6 +169,42 @@ impl Serialize for Ground {
 mod tests {
     use super::*;
 
+    /// One of each error of the runtime.
+    fn of_the_runtime() -> Vec<RuntimeError> {
+        let detail = || "it".to_owned();
+        let (found, allowed) = (2, 1);
+        vec![
+            RuntimeError::TooLarge { found, allowed },
+            RuntimeError::NotWasm { found: detail() },
+            RuntimeError::CoreModule,
+            RuntimeError::TooMany { what: "names", found, allowed },
+            RuntimeError::Malformed { detail: detail() },
+            RuntimeError::OtherWorld { found: detail(), expected: detail() },
+            RuntimeError::UnknownVersion { found: detail(), served: detail() },
+            RuntimeError::RefusedImports { imports: vec![], granted: detail() },
+            RuntimeError::NotGranted { capability: "log", imports: vec![] },
+            RuntimeError::StartsTooBig { what: "memory", found, allowed },
+            RuntimeError::FunctionTooLarge { found, allowed },
+            RuntimeError::Unfit { world: "format", detail: detail() },
+            RuntimeError::WrongWorld { found: "format", wanted: "format" },
+            RuntimeError::Uncompilable { detail: detail() },
+            RuntimeError::NoRoom { detail: detail() },
+            RuntimeError::Compiler { detail: detail() },
+            RuntimeError::Cache { path: "/".into(), source: std::io::Error::other("it") },
+            RuntimeError::Engine { detail: detail() },
+        ]
+    }
+
+    #[test]
+    fn what_is_the_component_s_fault_has_a_ground_and_nothing_else() {
+        for error in of_the_runtime() {
+            let (at_fault, ground) = (error.is_component_fault(), Ground::of_runtime(&error));
+            assert_eq!(at_fault, ground.is_some(), "{error}: {ground:?}");
+            let error = Error::from(error);
+            assert_eq!(Ground::of(&error), ground, "{error}");
+        }
+    }
+
     #[test]
     fn names_are_read_as_they_are_written_and_differ() {
         for (number, ground) in Ground::ALL.iter().enumerate() {

@@ -53,6 +53,8 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod interrupted_tests;
 #[cfg(test)]
+mod judge_tests;
+#[cfg(test)]
 mod leave_tests;
 #[cfg(test)]
 mod shadow_tests;

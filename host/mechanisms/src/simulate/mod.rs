@@ -34,6 +34,8 @@ mod setup;
 mod workload;
 
 #[cfg(test)]
+mod stall_tests;
+#[cfg(test)]
 mod tests;
 
 pub use ask::Contender;
