@@ -13,6 +13,7 @@
 //! | `measure` | single measurements with `mortise bench` |
 //! | `guests`, `bombs` | plugins that misbehave, as components |
 //! | `inventory` | what a node has of plugins, before and after |
+//! | `frozen` | components of released contracts, and what they were asked |
 //! | `languages` | the example policy in five languages, as components |
 //! | `tidy` | the house rules |
 //! | `small_disk` | a real file system that fills up |
@@ -24,6 +25,7 @@ pub mod bombs;
 mod client;
 mod compare;
 mod daemon;
+pub mod frozen;
 mod generate;
 pub mod guests;
 mod history;

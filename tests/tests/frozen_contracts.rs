@@ -2,17 +2,18 @@
 //! built for an older version answer as they did when they were frozen.
 //!
 //! `fixtures/v0.1.0` has the three shipped strategies as they were built from the last sources that used
-//! version 0.1.0, and their answers. To freeze further answers, run the suite with `MORTISE_RECORD=1` and
-//! read the difference before committing it.
+//! version 0.1.0, and their answers; `fixtures/v0.2.0` a strategy and a format. `docs/plugins/versioning.md`
+//! names the sources of both. To freeze further answers, run the suite with `MORTISE_RECORD=1` and read the
+//! difference before committing it.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mortise_plugin_runtime::compaction::{LEVELS, Level, Run, Table, View, canned_views};
-use mortise_plugin_runtime::{Call, Component, Digest, FaultKind, Limits, Runtime, RuntimeConfig, World};
+use mortise_plugin_runtime::compaction::{CompactionStrategy, canned_views};
+use mortise_plugin_runtime::format::{Format, Mode};
+use mortise_plugin_runtime::{Call, Digest, FaultKind, Limits, Runtime, RuntimeConfig, World};
+use mortise_tests::frozen::{self, fixture, root};
 
 /// Patient, because the machine that runs the tests may be busy.
 const LIMITS: Limits =
@@ -37,6 +38,14 @@ const FROZEN: &[(&str, &str)] = &[
         "tests/fixtures/v0.1.0/compaction-tiered.wasm",
         "18c0b29ec470c5d6d42ffea41ea17d23330d42ade680c5e6aa54e2cfb086a5ee",
     ),
+    (
+        "tests/fixtures/v0.2.0/compaction-tiered.wasm",
+        "57079ea233b17ea0bffe16335490272c2bbecccc577ff6a5572305103bd3762a",
+    ),
+    (
+        "tests/fixtures/v0.2.0/format-dictionary.wasm",
+        "e57ba2dc05010fb6e8433d446aee433e0a87290d5787cc6ddef10b5bc0a38b78",
+    ),
 ];
 
 /// Configurations that each strategy is asked under; the last is refused.
@@ -45,59 +54,6 @@ const CONFIGS: &[(&str, &[&str])] = &[
     ("compaction-quiet", &["{}", r#"{"busy_write_rate": 100}"#, r#"{"ask_again_ms": 0}"#]),
     ("compaction-tiered", &["{}", r#"{"l0_runs": 2, "max_space_percent": 30}"#, r#"{"l0_runs": 1}"#]),
 ];
-
-/// Trees as `(level, runs, tables per run, bytes per table)`, with write rate and free disk.
-type Shape = (&'static [(usize, u64, u64, u64)], u64, u64);
-
-const MIB: u64 = 1 << 20;
-const SHAPES: &[Shape] = &[
-    (&[], 0, 1 << 40),
-    (&[(0, 3, 1, 4 * MIB)], MIB, 1 << 40),
-    (&[(0, 4, 1, 4 * MIB)], MIB, 1 << 40),
-    (&[(0, 5, 1, 4 * MIB), (6, 1, 10, 64 * MIB)], 20 * MIB, 1 << 40),
-    (&[(0, 40, 1, 4 * MIB)], 20 * MIB, 1 << 40),
-    (&[(0, 9, 1, 4 * MIB), (5, 1, 3, 64 * MIB), (6, 1, 10, 64 * MIB)], MIB, 1 << 40),
-    (&[(3, 2, 2, 8 * MIB)], MIB, 1 << 40),
-    (&[(2, 1, 1, 8 * MIB)], MIB, 1 << 40),
-    (&[(5, 1, 9, 64 * MIB), (6, 1, 40, 64 * MIB)], 0, 1 << 40),
-    (&[(0, 8, 1, 64 * MIB), (6, 1, 5, 64 * MIB)], MIB, 100 * MIB),
-    (&[(1, 1, 1, MIB), (2, 1, 3, MIB), (3, 1, 9, MIB), (4, 1, 27, MIB), (5, 1, 81, MIB)], 0, 1 << 40),
-    (&[(0, 6, 1, (1 << 53) + 1), (6, 1, 1, (1 << 60) + 1)], u64::MAX, u64::MAX),
-];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn view((filled, write_rate, free_disk): &Shape) -> View {
-    let mut levels: Vec<Level> = (0..LEVELS).map(|_| Level { runs: Vec::new() }).collect();
-    let mut id = 0;
-    for &(level, runs, tables, bytes) in *filled {
-        for _ in 0..runs {
-            let tables = (0..tables).map(|place| {
-                id += 1;
-                Table {
-                    id,
-                    bytes,
-                    entries: bytes / 100 + 1,
-                    tombstones: id,
-                    max_seqno: u64::MAX - id,
-                    min_key: format!("key{place:04}").into_bytes(),
-                    max_key: format!("key{place:04}~").into_bytes(),
-                }
-            });
-            levels[level].runs.push(Run { tables: tables.collect() });
-        }
-    }
-    let (write_rate, free_disk) = (*write_rate, *free_disk);
-    View { levels, memtable_bytes: MIB, write_rate, free_disk, guard_l0_runs: 20, previous: None }
-}
-
-fn fixture(runtime: &Arc<Runtime>, name: &str) -> Result<Component> {
-    let path = root().join(format!("tests/fixtures/v0.1.0/{name}.wasm"));
-    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    Ok(runtime.load(&bytes)?)
-}
 
 #[test]
 fn frozen_files_do_not_change() -> Result<()> {
@@ -120,10 +76,10 @@ fn frozen_files_do_not_change() -> Result<()> {
 
 #[test]
 fn components_of_version_0_1_0_answer_as_when_they_were_frozen() -> Result<()> {
-    let runtime = Runtime::new(RuntimeConfig::default())?;
+    let (runtime, trees) = (Runtime::new(RuntimeConfig::default())?, frozen::trees());
     let mut answers = String::new();
     for (name, configs) in CONFIGS {
-        let component = fixture(&runtime, name)?;
+        let component = fixture(&runtime, "v0.1.0", name)?;
         let description = component.description();
         assert_eq!(
             (description.world, description.wit_version.as_str()),
@@ -133,9 +89,9 @@ fn components_of_version_0_1_0_answer_as_when_they_were_frozen() -> Result<()> {
         writeln!(answers, "{} {}: {}", identity.name, identity.version, identity.summary)?;
         let strategy = component.compaction_strategy(LIMITS)?;
         for config in *configs {
-            for (number, shape) in SHAPES.iter().enumerate() {
+            for (number, tree) in trees.iter().enumerate() {
                 let call = Call { config: (*config).to_owned(), now: 1_700_000_000_000, seed: 7 };
-                let answer = match strategy.decide(&call, &view(shape)) {
+                let answer = match strategy.decide(&call, tree) {
                     Ok(decision) => {
                         assert_eq!(decision.reason, "", "version 0.1.0 knows no reasons");
                         format!("{:?}", decision.step)
@@ -146,23 +102,14 @@ fn components_of_version_0_1_0_answer_as_when_they_were_frozen() -> Result<()> {
             }
         }
     }
-    let path = root().join("tests/fixtures/v0.1.0/answers.txt");
-    if std::env::var_os("MORTISE_RECORD").is_some() {
-        std::fs::write(&path, &answers)?;
-    }
-    let recorded = std::fs::read_to_string(&path).context("the recorded answers")?;
-    for (found, expected) in answers.lines().zip(recorded.lines()) {
-        assert_eq!(found, expected);
-    }
-    assert_eq!(answers.lines().count(), recorded.lines().count());
-    Ok(())
+    frozen::compare("v0.1.0", &answers)
 }
 
 #[test]
 fn components_of_version_0_1_0_cope_with_all_that_today_s_views_hold() -> Result<()> {
     let runtime = Runtime::new(RuntimeConfig::default())?;
     for (name, configs) in CONFIGS {
-        let strategy = fixture(&runtime, name)?.compaction_strategy(LIMITS)?;
+        let strategy = fixture(&runtime, "v0.1.0", name)?.compaction_strategy(LIMITS)?;
         for (view_name, view) in canned_views() {
             let call = |config: &str| Call { config: config.to_owned(), now: 0, seed: 1 };
             strategy.decide(&call(configs[0]), &view).with_context(|| format!("{name}: {view_name}"))?;
@@ -170,6 +117,87 @@ fn components_of_version_0_1_0_cope_with_all_that_today_s_views_hold() -> Result
             let fault = strategy.decide(&call(refused), &view).expect_err("it is refused");
             assert_eq!(fault.kind, FaultKind::Refused, "{name}: {view_name}: {fault}");
         }
+    }
+    Ok(())
+}
+
+/// Answers of the frozen strategy to the recorded questions, one on a line.
+fn decided(strategy: &CompactionStrategy, answers: &mut String) -> Result<()> {
+    for config in CONFIGS.iter().find(|(name, _)| *name == "compaction-tiered").context("it is there")?.1 {
+        for (number, tree) in frozen::trees().iter().enumerate() {
+            let call = Call { config: (*config).to_owned(), now: 1_700_000_000_000, seed: 7 };
+            let answer = match strategy.decide(&call, tree) {
+                Ok(decision) => format!("{:?} because {}", decision.step, decision.reason),
+                Err(fault) => format!("{}: {fault}", fault.kind),
+            };
+            writeln!(answers, "{config} tree {number}: {answer}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Configurations of the frozen format; the last is refused.
+const FORMATS: [&str; 3] = [
+    "{}",
+    r#"{"id": 7, "dictionary": "{\"kind\":\"Pod\",\"metadata\":{\"namespace\":\"default\"", "min_bytes": 8}"#,
+    r#"{"id": 0, "dictionary": "without an identifier"}"#,
+];
+
+/// Answers of the frozen format: what it makes of these records, and of what it has made.
+fn translated(format: &Format, answers: &mut String) -> Result<()> {
+    let properties = match format.properties() {
+        Ok(properties) => properties,
+        Err(fault) => return Ok(writeln!(answers, "{}: {fault}", fault.kind)?),
+    };
+    writeln!(answers, "{properties:?}")?;
+    let keys: [&[u8]; 4] = [b"/a", b"/registry/pods/default/a", b"\0\xff", b"key"];
+    let pod = br#"{"kind":"Pod","metadata":{"namespace":"default","name":"web-0"},"spec":{}}"#;
+    let long = [b'x'; 300];
+    let values: [&[u8]; 4] = [b"short", pod, &long, b"\x01damaged"];
+    let mode = Mode::Request { within: LIMITS.deadline };
+    let encoded = format.encode(&keys, &values, mode)?;
+    writeln!(answers, "encoded {:?} {:?}", encoded.keys, encoded.values)?;
+    let stored = |part: &[Result<Vec<u8>, String>]| part.iter().flatten().cloned().collect::<Vec<_>>();
+    let (stored_keys, stored_values) = (stored(&encoded.keys), stored(&encoded.values));
+    let decoded = format.decode(&stored_keys, &stored_values, mode)?;
+    assert_eq!(stored(&decoded.keys), keys, "keys come back");
+    assert_eq!(stored(&decoded.values), values, "values come back");
+    // What it never made is refused, and must go on to be.
+    let strange = format.decode(&keys, &values, mode)?;
+    Ok(writeln!(answers, "strange {:?}", strange.values)?)
+}
+
+#[test]
+fn components_of_version_0_2_0_answer_as_when_they_were_frozen() -> Result<()> {
+    let runtime = Runtime::new(RuntimeConfig::default())?;
+    let mut answers = String::new();
+    for (name, world) in
+        [("compaction-tiered", World::CompactionStrategy), ("format-dictionary", World::Format)]
+    {
+        let component = fixture(&runtime, "v0.2.0", name)?;
+        let description = component.description();
+        assert_eq!((description.world, description.wit_version.as_str()), (world, "0.2.0"));
+        let identity = component.identity(&LIMITS)?;
+        writeln!(answers, "{} {}: {}", identity.name, identity.version, identity.summary)?;
+        if world == World::CompactionStrategy {
+            decided(&component.compaction_strategy(LIMITS)?, &mut answers)?;
+        } else {
+            for config in FORMATS {
+                translated(&component.format(LIMITS, config)?, &mut answers)?;
+            }
+        }
+    }
+    frozen::compare("v0.2.0", &answers)
+}
+
+#[test]
+fn the_strategy_of_version_0_2_0_copes_with_all_that_today_s_views_hold() -> Result<()> {
+    let runtime = Runtime::new(RuntimeConfig::default())?;
+    let strategy = fixture(&runtime, "v0.2.0", "compaction-tiered")?.compaction_strategy(LIMITS)?;
+    for (name, view) in canned_views() {
+        let call = Call { config: "{}".to_owned(), now: 0, seed: 1 };
+        let decision = strategy.decide(&call, &view).with_context(|| name.to_owned())?;
+        assert!(!decision.reason.is_empty(), "{name}: version 0.2.0 gives reasons");
     }
     Ok(())
 }
