@@ -1,5 +1,5 @@
-//! What suites of frozen components share: the trees that they are asked about, the components themselves, and
-//! the answers that were recorded when they were frozen.
+//! What suites of frozen components share: the trees that they are asked about, the components themselves,
+//! and the answers that were recorded when they were frozen.
 //!
 //! Nothing here changes once a version is released: what was recorded must mean the same for ever.
 

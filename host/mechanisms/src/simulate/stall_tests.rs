@@ -55,9 +55,9 @@ fn unhindered(setup: &Setup, report: &Report) -> f64 {
     report.client_bytes as f64 / setup.write_rate as f64
 }
 
-/// Equal to the microsecond: each entry's time is rounded down to a nanosecond.
+/// Equal but for rounding: each of some ten thousand times is rounded down to a nanosecond.
 fn same(one: f64, other: f64) -> bool {
-    (one - other).abs() < 1e-5
+    (one - other).abs() < 1e-4
 }
 
 #[test]
@@ -70,14 +70,14 @@ fn a_strategy_that_never_compacts_stalls_for_as_long_as_the_kernel_would() {
     let longest = delay(usize::try_from(most).unwrap());
     assert!(same(stalls.longest_ms / 1000.0, longest.as_secs_f64()), "{most} runs: {stalls:?}");
     // All the time that was lost was lost to stalls.
-    assert!(same(report.seconds, unhindered(&setup, &report) + stalls.seconds), "{report:?}");
+    assert!(same(report.seconds, unhindered(&setup, &report) + stalls.seconds));
     let sampled: f64 = report.samples.iter().map(|sample| sample.stalled_seconds).sum();
     assert!(same(sampled, stalls.seconds), "{sampled} of {stalls:?}");
     // Every write from the first run that slows on, and none before.
     let first = (1..).find(|runs| verdict(*runs) != Verdict::Go).unwrap();
     let before = report.samples.iter().filter(|sample| sample.most_l0_runs < first as u64).count() as u64;
     assert!(before > 0 && report.samples.iter().take(before as usize).all(|s| s.stalled_seconds == 0.0));
-    assert_eq!((stalls.slowed_writes, stalls.stopped_writes), (3465, 0), "{first} runs slow: {report:?}");
+    assert_eq!((stalls.slowed_writes, stalls.stopped_writes), (3465, 0), "{first} runs slow: {stalls:?}");
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn a_strategy_that_keeps_level_0_small_never_stalls() {
     let setup = setup(8_000);
     let report = run(&setup, &at(4)).unwrap();
     assert_eq!(report.stalls, Stalls::default());
-    assert!(report.steps.major > 3, "{report:?}");
-    assert!(same(report.seconds, unhindered(&setup, &report)), "{report:?}");
+    assert!(report.steps.major > 3);
+    assert!(same(report.seconds, unhindered(&setup, &report)));
     assert!(report.samples.iter().all(|sample| sample.stalled_seconds == 0.0));
 }
 
@@ -98,7 +98,7 @@ fn writes_that_stop_go_on_when_the_tree_recovers_and_never_when_it_does_not() {
     let stalls = report.stalls;
     assert_eq!((stalls.stopped_writes, report.steps.major), (1, 1), "{stalls:?}");
     assert!(stalls.longest_ms / 1000.0 > delay(stop - 1).as_secs_f64(), "it waited for the step: {stalls:?}");
-    assert!(same(report.seconds, unhindered(&setup, &report) + stalls.seconds), "{report:?}");
+    assert!(same(report.seconds, unhindered(&setup, &report) + stalls.seconds));
     let error = run(&setup, &never()).unwrap_err().to_string();
     assert!(error.contains("stopped for good") && error.contains(&format!("{stop} runs")), "{error}");
 }
