@@ -220,8 +220,8 @@ fn set(path: &Path, lines: &[String]) -> Result<()> {
     Ok(fs::write(path, text)?)
 }
 
-/// Whether the packages of a project can be had: from what was fetched before, else from the registry. What is
-/// compiled of them lies in one folder for all runs.
+/// Whether the packages of a project can be had: from what was fetched before, else from the registry. What
+/// is compiled of them lies in one folder for all runs.
 fn prepare(reader: &mut Reader) -> Result<bool> {
     let shared = mortise_binary()?.with_file_name("tutorial");
     fs::create_dir_all(&shared)?;

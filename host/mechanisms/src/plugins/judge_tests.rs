@@ -3,7 +3,7 @@
 use mortise_plugin_runtime::{Capability, Limits, World as PluginWorld};
 
 use super::admit_tests::ROOMY;
-use super::world::{Running, World, addition};
+use super::world::{NOBODY, Running, World, addition};
 use super::{Addition, Ground, SignatureState, Step};
 use crate::catalog::Origin;
 
@@ -62,7 +62,7 @@ async fn what_a_plugin_has_holds_for_the_check_of_its_next_version() {
         .add(Addition { grants: [Capability::WasiMinimal].into(), ..named("p", "p 1.0.0 wasi") })
         .await
         .unwrap();
-    node.lifecycle.limit("p", ROOMY).await.unwrap();
+    node.lifecycle.limit("p", |_| ROOMY, NOBODY).await.unwrap();
     for line in ["p 1.1.0 wasi", "p 1.2.0 hungry"] {
         assert!(node.lifecycle.check(addition(line)).await.unwrap().refusal.is_some(), "whose is {line}?");
         let before = traces(&world, &node);
