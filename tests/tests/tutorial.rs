@@ -1,4 +1,4 @@
-//! The tutorial does what it says: its commands are run in their order, against the real binary and a real
+//! The tutorial does what it says, in what is marked so: its commands are run in their order, against the real binary and a real
 //! node, its files are written as it shows them, and what is printed is compared with what it shows.
 //!
 //! Fences of `docs/plugins/tutorial.md` say by their info strings what they are:
@@ -264,7 +264,7 @@ fn the_tutorial_does_what_it_says() -> Result<()> {
         reader.follow(&fence)?;
         ran += usize::from(fence.info.contains("console"));
     }
-    ensure!(ran >= 12, "only {ran} fences were run: are they marked?");
+    ensure!(ran >= 9, "only {ran} fences were run: are they marked?");
     reader.node.context("a node was started")?.stop()
 }
 
