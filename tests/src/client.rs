@@ -24,6 +24,9 @@ use crate::request::{Answer, Outcome, Refusal, Request};
 
 /// Deadline of every call.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// What `docs/plugins/security.md` states for a request that runs beside a plugin that misbehaves, whatever
+/// the machine does meanwhile.
+pub const BESIDE_PLUGINS: Duration = Duration::from_secs(5);
 /// Answers may be larger than tonic's default allows.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 
@@ -59,7 +62,15 @@ impl Client {
     /// # Errors
     /// Nothing listens there.
     pub async fn connect(endpoint: &str) -> Result<Self> {
-        Self::over(Endpoint::from_shared(endpoint.to_owned())?, None).await
+        Self::over(Endpoint::from_shared(endpoint.to_owned())?, None, DEADLINE).await
+    }
+
+    /// Connects to a volume, for requests that have to be answered within the time given.
+    ///
+    /// # Errors
+    /// As [`Self::connect_volume`].
+    pub async fn connect_within(endpoint: &str, volume: &str, deadline: Duration) -> Result<Self> {
+        Self::over(Endpoint::from_shared(endpoint.to_owned())?, Some(volume), deadline).await
     }
 
     /// Connects to a volume by the `mortise-volume` header.
@@ -67,7 +78,7 @@ impl Client {
     /// # Errors
     /// Nothing listens there, or the name cannot be a header's value.
     pub async fn connect_volume(endpoint: &str, volume: &str) -> Result<Self> {
-        Self::over(Endpoint::from_shared(endpoint.to_owned())?, Some(volume)).await
+        Self::over(Endpoint::from_shared(endpoint.to_owned())?, Some(volume), DEADLINE).await
     }
 
     /// Connects while dialling `host`, as a client does that chooses its volume by the host's first label.
@@ -76,12 +87,12 @@ impl Client {
     /// Nothing listens there, or the name is no host name.
     pub async fn connect_as_host(endpoint: &str, host: &str) -> Result<Self> {
         let origin = http::Uri::from_str(&format!("http://{host}"))?;
-        Self::over(Endpoint::from_shared(endpoint.to_owned())?.origin(origin), None).await
+        Self::over(Endpoint::from_shared(endpoint.to_owned())?.origin(origin), None, DEADLINE).await
     }
 
-    async fn over(endpoint: Endpoint, volume: Option<&str>) -> Result<Self> {
+    async fn over(endpoint: Endpoint, volume: Option<&str>, deadline: Duration) -> Result<Self> {
         let named = format!("cannot connect to {}", endpoint.uri());
-        let channel = endpoint.timeout(DEADLINE).connect().await.context(named)?;
+        let channel = endpoint.timeout(deadline).connect().await.context(named)?;
         let header = VolumeHeader(volume.map(str::parse).transpose()?);
         Ok(Self {
             kv: KvClient::with_interceptor(channel.clone(), header.clone())

@@ -42,7 +42,7 @@ pub mod seed;
 mod small_disk;
 pub mod tidy;
 
-pub use client::Client;
+pub use client::{BESIDE_PLUGINS, Client};
 pub use compare::{comparable, same};
 pub use daemon::{Etcd, Mortise, etcdctl, mortise_binary, mortise_cli, on_path, skip};
 pub use generate::{Generator, prefix_end};

@@ -18,7 +18,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::client::Client;
+use crate::client::{BESIDE_PLUGINS, Client};
 use crate::request::{Answer, Refusal, Request};
 
 /// Keys that all writers share.
@@ -59,21 +59,42 @@ impl Load {
     /// # Errors
     /// Nothing listens at `endpoint`.
     pub async fn start(endpoint: &str, name: &str, writers: u32, rng: &mut StdRng) -> Result<Self> {
+        let mut clients = Vec::new();
+        for _ in 0..writers {
+            clients.push(Client::connect(endpoint).await?);
+        }
+        Ok(Self::over(clients, name, rng))
+    }
+
+    /// The same on the default volume beside plugins that misbehave: a request that takes longer than
+    /// [`BESIDE_PLUGINS`] fails.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn beside_plugins(endpoint: &str, writers: u32, rng: &mut StdRng) -> Result<Self> {
+        let mut clients = Vec::new();
+        for _ in 0..writers {
+            clients.push(Client::connect_within(endpoint, "default", BESIDE_PLUGINS).await?);
+        }
+        Ok(Self::over(clients, "load", rng))
+    }
+
+    fn over(clients: Vec<Client>, name: &str, rng: &mut StdRng) -> Self {
         let (count, acknowledged) = watch::channel(0);
         let count = Arc::new(count);
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = JoinSet::new();
-        for number in 0..writers {
+        for (number, client) in clients.into_iter().enumerate() {
             let writer = Writer {
                 id: format!("{name}.{number}"),
-                client: Client::connect(endpoint).await?,
+                client,
                 rng: StdRng::seed_from_u64(rng.random()),
                 count: Arc::clone(&count),
                 stop: Arc::clone(&stop),
             };
             running.spawn(writer.run());
         }
-        Ok(Self { writers: running, acknowledged, stop })
+        Self { writers: running, acknowledged, stop }
     }
 
     /// Writes acknowledged so far.

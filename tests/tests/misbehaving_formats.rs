@@ -3,15 +3,15 @@
 //! Every guest under `tests/guests/format` goes the way of a format through the command line, one after the
 //! other, under write load on another volume: it is added, a volume is created in it, written and read, and a
 //! filled volume is converted to it. How far each comes is stated in [`OUTCOMES`]. No other request may fail
-//! meanwhile, nothing is lost, and what faulted is counted and shown. What exactly each function of a guest
-//! does is stated in `format_guests.rs`.
+//! meanwhile or take longer than is stated, nothing is lost, and what faulted is counted and shown. What
+//! exactly each function of a guest does is stated in `format_guests.rs`.
 
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
-use mortise_tests::{Client, Mortise, guests};
+use mortise_tests::{BESIDE_PLUGINS, Client, Mortise, guests};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -234,10 +234,10 @@ async fn write(mut client: Client, written: watch::Sender<usize>, stop: Arc<Atom
 async fn no_format_disturbs_other_volumes_or_loses_anything() -> Result<()> {
     let directory = TempDir::new()?;
     let mut bench = Bench::new(&directory).await?;
-    let mut client = Client::connect(&bench.mortise.endpoint()).await?;
+    let client = Client::connect_within(&bench.mortise.endpoint(), "default", BESIDE_PLUGINS).await?;
     let (count, mut written) = watch::channel(0);
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = tokio::spawn(write(client.clone(), count, Arc::clone(&stop)));
+    let writer = tokio::spawn(write(client, count, Arc::clone(&stop)));
     for ((name, bytes), (_, comes)) in guests::FORMATS.iter().zip(OUTCOMES) {
         let goal = *written.borrow() + 20;
         let goes_on = written.wait_for(|count| *count >= goal).await.is_ok();
@@ -248,7 +248,7 @@ async fn no_format_disturbs_other_volumes_or_loses_anything() -> Result<()> {
     let acknowledged = writer.await?.context("a write to another volume failed")?;
     bench.mortise.kill()?;
     let mortise = Mortise::start(directory.path())?;
-    client = Client::connect(&mortise.endpoint()).await?;
+    let mut client = Client::connect(&mortise.endpoint()).await?;
     let content = client.content(0).await.ok().context("the content")?;
     let there = content.iter().filter(|kv| kv.key == format!("load {}", text(&kv.value))).count();
     ensure!(there == acknowledged, "{there} keys are there, {acknowledged} were acknowledged");

@@ -3,8 +3,9 @@
 //! Every guest under `tests/guests` is added and activated through the command line, one after the other,
 //! under write load. Each must be refused clearly somewhere on the way (when it is read, when it is asked who
 //! it is, or in rehearsal), save those of [`SERVE`]. A refusal leaves a row of the history and nothing else.
-//! No request may fail meanwhile, and all content is judged afterwards. What exactly happens to each guest is
-//! stated in `plugin_host.rs`, what becomes of a bomb that takes a minute in `component_bombs.rs`.
+//! No request may fail meanwhile, nor take longer than is stated, and all content is judged afterwards. What
+//! exactly happens to each guest is stated in `plugin_host.rs`, what becomes of a bomb that takes a minute in
+//! `component_bombs.rs`.
 
 use std::fs;
 use std::mem;
@@ -112,7 +113,7 @@ fn damage(rng: &mut StdRng) -> Vec<u8> {
 async fn no_guest_disturbs_the_node() -> Result<()> {
     let mut rng = seed::rng("no_guest_disturbs_the_node");
     let mut bench = Bench::new().await?;
-    let mut load = Load::start(&bench.mortise.endpoint(), "load", 2, &mut rng).await?;
+    let mut load = Load::beside_plugins(&bench.mortise.endpoint(), 2, &mut rng).await?;
     let mut served = Vec::new();
     let bombs = [
         ("hundred_megabytes", bombs::padded(guests::LEFTOVER, 100 << 20)),
@@ -185,7 +186,7 @@ async fn a_flood_of_messages_is_cut_and_labelled() -> Result<()> {
         over.then_some(())
     })?;
     let before = lines.len() - 1;
-    let mut load = Load::start(&bench.mortise.endpoint(), "load", 2, &mut rng).await?;
+    let mut load = Load::beside_plugins(&bench.mortise.endpoint(), 2, &mut rng).await?;
     load.reach(600).await?;
     let failed = load.finish().await?.into_iter().find_map(|attempt| attempt.outcome.err());
     ensure!(failed.is_none(), "a request failed: {failed:?}");

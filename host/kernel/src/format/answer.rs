@@ -31,7 +31,7 @@ impl Answer {
     /// Whether decoding takes so little that it needs no thread of its own.
     #[must_use]
     pub fn is_small(&self) -> bool {
-        self.is_small
+        self.is_small && self.coder.is_quick()
     }
 
     /// The answer in user form.

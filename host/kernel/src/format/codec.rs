@@ -58,6 +58,14 @@ impl<'a> Records<'a> {
         Self { keys, values: &[] }
     }
 
+    /// Whether they are no more than a small request has, so that they take no time to speak of.
+    pub(super) fn is_small(&self) -> bool {
+        const FEW: usize = 16;
+        const FEW_BYTES: usize = 64 * 1024;
+        let few = self.keys.len() + self.values.len() <= FEW;
+        few && self.keys.iter().chain(self.values).map(Bytes::len).sum::<usize>() <= FEW_BYTES
+    }
+
     /// Values alone.
     #[must_use]
     pub fn values(values: &'a [Bytes]) -> Self {

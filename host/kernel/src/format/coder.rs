@@ -12,10 +12,12 @@ use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::codec::{Codec, CodecFault, Codecs, Meter, Recoded, RecodedRecords, Records};
 use super::id::FormatId;
 use super::refusal::{Refusal, RefusedPart, shown};
+use super::tempo::Tempo;
 use crate::kv::{KeyValue, MAX_KEY_BYTES};
 use crate::{Error, Result};
 
@@ -35,7 +37,13 @@ enum Way {
 
 /// The format of one store: natural, or a codec whose answers are checked. Clones share the codec.
 #[derive(Clone, Default)]
-pub struct Coder(Option<Arc<dyn Codec>>);
+pub struct Coder(Option<Coded>);
+
+#[derive(Clone)]
+struct Coded {
+    codec: Arc<dyn Codec>,
+    tempo: Arc<Tempo>,
+}
 
 impl fmt::Debug for Coder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +60,7 @@ impl Coder {
 
     /// What `codec` makes of them.
     pub fn new(codec: Arc<dyn Codec>) -> Self {
-        Self(Some(codec))
+        Self(Some(Coded { codec, tempo: Arc::default() }))
     }
 
     /// The coder of a format for a volume; `path` is what asks for it.
@@ -84,20 +92,27 @@ impl Coder {
     /// The format.
     #[must_use]
     pub fn format(&self) -> FormatId {
-        self.0.as_ref().map_or_else(FormatId::natural, |codec| codec.id().clone())
+        self.0.as_ref().map_or_else(FormatId::natural, |coded| coded.codec.id().clone())
     }
 
     /// Whether stored keys order as the keys themselves do.
     #[must_use]
     pub fn keeps_order(&self) -> bool {
-        self.0.as_ref().is_none_or(|codec| codec.keeps_order())
+        self.0.as_ref().is_none_or(|coded| coded.codec.keeps_order())
+    }
+
+    /// Whether a small request may run it in place, on a thread that others need, too.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.0.as_ref().is_none_or(|coded| coded.tempo.is_quick())
     }
 
     /// Whether both make the same stored forms.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.id() == other.id(),
+            (Some(Coded { codec: one, .. }), Some(Coded { codec: other, .. })) => {
+                Arc::ptr_eq(one, other) || one.id() == other.id()
+            }
             _ => false,
         }
     }
@@ -112,7 +127,7 @@ impl Coder {
     }
 
     fn call(&self, way: Way, records: Records<'_>, meter: Meter) -> Result<RecodedRecords> {
-        let Some(codec) = &self.0 else {
+        let Some(Coded { codec, tempo }) = &self.0 else {
             let same = |records: &[Bytes]| records.iter().cloned().map(Ok).collect();
             return Ok(RecodedRecords { keys: same(records.keys), values: same(records.values) });
         };
@@ -120,10 +135,14 @@ impl Coder {
         let mut rest = records;
         while !(rest.keys.is_empty() && rest.values.is_empty()) {
             let (batch, behind) = split(rest);
+            let begun = batch.is_small().then(Instant::now);
             let answered = match way {
                 Way::Encode => codec.encode(batch, meter),
                 Way::Decode => codec.decode(batch, meter),
             };
+            if let Some(begun) = begun {
+                tempo.ended(begun);
+            }
             let answered = answered.map_err(|fault| self.fault(fault))?;
             for (what, answered, given) in [
                 ("keys", answered.keys.len(), batch.keys.len()),
@@ -239,7 +258,7 @@ impl Coder {
     }
 
     fn found_wrong(&self, detail: &str) {
-        if let Some(codec) = &self.0 {
+        if let Some(Coded { codec, .. }) = &self.0 {
             codec.found_wrong(detail);
         }
     }

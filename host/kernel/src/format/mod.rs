@@ -26,6 +26,7 @@ mod coder;
 mod id;
 mod refusal;
 mod request;
+mod tempo;
 
 pub use answer::Answer;
 pub use codec::{Codec, CodecFault, Codecs, Meter, NaturalOnly, Recoded, RecodedRecords, Records};

@@ -1,7 +1,7 @@
 //! What a volume's format asks of its requests, and what a conversion asks of a volume.
 //!
 //! Codecs run on the side of the request, before its proposal and on its answer: where they are called when
-//! there is little to do (fuel bounds them), else where blocking is allowed. Nothing here happens on a
+//! there is little to do (fuel bounds them) and they are quick, else where blocking is allowed. Nothing here happens on a
 //! natural volume.
 
 use std::sync::Arc;
@@ -60,7 +60,8 @@ impl Volume {
         deadline: Deadline,
     ) -> Result<CommandResponse> {
         let meter = Meter::Request(deadline);
-        let (command, prepared) = if kv::is_small(&command) {
+        let in_place = kv::is_small(&command) && self.store.load().coder().is_quick();
+        let (command, prepared) = if in_place {
             let prepared = self.store.load().prepare(&command, meter)?;
             (command, prepared)
         } else {

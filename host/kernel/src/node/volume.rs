@@ -180,7 +180,7 @@ impl Volume {
         let config = &self.shared.config;
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
-        if request.range_end.is_empty() {
+        if request.range_end.is_empty() && self.store.load().coder().is_quick() {
             let found = self.store.load().range(&request, Meter::Request(deadline));
             return match found {
                 Err(error @ (Error::Io { .. } | Error::Corrupt { .. })) => {

@@ -24,7 +24,7 @@ type Saboteur = dyn Fn(Meter, usize) -> Option<CodecFault> + Send + Sync;
 /// What a test sees and decides of one codec.
 #[derive(Default)]
 pub(crate) struct Controls {
-    saboteur: Mutex<Option<Box<Saboteur>>>,
+    saboteur: Mutex<Option<Arc<Saboteur>>>,
     /// The key that every key is taken for when it is encoded.
     confused: Mutex<Option<Vec<u8>>>,
     apply_calls: AtomicU64,
@@ -39,7 +39,7 @@ impl Controls {
         &self,
         fault: impl Fn(Meter, usize) -> Option<CodecFault> + Send + Sync + 'static,
     ) {
-        *self.saboteur.lock() = Some(Box::new(fault));
+        *self.saboteur.lock() = Some(Arc::new(fault));
     }
 
     /// Encodes every key as if it were this one from now on.
@@ -75,7 +75,9 @@ impl Controls {
             Meter::Apply => &self.apply_calls,
         }
         .fetch_add(1, Ordering::SeqCst);
-        let fault = self.saboteur.lock().as_ref().and_then(|saboteur| saboteur(meter, records));
+        // Not under the lock: it may stand still for as long as it likes.
+        let saboteur = self.saboteur.lock().clone();
+        let fault = saboteur.and_then(|saboteur| saboteur(meter, records));
         fault.map_or(Ok(()), |fault| {
             self.faults.send_modify(|faults| *faults += 1);
             Err(fault)
