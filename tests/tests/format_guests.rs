@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mortise_plugin_runtime::format::{Answers, Format, Mode};
-use mortise_plugin_runtime::{Fault, FaultKind, Limits, Runtime, RuntimeConfig};
+use mortise_plugin_runtime::{Fault, FaultKind, Limits, Runtime, RuntimeConfig, World};
 use mortise_tests::guests;
 
 use FaultKind::{AnswerTooLarge, Deadline, Fuel, InvalidAnswer, Memory, Refused, Trap};
@@ -24,9 +24,12 @@ const OUTCOMES: &[(&str, Failing)] = &[
     ("format_countless", Some(("encode_keys", Trap, "out of bounds of memory"))),
     ("format_counts_calls", Some(("decode_values", Trap, "unreachable"))),
     ("format_dawdles", None),
+    ("format_floods_the_log", Some(("encode_values", AnswerTooLarge, "in one answer or message"))),
+    ("format_floods_when_cold", None),
     ("format_gigantic_answer", Some(("describe", Memory, "its limit is 16777216"))),
     ("format_huge_answer", Some(("encode_keys", AnswerTooLarge, "more than 65536 bytes"))),
     ("format_inflates", Some(("encode_values", AnswerTooLarge, "more than 65536 bytes"))),
+    ("format_lazy", None),
     ("format_loop_in_decode_keys", Some(("decode_keys", Fuel, "units of fuel"))),
     ("format_loop_in_decode_values", Some(("decode_values", Fuel, "units of fuel"))),
     ("format_loop_in_describe", Some(("describe", Deadline, "within"))),
@@ -41,6 +44,7 @@ const OUTCOMES: &[(&str, Failing)] = &[
     ("format_too_few", Some(("encode_keys", InvalidAnswer, "answered 2 keys, expected 3"))),
     ("format_trap_in_third_call", None),
     ("format_well_behaved", None),
+    ("format_whispers_for_ever", Some(("encode_values", AnswerTooLarge, "in one answer or message"))),
 ];
 
 /// Patient, because the machine that runs the tests may be busy.
@@ -64,7 +68,7 @@ fn format(name: &str, limits: Limits) -> Format {
 fn call(format: &Format, function: &str, mode: Mode) -> Result<Answers, Fault> {
     let records = [&b"one"[..], b"", &[0xff; 100]];
     match function {
-        "describe" => format.component().identity(format.limits()).map(|_| Answers::new()),
+        "describe" => format.component().identity(&format.limits()).map(|_| Answers::new()),
         "properties" => format.properties().map(|_| Answers::new()),
         "encode_keys" => format.encode(&records, &[], mode).map(|answers| answers.keys),
         "decode_keys" => format.decode(&records, &[], mode).map(|answers| answers.keys),
@@ -131,12 +135,64 @@ fn fuel_ends_what_no_clock_may() {
     serves_a_good_format();
 }
 
+/// What the host does for a plugin costs the plugin fuel, so that no loop around it is endless: neither for a
+/// request nor where no clock may decide.
+#[test]
+fn a_flood_of_messages_ends_by_fuel() {
+    let usual = World::Format.default_limits();
+    for name in ["format_floods_the_log", "format_whispers_for_ever", "format_floods_when_cold"] {
+        // Patient for requests; in apply it is the deadline that says how much an instance may burn.
+        for (mode, deadline) in [(Mode::REQUEST, LIMITS.deadline), (Mode::Apply, usual.deadline)] {
+            let format = format(name, Limits { deadline, ..usual });
+            let fault = format.encode(&[], &["bells"], mode).expect_err("an endless loop");
+            assert_eq!(fault.kind, Fuel, "{name}, {mode:?}: {fault}");
+        }
+    }
+    serves_a_good_format();
+}
+
+/// What an instance does once, at its first call, is granted to every instance: in apply more of it than to
+/// any request, so that what passed on an instance that was warm passes on a fresh one when the log is replayed.
+#[test]
+fn a_lazy_format_passes_for_requests_and_again_in_apply() {
+    let limits = Limits { deadline: LIMITS.deadline, ..World::Format.default_limits() };
+    let bytes = guests::FORMAT_LAZY;
+    let lazy = |config: &str, limits: Limits| {
+        runtime().load(bytes).expect("a component").format(limits, config).expect("a format")
+    };
+    let small = |format: &Format, mode| format.encode(&["key"], &["value"], mode).map(drop);
+    let usual = World::Format.default_limits();
+    // A hundred million units: more than a small record's due.
+    for mode in [Mode::REQUEST, Mode::Apply] {
+        small(&lazy("{}", limits), mode).expect("the reserve pays");
+    }
+    // Half a milliard: more than a request's reserve, so that only a large record's due pays for it.
+    let patient = "{      \t }";
+    let warm = lazy(patient, limits);
+    let fault = small(&warm, Mode::REQUEST).expect_err("it takes too long");
+    assert_eq!(fault.kind, Fuel, "{fault}");
+    warm.encode(&[], &[&[0; 400_000][..]], Mode::REQUEST).expect("a large record pays");
+    small(&warm, Mode::REQUEST).expect("it is warm now");
+    small(&lazy(patient, usual), Mode::Apply).expect("what passed for a request passes in apply");
+    // A limit that is lowered binds requests, and nothing that was accepted before.
+    let lowered = lazy(patient, Limits { fuel: Some(1), ..usual });
+    assert_eq!(small(&lowered, Mode::REQUEST).expect_err("a limit").kind, Fuel);
+    small(&lowered, Mode::Apply).expect("it passes all the same");
+    // More than apply grants by itself, which an operator can raise.
+    let endless = "{".to_owned() + &" ".repeat(38) + "}";
+    assert_eq!(small(&lazy(&endless, usual), Mode::Apply).expect_err("too much").kind, Fuel);
+    let raised = Limits { fuel: Some(3_000_000_000), ..usual };
+    small(&lazy(&endless, raised), Mode::Apply).expect("the operator allows it");
+}
+
 /// An instance that has served before ends as a fresh one does, and the next call gets another.
 #[test]
 fn a_loop_ends_an_instance_that_was_warm() {
     for (place, mode) in [("realloc", Mode::Apply), ("post_return", Mode::Apply), ("realloc", Mode::REQUEST)]
     {
-        let format = format(&format!("format_loop_in_{place}"), LIMITS);
+        // In apply an instance may burn about as much as its deadline holds.
+        let limits = Limits { deadline: Duration::from_secs(1), ..LIMITS };
+        let format = format(&format!("format_loop_in_{place}"), limits);
         for round in 1..=3 {
             assert!(format.properties().expect("an answer").keeps_order, "{place}, round {round}");
             let fault = call(&format, "encode_values", mode).expect_err("an endless loop");

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mortise_plugin_runtime::format::{Answers, Format, Mode, Translated};
-use mortise_plugin_runtime::{Error, Fault, FaultKind, Limits, Runtime, RuntimeConfig, World};
+use mortise_plugin_runtime::{Error, Fault, FaultKind, Limits, Runtime, RuntimeConfig, SharedLimits, World};
 use mortise_tests::guests;
 
 /// Patient, because the machine that runs the tests may be busy.
@@ -104,10 +104,35 @@ fn a_request_is_bounded_by_the_clock_and_apply_by_fuel() {
     let over = Mode::Request { within: Duration::ZERO };
     let fault = encode_values(&endless, &["a"], over).expect_err("there is no time left");
     assert_eq!(fault.kind, FaultKind::Deadline, "{fault}");
-    let metered = format("format_loop_in_encode_keys", Limits { fuel: Some(10_000_000), ..short });
-    let fault = encode_keys(&metered, &["a"], Mode::Apply).expect_err("an endless loop");
+    let metered = format("format_loop_in_encode_keys", Limits { fuel: Some(10_000_000), ..limits() });
+    let fault = encode_keys(&metered, &["a"], Mode::REQUEST).expect_err("an endless loop");
     assert_eq!(fault.kind, FaultKind::Fuel, "{fault}");
+    assert!(fault.detail.contains("within 10000000 units"), "the operator's limit binds requests: {fault}");
     assert_eq!(plain(encode_values(&metered, &["a"], Mode::Apply).expect("values are fine")), [b"a"]);
+}
+
+/// Limits hold from the next call on, for instances that have served before as well.
+#[test]
+fn limits_that_change_hold_for_the_next_call() {
+    let limits = limits();
+    let shared = SharedLimits::from(limits);
+    let served = runtime().load(guests::FORMAT_INFLATES).expect("a component");
+    let served = served.format(shared.clone(), "{}").expect("a format");
+    let inflate = || encode_values(&served, &["x"], Mode::REQUEST).map(drop).map_err(|fault| fault.kind);
+    assert_eq!(inflate(), Ok(()));
+    for (changed, outcome) in [
+        (Limits { answer_bytes: 60_000, ..limits }, Err(FaultKind::AnswerTooLarge)),
+        (limits, Ok(())),
+        (Limits { fuel: Some(10), ..limits }, Err(FaultKind::Fuel)),
+        (limits, Ok(())),
+        (Limits { memory_bytes: 64 << 10, ..limits }, Err(FaultKind::Memory)),
+        (limits, Ok(())),
+    ] {
+        shared.set(changed).expect("within what can be granted");
+        assert_eq!((inflate(), served.limits()), (outcome, changed));
+    }
+    shared.set(Limits { memory_bytes: u64::MAX, ..limits }).expect_err("too much");
+    assert_eq!((inflate(), served.limits()), (Ok(()), limits), "nothing has changed");
 }
 
 #[test]

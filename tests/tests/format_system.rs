@@ -14,7 +14,7 @@ use mortise_mechanisms::{
     Cause, FormatCodecs, JobInfo, JobRequest, JobState, JobWork, NewPlugin, ShippedPlugin, System,
     SystemConfig, VolumeInfo, WantedFormat,
 };
-use mortise_plugin_runtime::{Runtime, RuntimeConfig};
+use mortise_plugin_runtime::{Limits, Runtime, RuntimeConfig, World};
 use mortise_tests::guests;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -187,6 +187,64 @@ async fn a_codec_that_faults_is_suspect_for_an_hour_and_serves_all_the_while() {
     assert_eq!(problem(), None, "an hour without a fault ends it");
     put(&one, "a").await.expect_err("as before");
     assert_eq!(problem(), None, "one fault is no ground");
+    for _ in 0..2 {
+        put(&one, "a").await.expect_err("as before");
+    }
+    assert!(problem().is_some(), "three within an hour are");
+    let told = || rows().into_iter().filter(|row| row.action == "format-faults").count();
+    while told() < 2 {
+        tokio::task::yield_now().await;
+    }
+    put(&one, "a").await.expect_err("as before");
+    assert_eq!(told(), 2, "each suspicion is told once");
+    running.stop().await;
+}
+
+/// A change of limits reaches the codecs that serve, with their next call; what no format could serve with is
+/// refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_a_format_hold_from_the_next_call() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let running = Running::start(directory.path()).await;
+    // Its first call takes a milliard units of fuel, many ticks of the clock; a large value pays for it.
+    running.add(guests::FORMAT_LAZY).await;
+    let config = Some(r#"{"tables": "large"}"#.to_owned());
+    let format = WantedFormat { name: "mine".into(), config, ..WantedFormat::default() };
+    running.system.create_volume("one", format).await.expect("created");
+    let one = running.system.resolve(Some("one")).expect("open");
+    let write = || {
+        let value = vec![0; 1_000_000].into();
+        let request = PutRequest { key: "a".into(), value, ..PutRequest::default() };
+        one.propose(Command::Put(request), deadline())
+    };
+    let usual = World::Format.default_limits();
+    let shown = || running.system.plugin_show(MINE).expect("known").versions[0].limits.expect("limits");
+    assert_eq!(shown(), usual);
+    let limit = |limits| running.system.plugin_limits(MINE, move |_| limits, Cause::default());
+
+    let short = Limits { deadline: Duration::from_millis(1), ..usual };
+    limit(short).await.expect("set");
+    let error = write().await.expect_err("it takes longer");
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    let faults = running.system.plugin_show(MINE).expect("known").faults;
+    assert!(faults.len() == 1 && faults[0].kind == "deadline", "it is the format's own: {faults:?}");
+    let metered = Limits { fuel: Some(1_000), ..usual };
+    limit(metered).await.expect("set");
+    let error = write().await.expect_err("it takes more fuel");
+    assert!(error.to_string().contains("out of fuel"), "{error}");
+
+    let patient = Limits { deadline: Duration::from_secs(20), ..usual };
+    limit(patient).await.expect("set");
+    write().await.expect("it has the time");
+    for (low, least) in [
+        (Limits { memory_bytes: 1 << 20, ..patient }, "67108864"),
+        (Limits { answer_bytes: 1 << 20, ..patient }, "8388608"),
+    ] {
+        let error = limit(low).await.expect_err("no format could serve with that");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.to_string().contains(least) && error.to_string().contains("is a format"), "{error}");
+    }
+    assert_eq!(shown(), patient, "a refusal changes nothing");
     running.stop().await;
 }
 

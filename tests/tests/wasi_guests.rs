@@ -53,6 +53,8 @@ fn every_guest_has_a_test() {
         "wasi_hoarder",
         "wasi_last_words",
         "wasi_printer",
+        "wasi_prints_for_ever",
+        "wasi_rolls_for_ever",
         "wasi_sleeper",
         "wasi_waits_for_nothing",
     ];
@@ -143,6 +145,19 @@ fn what_goes_wrong_is_a_fault_with_a_reason() {
         assert_eq!(fault.kind, FaultKind::Trap, "{fault}");
         assert!(fault.detail.contains(expected), "expected {expected:?} in {fault}");
         assert_eq!(component.usage().faults["trap"], 1);
+    }
+}
+
+/// What the host does for a plugin costs the plugin fuel: a loop around it ends at the same place everywhere.
+#[test]
+fn what_the_host_does_costs_fuel() {
+    for guest in [guests::WASI_PRINTS_FOR_EVER, guests::WASI_ROLLS_FOR_EVER] {
+        let component = load(guest);
+        let limits = Limits { fuel: Some(100_000_000), ..LIMITS };
+        let strategy = component.compaction_strategy(limits).expect("the limits");
+        let call = Call { config: "{}".to_owned(), now: NOW, seed: 0 };
+        let fault = strategy.decide(&call, &canned_views().remove(0).1).expect_err("an endless loop");
+        assert_eq!(fault.kind, FaultKind::Fuel, "{fault}");
     }
 }
 

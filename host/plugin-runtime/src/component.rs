@@ -12,7 +12,10 @@ use crate::log::LogGate;
 use crate::present::is_unpresentable;
 use crate::runtime::{Bound, CallState, Shared, unfit};
 use crate::usage::Meter;
-use crate::{CallUsage, Description, Error, Fault, FaultKind, Grants, ILLEGAL, Limits, Result, Usage, World};
+use crate::{
+    CallUsage, Description, Error, Fault, FaultKind, Grants, ILLEGAL, Limits, Result, SharedLimits, Usage,
+    World,
+};
 
 pub use crate::bindings::exports::mortise::plugin::compaction::Call;
 pub use crate::bindings::exports::mortise::plugin::plugin::Identity;
@@ -111,15 +114,16 @@ impl Component {
         }
     }
 
-    /// The component as a format under `limits`, with the configuration that it is to be called with. Nothing
-    /// is run: [`Format::properties`] is the first call that the plugin sees, and tells whether the
-    /// configuration is one that it can use.
+    /// The component as a format under `limits`, which may change while it serves, with the configuration
+    /// that it is to be called with. Nothing is run: [`Format::properties`] is the first call that the plugin
+    /// sees, and tells whether the configuration is one that it can use.
     ///
     /// # Errors
     /// [`Error::Limit`] when the limits are beyond what the runtime grants, [`Error::WrongWorld`] when the
     /// component is of another world.
-    pub fn format(&self, limits: Limits, config: &str) -> Result<Format> {
-        limits.validate()?;
+    pub fn format(&self, limits: impl Into<SharedLimits>, config: &str) -> Result<Format> {
+        let limits = limits.into();
+        limits.get().validate()?;
         match &self.0.exports.serves {
             Serves::Format(codec) => Ok(Format::new(self.clone(), codec.clone(), limits, config)),
             Serves::Compaction(_) => Err(self.wrong_world(World::Format)),

@@ -1,8 +1,10 @@
 //! What an operator can set: the runtime's own sizes, and the limits that each call of a plugin runs under.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{Compiler, Error, Result};
@@ -103,6 +105,34 @@ impl Limits {
             }
         }
         Ok(())
+    }
+}
+
+/// Limits that can be changed while they are in use: every call reads them when it begins. Clones share them.
+#[derive(Clone, Debug)]
+pub struct SharedLimits(Arc<RwLock<Limits>>);
+
+impl SharedLimits {
+    /// The limits now.
+    #[must_use]
+    pub fn get(&self) -> Limits {
+        *self.0.read()
+    }
+
+    /// Changes them for all calls that begin from now on.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when they are beyond what the runtime can grant; nothing changes then.
+    pub fn set(&self, limits: Limits) -> Result<()> {
+        limits.validate()?;
+        *self.0.write() = limits;
+        Ok(())
+    }
+}
+
+impl From<Limits> for SharedLimits {
+    fn from(limits: Limits) -> Self {
+        Self(Arc::new(RwLock::new(limits)))
     }
 }
 

@@ -91,9 +91,16 @@ impl Fault {
                 let detail = format!("the plugin did not answer within {deadline:?}, its deadline");
                 Self::new(FaultKind::Deadline, detail)
             }
+            (Some(Trap::Interrupt), Bound::Fuel { backstop, .. }) => {
+                let detail = format!(
+                    "the plugin did not answer within {backstop:?} though it has fuel left: it lets the host \
+                     work for it, or the machine is far too slow for it"
+                );
+                Self::new(FaultKind::Deadline, detail)
+            }
             (Some(Trap::OutOfFuel), bound) => {
                 let limit = match bound {
-                    Bound::Fuel(fuel) => fuel,
+                    Bound::Fuel { fuel, .. } => fuel,
                     Bound::Deadline(_) => limits.tank(),
                 };
                 let detail = format!(
@@ -140,10 +147,18 @@ mod tests {
     #[test]
     fn a_cause_is_cut_and_stays_on_one_line() {
         let error = wasmtime::Error::msg(format!("expected `{}`\nERROR it is all over", "x".repeat(100_000)));
-        let fault = Fault::from_wasmtime(&error, &Limits::default(), Bound::Fuel(1));
+        let fault = Fault::from_wasmtime(
+            &error,
+            &Limits::default(),
+            Bound::Fuel { fuel: 1, backstop: std::time::Duration::ZERO },
+        );
         assert!(fault.detail.len() < 5_000 && !fault.detail.contains('\n'), "{} bytes", fault.detail.len());
         let short = wasmtime::Error::msg("one\ntwo");
-        let fault = Fault::from_wasmtime(&short, &Limits::default(), Bound::Fuel(1));
+        let fault = Fault::from_wasmtime(
+            &short,
+            &Limits::default(),
+            Bound::Fuel { fuel: 1, backstop: std::time::Duration::ZERO },
+        );
         assert_eq!(fault.detail, "the plugin trapped: one\\ntwo");
     }
 }

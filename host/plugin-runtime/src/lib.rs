@@ -15,7 +15,7 @@
 //! | [`compaction`], [`format`] | the worlds |
 //! | `engine`, `state`, `ticker`, `limiter`, `pool` | the sandbox: code, time, memory, threads |
 //! | `usage` | what calls used |
-//! | `log` | the only thing that a plugin may call |
+//! | `log`, `hostcall` | the only thing that a plugin may call, and what that costs |
 //! | `present` | texts of plugins, made fit to be shown |
 //! | `wasi` | the capability `wasi-minimal`, for those to which it is granted |
 //! | `cache` | compiled components on disk, authenticated |
@@ -34,6 +34,7 @@ mod exports;
 mod fault;
 pub mod format;
 mod grants;
+mod hostcall;
 mod inspect;
 mod limiter;
 mod log;
@@ -50,6 +51,7 @@ pub use compile::{CompileLimits, Compiler, compile_child_main};
 pub use component::{Call, Component, Identity};
 pub use config::{
     Limits, MAX_ANSWER_BYTES, MAX_COMPONENT_BYTES, MAX_DEADLINE, MAX_MEMORY_BYTES, RuntimeConfig,
+    SharedLimits,
 };
 pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};

@@ -35,6 +35,11 @@ impl MemoryLimiter {
         Self { used: 0, limit }
     }
 
+    /// Changes what is granted from now on. What was granted before is not taken back.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// Bytes granted so far. Memories and tables never shrink.
     pub(crate) fn used(&self) -> u64 {
         self.used

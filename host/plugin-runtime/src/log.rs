@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tracing::{debug, error, info, warn};
 use wasmtime::StoreContextMut;
-use wasmtime::component::Linker;
+use wasmtime::component::{Linker, WasmStr};
 
 use crate::Digest;
-use crate::bindings::mortise::plugin::log::{Host, Level};
-use crate::present::presentable;
+use crate::bindings::mortise::plugin::log::Level;
+use crate::hostcall::{MESSAGE_FUEL, TEXT_BYTE_FUEL, charge};
+use crate::present::{SHOWN_BYTES, presentable};
+use crate::runtime::CallState;
 use crate::world::ContractVersion;
 
 pub(crate) const MESSAGES_PER_CALL: u32 = 16;
@@ -123,11 +125,27 @@ impl CallLog {
         self.keep(if as_error { Level::Warn } else { Level::Info }, line);
     }
 
+    /// Whether anything of a message of this level would be kept. Depends on the call alone.
+    fn wants(&self, level: Level) -> bool {
+        self.left > 0 || level == Level::Error
+    }
+
+    fn write(&mut self, level: Level, message: String) {
+        self.keep(level, &message);
+        if level == Level::Error {
+            self.last_error = Some(message);
+        }
+    }
+
     fn keep(&mut self, level: Level, message: &str) {
-        if self.left == 0 || !self.gate.admit(Instant::now()) {
+        if self.left == 0 {
             return;
         }
+        // One that the gate holds back counts, too: what a call may do must not depend on other calls.
         self.left -= 1;
+        if !self.gate.admit(Instant::now()) {
+            return;
+        }
         let message = presentable(message);
         let plugin = &self.gate.digest;
         match level {
@@ -139,31 +157,31 @@ impl CallLog {
     }
 }
 
-impl Host for CallLog {
-    fn write(&mut self, level: Level, message: String) {
-        self.keep(level, &message);
-        if level == Level::Error {
-            self.last_error = Some(message);
-        }
+/// Gives components the log, in all versions of the contract: its types have been the same ever since.
+pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    for version in ContractVersion::ALL {
+        linker.instance(&version.interface("log"))?.func_wrap("write", write)?;
     }
+    Ok(())
 }
 
-/// The log of version 0.1.0, whose types are today's under an older name.
-pub(crate) struct OldLog;
-
-impl OldLog {
-    pub(crate) fn add_to_linker<T: 'static>(
-        linker: &mut Linker<T>,
-        log: impl Fn(&mut T) -> &mut CallLog + Send + Sync + 'static,
-    ) -> wasmtime::Result<()> {
-        linker.instance(&ContractVersion::V0_1_0.interface("log"))?.func_wrap(
-            "write",
-            move |mut context: StoreContextMut<'_, T>, (level, message): (Level, String)| {
-                log(context.data_mut()).write(level, message);
-                Ok(())
-            },
-        )
+/// Takes a message. Its text is looked at only if something of it is kept, and paid for by its length.
+fn write(mut call: StoreContextMut<'_, CallState>, (level, text): (Level, WasmStr)) -> wasmtime::Result<()> {
+    charge(&mut call, 1, MESSAGE_FUEL)?;
+    if !call.data().log.wants(level) {
+        return Ok(());
     }
+    let text = text.to_str(&call)?;
+    let (bytes, start) = (text.len() as u64, beginning(&text));
+    charge(&mut call, bytes, TEXT_BYTE_FUEL)?;
+    call.data_mut().log.write(level, start);
+    Ok(())
+}
+
+/// As much of a text as can be shown, and enough to see that it was longer.
+fn beginning(text: &str) -> String {
+    const LONGEST_CHARACTER: usize = 4;
+    text[..text.floor_char_boundary(SHOWN_BYTES + LONGEST_CHARACTER)].to_owned()
 }
 
 #[cfg(test)]

@@ -7,16 +7,14 @@ use std::sync::{Arc, Weak};
 use metrics::counter;
 use parking_lot::Mutex;
 use tracing::debug;
-use wasmtime::component::{Component as Compiled, HasSelf, Linker};
+use wasmtime::component::{Component as Compiled, Linker};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::bindings;
 use crate::cache::Cache;
 use crate::format::WarmPool;
-use crate::log::{CallLog, LogGate, OldLog};
+use crate::log::{self, LogGate};
 use crate::pool::Pool;
 use crate::present::presentable;
-use crate::state::NEVER;
 use crate::ticker::{Running, Ticker, ticks};
 use crate::{
     Compiler, Component, Description, Error, Grants, Limits, Result, RuntimeConfig, World, engine, inspect,
@@ -59,12 +57,7 @@ impl Runtime {
         let engine = engine::start(&config)?;
         let cache = config.cache_dir.as_deref().map(|dir| Cache::open(dir, &engine)).transpose()?;
         let mut linker = Linker::new(&engine);
-        bindings::mortise::plugin::log::add_to_linker::<_, HasSelf<CallLog>>(
-            &mut linker,
-            |state: &mut CallState| &mut state.log,
-        )
-        .and_then(|()| OldLog::add_to_linker(&mut linker, |state: &mut CallState| &mut state.log))
-        .map_err(engine_error)?;
+        log::add_to_linker(&mut linker).map_err(engine_error)?;
         let mut with_wasi = linker.clone();
         wasi::add_to_linker(&mut with_wasi).map_err(engine_error)?;
         let shared = Shared {
@@ -209,11 +202,7 @@ impl Shared {
         store.data_mut().begin(limits, bound);
         store.set_hostcall_fuel(limits.answer_bytes);
         let fuel = store.data().tank();
-        let ticks = match bound {
-            Bound::Deadline(deadline) => ticks(deadline, self.ticker.tick()),
-            Bound::Fuel(_) => NEVER,
-        };
-        store.set_epoch_deadline(ticks);
+        store.set_epoch_deadline(ticks(bound.time(), self.ticker.tick()));
         store.set_fuel(fuel).expect("the engine meters fuel");
         running
     }
@@ -299,10 +288,10 @@ mod tests {
         let runtime = Runtime::new(RuntimeConfig::default()).unwrap();
         let shared = &runtime.shared;
         let module = Module::new(&shared.engine, wat::parse_str(LOOPS).unwrap()).unwrap();
-        let call = |name: &str, fuel: u64| {
+        let call = |name: &str, fuel: u64, backstop: Duration| {
             let limits = Limits::default();
             let mut store = shared.store(&limits, Arc::new(LogGate::new(crate::Digest::of(b"test"))));
-            let _running = shared.begin(&mut store, &limits, Bound::Fuel(fuel));
+            let _running = shared.begin(&mut store, &limits, Bound::Fuel { fuel, backstop });
             let instance = Instance::new(&mut store, &module, &[]).unwrap();
             let function = instance.get_typed_func::<(), ()>(&mut store, name).unwrap();
             for _ in 0..100_000 {
@@ -310,10 +299,14 @@ mod tests {
             }
             (function.call(&mut store, ()), store.get_fuel().unwrap())
         };
-        let (outcome, left) = call("count", 10_000_000);
+        let minute = Duration::from_secs(60);
+        let (outcome, left) = call("count", 10_000_000, minute);
         outcome.unwrap();
-        assert_eq!(call("count", 10_000_000).1, left, "the same work costs the same");
-        let error = call("endless", 1_000_000).0.unwrap_err();
+        assert_eq!(call("count", 10_000_000, minute).1, left, "the same work costs the same");
+        let error = call("endless", 1_000_000, minute).0.unwrap_err();
         assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::OutOfFuel));
+        // What has more fuel than time is ended by the backstop.
+        let error = call("endless", u64::MAX, Duration::from_millis(50)).0.unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
     }
 }

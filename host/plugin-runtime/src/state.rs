@@ -14,12 +14,27 @@ use crate::wasi::{Print, Virtual};
 pub(crate) enum Bound {
     /// So much time, and the fuel that the limits state.
     Deadline(Duration),
-    /// So many instructions, roughly. The clock plays no part: every node stops at the same place.
-    Fuel(u64),
+    /// So many instructions, roughly, so that every node stops at the same place; and a time after which
+    /// something must be wrong that fuel doesn't count.
+    Fuel { fuel: u64, backstop: Duration },
 }
 
-/// Ticks that never pass; the engine adds them to the present epoch.
-pub(crate) const NEVER: u64 = u64::MAX / 2;
+impl Bound {
+    /// The same with other fuel, which a deadline takes from the limits.
+    pub(crate) fn with_fuel(self, fuel: u64) -> Self {
+        match self {
+            Self::Deadline(_) => self,
+            Self::Fuel { backstop, .. } => Self::Fuel { fuel, backstop },
+        }
+    }
+
+    /// Time after which the call ends.
+    pub(crate) fn time(self) -> Duration {
+        match self {
+            Self::Deadline(time) | Self::Fuel { backstop: time, .. } => time,
+        }
+    }
+}
 
 /// The data of a store.
 #[derive(Debug)]
@@ -40,20 +55,21 @@ impl CallState {
             log: CallLog::new(gate),
             wasi: Virtual::default(),
             begun: Instant::now(),
-            bound: Bound::Fuel(0),
+            bound: Bound::Deadline(Duration::ZERO),
             tank: 0,
         }
     }
 
     /// A call begins.
     pub(crate) fn begin(&mut self, limits: &Limits, bound: Bound) {
+        self.memory.set_limit(limits.memory_bytes);
         self.log.begin();
         self.wasi.begin(0, 0);
         self.begun = Instant::now();
         self.bound = bound;
         self.tank = match bound {
             Bound::Deadline(_) => limits.tank(),
-            Bound::Fuel(fuel) => fuel,
+            Bound::Fuel { fuel, .. } => fuel,
         };
     }
 
@@ -83,13 +99,8 @@ impl CallState {
 
     /// How many ticks the call has left.
     pub(crate) fn ticks_left(&self, tick: Duration) -> u64 {
-        match self.bound {
-            Bound::Fuel(_) => NEVER,
-            Bound::Deadline(deadline) => {
-                let left = deadline.saturating_sub(self.begun.elapsed());
-                if left.is_zero() { 0 } else { ticks(left, tick) }
-            }
-        }
+        let left = self.bound.time().saturating_sub(self.begun.elapsed());
+        if left.is_zero() { 0 } else { ticks(left, tick) }
     }
 
     /// Puts what the plugin prints into its log, line by line.

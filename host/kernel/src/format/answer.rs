@@ -31,7 +31,7 @@ impl Answer {
     /// Whether decoding takes so little that it needs no thread of its own.
     #[must_use]
     pub fn is_small(&self) -> bool {
-        self.is_small && self.coder.is_quick()
+        self.is_small
     }
 
     /// The answer in user form.
@@ -40,8 +40,9 @@ impl Answer {
     /// [`crate::Error::CodecFault`]: the command stands, but what it found cannot be told.
     pub fn decode(self, meter: Meter) -> Result<CommandResponse> {
         let Self { mut response, coder, .. } = self;
-        if !coder.is_natural() {
-            coder.decode_kvs(kvs_of(&mut response), meter)?;
+        let kvs = kvs_of(&mut response);
+        if !coder.is_natural() && !kvs.is_empty() {
+            coder.run(|| coder.decode_kvs(kvs, meter))?;
         }
         Ok(response)
     }

@@ -17,13 +17,14 @@ use super::FormatId;
 use crate::ErrorKind;
 use crate::seams::Deadline;
 
-/// What bounds a call. Fuel does in either case, and by the same amount: what passes for a request must pass
-/// again when the log is replayed.
+/// What bounds a call. Fuel does in either case, and apply has more of it: what passes for a request must
+/// pass again when the log is replayed.
 #[derive(Clone, Copy, Debug)]
 pub enum Meter {
     /// Somebody waits: fuel, and the clock.
     Request(Deadline),
-    /// Raft apply: fuel alone, so that every replay comes to the same end.
+    /// Raft apply: fuel, so that every replay comes to the same end. A codec may also give up when it takes
+    /// longer than fuel could last; like every fault, that decides when an entry is applied and nothing else.
     Apply,
 }
 
@@ -56,14 +57,6 @@ impl<'a> Records<'a> {
     #[must_use]
     pub fn keys(keys: &'a [Bytes]) -> Self {
         Self { keys, values: &[] }
-    }
-
-    /// Whether they are no more than a small request has, so that they take no time to speak of.
-    pub(super) fn is_small(&self) -> bool {
-        const FEW: usize = 16;
-        const FEW_BYTES: usize = 64 * 1024;
-        let few = self.keys.len() + self.values.len() <= FEW;
-        few && self.keys.iter().chain(self.values).map(Bytes::len).sum::<usize>() <= FEW_BYTES
     }
 
     /// Values alone.

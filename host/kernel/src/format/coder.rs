@@ -12,12 +12,11 @@ use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::codec::{Codec, CodecFault, Codecs, Meter, Recoded, RecodedRecords, Records};
 use super::id::FormatId;
+use super::pace::{Pace, beside_workers};
 use super::refusal::{Refusal, RefusedPart, shown};
-use super::tempo::Tempo;
 use crate::kv::{KeyValue, MAX_KEY_BYTES};
 use crate::{Error, Result};
 
@@ -37,12 +36,12 @@ enum Way {
 
 /// The format of one store: natural, or a codec whose answers are checked. Clones share the codec.
 #[derive(Clone, Default)]
-pub struct Coder(Option<Coded>);
+pub struct Coder(Option<Arc<Paced>>);
 
-#[derive(Clone)]
-struct Coded {
+/// A codec, and how quick it has been.
+struct Paced {
     codec: Arc<dyn Codec>,
-    tempo: Arc<Tempo>,
+    pace: Pace,
 }
 
 impl fmt::Debug for Coder {
@@ -60,7 +59,7 @@ impl Coder {
 
     /// What `codec` makes of them.
     pub fn new(codec: Arc<dyn Codec>) -> Self {
-        Self(Some(Coded { codec, tempo: Arc::default() }))
+        Self(Some(Arc::new(Paced { codec, pace: Pace::new() })))
     }
 
     /// The coder of a format for a volume; `path` is what asks for it.
@@ -92,28 +91,30 @@ impl Coder {
     /// The format.
     #[must_use]
     pub fn format(&self) -> FormatId {
-        self.0.as_ref().map_or_else(FormatId::natural, |coded| coded.codec.id().clone())
+        self.0.as_ref().map_or_else(FormatId::natural, |paced| paced.codec.id().clone())
     }
 
     /// Whether stored keys order as the keys themselves do.
     #[must_use]
     pub fn keeps_order(&self) -> bool {
-        self.0.as_ref().is_none_or(|coded| coded.codec.keeps_order())
-    }
-
-    /// Whether a small request may run it in place, on a thread that others need, too.
-    pub(crate) fn is_quick(&self) -> bool {
-        self.0.as_ref().is_none_or(|coded| coded.tempo.is_quick())
+        self.0.as_ref().is_none_or(|paced| paced.codec.keeps_order())
     }
 
     /// Whether both make the same stored forms.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,
-            (Some(Coded { codec: one, .. }), Some(Coded { codec: other, .. })) => {
-                Arc::ptr_eq(one, other) || one.id() == other.id()
-            }
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.codec.id() == other.codec.id(),
             _ => false,
+        }
+    }
+
+    /// Runs a request's work with this coder so that no worker of the runtime is held for long. Does nothing
+    /// about it where nothing is encoded.
+    pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(paced) => paced.pace.run(work),
+            None => work(),
         }
     }
 
@@ -127,7 +128,7 @@ impl Coder {
     }
 
     fn call(&self, way: Way, records: Records<'_>, meter: Meter) -> Result<RecodedRecords> {
-        let Some(Coded { codec, tempo }) = &self.0 else {
+        let Some(Paced { codec, .. }) = self.0.as_deref() else {
             let same = |records: &[Bytes]| records.iter().cloned().map(Ok).collect();
             return Ok(RecodedRecords { keys: same(records.keys), values: same(records.values) });
         };
@@ -135,14 +136,15 @@ impl Coder {
         let mut rest = records;
         while !(rest.keys.is_empty() && rest.values.is_empty()) {
             let (batch, behind) = split(rest);
-            let begun = batch.is_small().then(Instant::now);
-            let answered = match way {
+            let work = || match way {
                 Way::Encode => codec.encode(batch, meter),
                 Way::Decode => codec.decode(batch, meter),
             };
-            if let Some(begun) = begun {
-                tempo.ended(begun);
-            }
+            // Apply runs on a worker, and what it calls has more fuel than any request's.
+            let answered = match meter {
+                Meter::Apply => beside_workers(work),
+                Meter::Request(_) => work(),
+            };
             let answered = answered.map_err(|fault| self.fault(fault))?;
             for (what, answered, given) in [
                 ("keys", answered.keys.len(), batch.keys.len()),
@@ -258,8 +260,8 @@ impl Coder {
     }
 
     fn found_wrong(&self, detail: &str) {
-        if let Some(Coded { codec, .. }) = &self.0 {
-            codec.found_wrong(detail);
+        if let Some(paced) = &self.0 {
+            paced.codec.found_wrong(detail);
         }
     }
 

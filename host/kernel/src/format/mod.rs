@@ -24,9 +24,9 @@ mod answer;
 mod codec;
 mod coder;
 mod id;
+mod pace;
 mod refusal;
 mod request;
-mod tempo;
 
 pub use answer::Answer;
 pub use codec::{Codec, CodecFault, Codecs, Meter, NaturalOnly, Recoded, RecodedRecords, Records};

@@ -1,8 +1,8 @@
 //! What a volume's format asks of its requests, and what a conversion asks of a volume.
 //!
 //! Codecs run on the side of the request, before its proposal and on its answer: where they are called when
-//! there is little to do (fuel bounds them) and they are quick, else where blocking is allowed. Nothing here happens on a
-//! natural volume.
+//! there is little to do and the codec has been quick so far, else where blocking is allowed. Nothing here
+//! happens on a natural volume.
 
 use std::sync::Arc;
 
@@ -60,9 +60,9 @@ impl Volume {
         deadline: Deadline,
     ) -> Result<CommandResponse> {
         let meter = Meter::Request(deadline);
-        let in_place = kv::is_small(&command) && self.store.load().coder().is_quick();
-        let (command, prepared) = if in_place {
-            let prepared = self.store.load().prepare(&command, meter)?;
+        let (command, prepared) = if kv::is_small(&command) {
+            let store = self.store.load();
+            let prepared = store.coder().run(|| store.prepare(&command, meter))?;
             (command, prepared)
         } else {
             let prepare = move |reading: &Reading<'_>| {

@@ -180,8 +180,11 @@ impl Volume {
         let config = &self.shared.config;
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
-        if request.range_end.is_empty() && self.store.load().coder().is_quick() {
-            let found = self.store.load().range(&request, Meter::Request(deadline));
+        if request.range_end.is_empty() {
+            let found = {
+                let store = self.store.load();
+                store.coder().run(|| store.range(&request, Meter::Request(deadline)))
+            };
             return match found {
                 Err(error @ (Error::Io { .. } | Error::Corrupt { .. })) => {
                     Err(self.named(error, deadline).await)

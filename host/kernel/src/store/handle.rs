@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::draft::Draft;
 use super::leftovers;
-use super::maintenance::{self, Sealed};
+use super::maintenance::{self, Sealed, SealedTally};
 use super::records::State;
 use super::source::Staged;
 use super::tree::{Change, Tree};
@@ -40,6 +40,8 @@ pub struct Store {
     pub(super) coder: Coder,
     pub(super) gate: Gate,
     pub(super) writer: Mutex<Writer>,
+    /// What the writer has sealed, for those who must not wait for it: an entry's codec may take long.
+    pub(super) sealed: SealedTally,
     /// One flush at a time.
     pub(super) flush_turn: Mutex<()>,
     /// One compaction step at a time. Taken before `flush_turn` by those who need both.
@@ -109,6 +111,7 @@ impl Store {
             coder: config.coder,
             gate: Gate::new(view),
             writer: Mutex::new(Writer { state, sealed: VecDeque::new(), scrubbed: 0 }),
+            sealed: SealedTally::default(),
             flush_turn: Mutex::new(()),
             step_turn: Mutex::new(()),
             positions: RwLock::new(Positions { flushed: applied.clone(), applied }),
@@ -243,7 +246,7 @@ impl Store {
     /// Sealed memtables that wait for their flush.
     #[must_use]
     pub fn sealed_memtables(&self) -> usize {
-        self.writer.lock().sealed.len()
+        self.sealed.count()
     }
 
     /// Runs in level 0.

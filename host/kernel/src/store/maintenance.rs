@@ -19,7 +19,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use lsm_tree::compaction::{CompactionStrategy, Leveled, MoveDown, PullDown};
 use lsm_tree::{AbstractTree, Memtable};
@@ -48,6 +48,33 @@ pub(super) struct Sealed {
     _memtable: Arc<Memtable>,
 }
 
+/// How many memtables are sealed, and their bytes. Changed by the holder of the write lock.
+#[derive(Default)]
+pub(super) struct SealedTally {
+    count: AtomicUsize,
+    bytes: AtomicU64,
+}
+
+impl SealedTally {
+    fn put(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
 /// Whether the tree has no table.
 pub(super) fn is_empty(tree: &Tree) -> bool {
     tree.library().table_count() == 0
@@ -63,7 +90,9 @@ pub(super) fn seal(store: &Store) -> bool {
     let mut writer = store.writer.lock();
     let Some(memtable) = store.tree.library().rotate_memtable() else { return false };
     let position = writer.state.applied.clone();
-    writer.sealed.push_back(Sealed { position, bytes: memtable.size(), _memtable: memtable });
+    let bytes = memtable.size();
+    writer.sealed.push_back(Sealed { position, bytes, _memtable: memtable });
+    store.sealed.put(bytes);
     store.memtable_bytes.store(0, Ordering::Relaxed);
     true
 }
@@ -122,6 +151,7 @@ fn settle(store: &Store) -> Result<()> {
         while writer.sealed.len() > left {
             if let Some(sealed) = writer.sealed.pop_front() {
                 store.positions.write().flushed = sealed.position.clone();
+                store.sealed.take(sealed.bytes);
                 flushed.push(sealed);
             }
         }
@@ -244,11 +274,9 @@ pub(super) fn shape(store: &Store) -> TreeShape {
         runs: level.iter().map(|run| RunShape { tables: run.iter().map(table).collect() }).collect(),
     });
     let levels = levels.collect();
-    let writer = store.writer.lock();
-    let sealed: u64 = writer.sealed.iter().map(|sealed| sealed.bytes).sum();
     TreeShape {
         levels,
-        memtable_bytes: store.memtable_bytes.load(Ordering::Relaxed) + sealed,
-        sealed_memtables: writer.sealed.len(),
+        memtable_bytes: store.memtable_bytes.load(Ordering::Relaxed) + store.sealed.bytes(),
+        sealed_memtables: store.sealed.count(),
     }
 }

@@ -13,6 +13,7 @@ use super::act::{Lifecycle, blocking};
 use super::capability::Capabilities;
 use super::choose::{self, Chosen};
 use super::decide::{self, Attempt, Papers, Refused};
+use super::format_limits;
 use super::host::Loaded;
 use super::judge::{self, Judged, Keep, Terms, Yardstick};
 use crate::catalog::Origin;
@@ -192,8 +193,8 @@ impl Lifecycle {
         self.add(addition).await.map(drop)
     }
 
-    /// Sets the limits of a plugin to what `change` makes of those of its newest version, and puts the
-    /// strategies that it serves with back into service under them.
+    /// Sets the limits of a plugin to what `change` makes of those of its newest version, puts the strategies
+    /// that it serves with back into service under them, and gives them to its formats' next calls.
     pub(crate) async fn limit(
         &self,
         name: &str,
@@ -202,15 +203,16 @@ impl Lifecycle {
     ) -> Result<()> {
         let attempt = Attempt::new("plugin-limits", cause).plugin(name, None);
         let limit = async {
-            let now = choose::pick(&self.catalog.model(), name, None)?.row.limits;
+            let now = format_limits::effective(&choose::pick(&self.catalog.model(), name, None)?.row);
             self.set_limits(name, change(now), cause).await
         };
         self.told(attempt, limit).await
     }
 
     async fn set_limits(&self, name: &str, limits: Limits, cause: &Cause) -> Result<()> {
-        limits.validate().map_err(|error| Error::Limits(error.to_string()))?;
+        format_limits::check(&self.catalog.model(), name, &limits)?;
         while self.catalog.commit_for(cause, |model| decide::limit(model, name, limits)).await? {}
+        self.renew_format_limits();
         let all = self.attached.load_full();
         for (volume, attached) in all.iter() {
             let _order = attached.changing.lock().await;

@@ -14,6 +14,11 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
+    /// Whether both are the same version of the same plugin.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        (&self.name, &self.version, &self.row.digest) == (&other.name, &other.version, &other.row.digest)
+    }
+
     /// This version with a configuration, as a binding names it.
     pub(crate) fn target(&self, config: &str) -> Target {
         Target::Plugin {

@@ -8,12 +8,13 @@
 //! *suspect*, and the volumes' status, the log and the history say so. What follows is for an operator to
 //! decide: convert the volumes, and put the version into quarantine, so that no volume gets it again.
 //!
-//! A refusal of a record is no fault, nor is a busy runtime, nor a request whose time was over.
+//! A refusal of a record is no fault, nor is a busy runtime, nor a request whose own time was over.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mortise_kernel::seams::SharedClock;
+use mortise_plugin_runtime::SharedLimits;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -32,6 +33,8 @@ const SUSPECT_MS: u64 = 60 * 60 * 1000;
 /// Watches over one component, whatever the volumes and settings that it serves.
 pub(crate) struct CodecWatch {
     chosen: Chosen,
+    /// What its calls run under.
+    limits: SharedLimits,
     clock: SharedClock,
     catalog: Arc<Catalog>,
     remembered: Arc<RememberedFaults>,
@@ -59,11 +62,22 @@ impl Seen {
 impl CodecWatch {
     pub(super) fn new(
         chosen: Chosen,
+        limits: SharedLimits,
         clock: SharedClock,
         catalog: Arc<Catalog>,
         remembered: Arc<RememberedFaults>,
     ) -> Self {
-        Self { chosen, clock, catalog, remembered, seen: Mutex::default() }
+        Self { chosen, limits, clock, catalog, remembered, seen: Mutex::default() }
+    }
+
+    /// The version that it watches over.
+    pub(super) fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    /// The limits of all calls of the component.
+    pub(super) fn limits(&self) -> &SharedLimits {
+        &self.limits
     }
 
     /// A call ended in a fault, or an answer was found to be wrong. Called on the way of a request: whatever
@@ -85,7 +99,9 @@ impl CodecWatch {
         seen.times.push_back(now);
         seen.last = format!("{kind}: {detail}");
         let suspect = seen.is_suspect(now);
-        let news = suspect && !std::mem::replace(&mut seen.told, suspect);
+        // A suspicion that ended is told again when it returns.
+        let told = std::mem::replace(&mut seen.told, suspect);
+        let news = suspect && !told;
         drop(seen);
         if let (true, Some(suspicion)) = (news, self.suspicion()) {
             self.tell(suspicion);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use mortise_plugin_runtime::compaction::{Answer, View};
 use mortise_plugin_runtime::format::Format;
 use mortise_plugin_runtime::{
-    Call, Capability, Description, Digest, Fault, FaultKind, Identity, Limits, World,
+    Call, Capability, Description, Digest, Fault, FaultKind, Identity, Limits, SharedLimits, World,
 };
 use parking_lot::Mutex;
 
@@ -182,7 +182,7 @@ impl Loaded for FakeComponent {
         limits.validate().map_err(|error| Error::Limits(error.to_string()))
     }
 
-    fn format(&self, _limits: Limits, _config: &str) -> Result<Format> {
+    fn format(&self, _limits: SharedLimits, _config: &str) -> Result<Format> {
         Err(Error::ComponentRefused("a fake component is no format".into()))
     }
 

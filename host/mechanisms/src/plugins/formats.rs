@@ -3,22 +3,17 @@
 use std::sync::Arc;
 
 use mortise_kernel::format::{Codec, FormatId};
-use mortise_plugin_runtime::{Limits, MAX_ANSWER_BYTES, World};
+use mortise_plugin_runtime::World;
 use tokio::runtime::Handle;
 
 use super::act::Lifecycle;
 use super::capability::{self, Capabilities};
 use super::choose::Chosen;
-use super::codec_watch::CodecWatch;
 use super::host::Loaded;
 use super::stage::Stage;
 use crate::catalog::{Model, Origin, PluginRow};
 use crate::rebuild::FormatCodec;
 use crate::telemetry::{self, ServiceMetrics};
-
-/// What a format gets at least, whatever its limits say: one record may be as large as a request, and
-/// its stored form larger.
-const LEAST_MEMORY: u64 = 64 * 1024 * 1024;
 
 impl Lifecycle {
     /// The codec of a format for a volume. Blocks, on a thread where that is allowed.
@@ -27,7 +22,9 @@ impl Lifecycle {
     /// Why there is none, and what would help.
     pub(crate) fn codec(&self, volume: &str, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
         let model = self.catalog.model();
-        let chosen = choose(&model, format)?;
+        let trusted =
+            |row: &PluginRow| row.state == Origin::Shipped || self.trust.permits(&row.signature).is_ok();
+        let chosen = choose(&model, format, trusted)?;
         let row = &chosen.row;
         // What comes with the program is trusted like the program.
         if row.state != Origin::Shipped {
@@ -39,20 +36,13 @@ impl Lifecycle {
         let component = self.component(digest, &row.wants)?;
         let (name, version) = telemetry::labelled(&chosen.name, &chosen.version);
         component.name_for_metrics(name, version);
-        let served = component.format(limits(row), &format.config).map_err(|error| error.to_string())?;
+        let watch = self.watch(chosen.clone());
+        self.renew_format_limits();
+        let served = component.format(watch.limits().clone(), &format.config);
+        let served = served.map_err(|error| error.to_string())?;
         let metrics = ServiceMetrics::new(volume, World::Format, &chosen.name, &chosen.version);
-        let codec = FormatCodec::new(format.clone(), served, self.watch(chosen.clone()), metrics);
+        let codec = FormatCodec::new(format.clone(), served, watch, metrics);
         Ok(Arc::new(codec.map_err(|fault| format!("its component does not serve: {fault}"))?))
-    }
-
-    /// Who watches over the codec of a component.
-    fn watch(&self, chosen: Chosen) -> Arc<CodecWatch> {
-        let new = |chosen| {
-            let (clock, catalog) = (self.clock.clone(), Arc::clone(&self.catalog));
-            Arc::new(CodecWatch::new(chosen, clock, catalog, Arc::clone(&self.faults)))
-        };
-        let mut codecs = self.codecs.lock();
-        Arc::clone(codecs.entry(chosen.row.digest.clone()).or_insert_with(|| new(chosen)))
     }
 
     /// What there is to say against the codec of a format that serves, if anything.
@@ -80,13 +70,17 @@ impl Lifecycle {
     }
 }
 
-/// The component that encodes a format, if the catalog lets it.
-fn choose(model: &Model, format: &FormatId) -> Result<Chosen, String> {
+/// The component that encodes a format, if the catalog lets it. The same bytes may have come in by several
+/// names: a row that is trusted is taken before one that isn't, and one named like the format before others.
+fn choose(model: &Model, format: &FormatId, trusted: impl Fn(&PluginRow) -> bool) -> Result<Chosen, String> {
     let digest = format.digest.as_deref().unwrap_or_default();
     let mut there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
-    let named = there.clone().find(|(_, row)| row.digest == digest);
+    let like = |name: &str| name.strip_prefix("format-").unwrap_or(name) == format.name;
+    let named = there
+        .clone()
+        .filter(|(_, row)| row.digest == digest)
+        .min_by_key(|((name, version), row)| (!trusted(row), !like(name), *version != format.version));
     let Some(((name, version), row)) = named else {
-        let like = |name: &str| name.strip_prefix("format-").unwrap_or(name) == format.name;
         let other = there.find(|((name, version), _)| like(name) && *version == format.version);
         return Err(match other {
             Some((_, row)) => format!(
@@ -116,11 +110,6 @@ fn choose(model: &Model, format: &FormatId) -> Result<Chosen, String> {
     Ok(Chosen { name: name.clone(), version: version.clone(), row: row.clone() })
 }
 
-/// The limits of a format's calls.
-fn limits(row: &PluginRow) -> Limits {
-    Limits {
-        memory_bytes: row.limits.memory_bytes.max(LEAST_MEMORY),
-        answer_bytes: MAX_ANSWER_BYTES,
-        ..row.limits
-    }
-}
+#[cfg(test)]
+#[path = "formats_tests.rs"]
+mod tests;

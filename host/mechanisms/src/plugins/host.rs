@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mortise_plugin_runtime::format::Format;
-use mortise_plugin_runtime::{Component, Description, Fault, Identity, Limits, Runtime, Usage, World};
+use mortise_plugin_runtime::{
+    Component, Description, Fault, Identity, Limits, Runtime, SharedLimits, Usage, World,
+};
 
 use super::capability::{self, Capabilities};
 use crate::compaction::Strategy;
@@ -38,12 +40,12 @@ pub(crate) trait Loaded: Send + Sync + 'static {
         match world {
             World::CompactionStrategy => self.strategy(limits).map(drop),
             // What it makes of a configuration is asked when a volume is to have it.
-            World::Format => self.format(limits, "{}").map(drop),
+            World::Format => self.format(limits.into(), "{}").map(drop),
             other => Err(Error::ComponentRefused(format!("this node has no use for world {other}"))),
         }
     }
     /// The component as a format with the given configuration, which it has not seen yet.
-    fn format(&self, limits: Limits, config: &str) -> Result<Format>;
+    fn format(&self, limits: SharedLimits, config: &str) -> Result<Format>;
     /// What its calls used since it was loaded.
     fn usage(&self) -> Usage {
         Usage::default()
@@ -91,7 +93,7 @@ impl Loaded for Component {
         Ok(Arc::new(self.compaction_strategy(limits).map_err(Error::from)?))
     }
 
-    fn format(&self, limits: Limits, config: &str) -> Result<Format> {
+    fn format(&self, limits: SharedLimits, config: &str) -> Result<Format> {
         Self::format(self, limits, config).map_err(Error::from)
     }
 

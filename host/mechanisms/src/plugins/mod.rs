@@ -12,6 +12,7 @@
 //! | `supervise` | what the host does by itself: quarantine, taking back |
 //! | `record` | how much of what strategies are asked is kept |
 //! | `formats`, `codec_watch` | components of the world `format`, made ready to encode; their faults |
+//! | `format_limits` | the limits of formats, and how a change reaches those that serve |
 //! | `in_service` | which format serves which volume, for the metrics |
 //! | `bar` | the verbs for formats: quarantine and release |
 //! | `faults` | the latest faults of all |
@@ -28,6 +29,7 @@ mod codec_watch;
 mod compiled;
 mod decide;
 mod faults;
+mod format_limits;
 mod formats;
 mod ground;
 mod host;

@@ -4,6 +4,7 @@ use semver::Version;
 
 use super::act::{Lifecycle, WORLD, is_native};
 use super::choose::{self, Chosen};
+use super::format_limits;
 use super::standing::summed_up;
 use crate::catalog::{ConfigSeen, HistoryRow, Model, Origin, Target};
 use crate::system::{
@@ -46,7 +47,7 @@ impl Lifecycle {
                 Origin::Added => "added".into(),
             },
             summary: row.summary.clone(),
-            limits: Some(row.limits),
+            limits: Some(format_limits::effective(row)),
             stage: summed_up(&standings, row.stage),
             standings,
             signature: Some(row.signature.clone()),

@@ -50,12 +50,12 @@ impl FormatCodec {
     fn recoded(
         &self,
         begun: Instant,
+        meter: Meter,
         answers: Result<Translated, Fault>,
     ) -> Result<RecodedRecords, CodecFault> {
         count(&self.metrics, begun, answers.as_ref().err());
         recoded(answers.inspect_err(|fault| {
-            // Fuel bounds what does not end by itself, so a deadline is the request's own.
-            if !matches!(fault.kind, FaultKind::Busy | FaultKind::Deadline) {
+            if is_its_own(fault.kind, meter) {
                 self.watch.fault(fault.kind.as_str(), &fault.detail);
             }
         }))
@@ -70,6 +70,15 @@ pub fn recoded(answers: Result<Translated, Fault>) -> Result<RecodedRecords, Cod
     let Translated { keys, values } = answers.map_err(told)?;
     let bytes = |answers: Answers| answers.into_iter().map(|answer| answer.map(Bytes::from)).collect();
     Ok(RecodedRecords { keys: bytes(keys), values: bytes(values) })
+}
+
+/// Whether a fault is the component's: a busy runtime is not, nor is a request that had no time left.
+fn is_its_own(kind: FaultKind, meter: Meter) -> bool {
+    match (kind, meter) {
+        (FaultKind::Busy, _) => false,
+        (FaultKind::Deadline, Meter::Request(deadline)) => !deadline.left().is_zero(),
+        _ => true,
+    }
 }
 
 /// Counts a call that has ended. To be busy is nobody's fault.
@@ -110,12 +119,12 @@ impl Codec for FormatCodec {
 
     fn encode(&self, records: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
         let begun = Instant::now();
-        self.recoded(begun, self.format.encode(records.keys, records.values, mode(meter)))
+        self.recoded(begun, meter, self.format.encode(records.keys, records.values, mode(meter)))
     }
 
     fn decode(&self, stored: Records<'_>, meter: Meter) -> Result<RecodedRecords, CodecFault> {
         let begun = Instant::now();
-        self.recoded(begun, self.format.decode(stored.keys, stored.values, mode(meter)))
+        self.recoded(begun, meter, self.format.decode(stored.keys, stored.values, mode(meter)))
     }
 
     fn found_wrong(&self, detail: &str) {

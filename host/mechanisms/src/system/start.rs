@@ -70,19 +70,19 @@ impl System {
             stop_grace: config.shutdown_grace,
         };
         let jobs = Jobs::new(Arc::clone(&catalog), Arc::clone(&lifecycle), Arc::clone(&clock));
-        let volumes = Volumes::new(
+        let volumes = Arc::new(Volumes::new(
             node,
             Arc::clone(&catalog),
             Arc::clone(&lifecycle),
             clock,
             config.max_parallel_steps,
             loops,
-        );
+        ));
         volumes.serve(SYSTEM, system_volume).await;
         volumes.start(start_plan(&catalog.model(), &ids)).await;
         jobs.recover(|name| volumes.opened(name).ok().map(|open| Arc::clone(&open.volume))).await;
         let stop_grace = config.shutdown_grace;
-        Ok(Arc::new(Self { catalog, lifecycle, volumes: Arc::new(volumes), jobs, stop_grace }))
+        Ok(Arc::new(Self { catalog, lifecycle, volumes, jobs, stop_grace }))
     }
 }
 

@@ -16,13 +16,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::StreamExt;
 use mortise_kernel::format::FormatId;
 use mortise_kernel::node::{Node, Volume, VolumeConfig, VolumeId};
 use mortise_kernel::seams::SharedClock;
 use parking_lot::Mutex;
 
-use super::decide::{self, StartPlan};
+use super::decide;
 use super::observe::on_disk;
 use crate::catalog::{Catalog, Change, HistoryRow, Model, VolumeState};
 use crate::cause::Cause;
@@ -31,9 +30,6 @@ use crate::plugins::Lifecycle;
 use crate::rebuild::{WantedFormat, kept, note_format};
 use crate::system::VolumeInfo;
 use crate::{Error, Result};
-
-/// Volumes that are opened at once when the node starts.
-const OPENED_AT_ONCE: usize = 8;
 
 /// A volume that is served.
 pub(crate) struct Open {
@@ -67,7 +63,7 @@ pub(crate) struct Volumes {
 }
 
 /// A name that somebody works on; released when dropped.
-struct Claim<'a> {
+pub(super) struct Claim<'a> {
     volumes: &'a Volumes,
     name: String,
 }
@@ -118,44 +114,7 @@ impl Volumes {
         self.open.load().contains_key(name) || self.failed.lock().contains_key(name)
     }
 
-    /// Carries out what was decided at the start. A volume that cannot be opened is set aside with its
-    /// reason, and the others are served.
-    pub(crate) async fn start(&self, plan: StartPlan) {
-        for id in plan.strangers {
-            let directory = self.node.config().data_dir.join("volumes").join(id.to_string());
-            tracing::error!(
-                id,
-                directory = %directory.display(),
-                "no row of the catalog names this volume's directory; it was left alone and is not served: \
-                 if its data is wanted, restore the catalog (the system volume) that names it, \
-                 else stop the node and move the directory away"
-            );
-        }
-        for (name, id) in plan.remove {
-            tracing::info!(volume = name, id, "finishing a deletion that was interrupted");
-            if let Err(error) =
-                self.remove_files_and_rows(&name, id, &HistoryRow::node("volume-delete", "interrupted")).await
-            {
-                tracing::error!(volume = name, id, %error, "the deletion could not be finished");
-            }
-        }
-        let complete = plan.complete.into_iter().map(|(name, id, format)| (name, id, Some(format)));
-        let open = plan.open.into_iter().map(|(name, id)| (name, id, None));
-        futures::stream::iter(complete.chain(open))
-            .for_each_concurrent(OPENED_AT_ONCE, |(name, id, incomplete)| async move {
-                let opened = match incomplete {
-                    Some(format) => self.complete(&name, id, format).await,
-                    None => self.open_one(&name, id).await,
-                };
-                if let Err(error) = opened {
-                    tracing::error!(volume = name, id, %error, "the volume cannot be served; the others are");
-                    self.failed.lock().insert(name, error.to_string());
-                }
-            })
-            .await;
-    }
-
-    async fn open_one(&self, name: &str, id: u64) -> Result<()> {
+    pub(super) async fn open_one(&self, name: &str, id: u64) -> Result<()> {
         let volume = self.node.open_volume(config(name, id)).await?;
         self.note_format(name, &volume).await;
         self.serve(name, volume).await;
@@ -202,7 +161,7 @@ impl Volumes {
     }
 
     /// Completes a creation that was interrupted: makes the files, or opens them when they were complete.
-    async fn complete(&self, name: &str, id: u64, format: FormatId) -> Result<()> {
+    pub(super) async fn complete(&self, name: &str, id: u64, format: FormatId) -> Result<()> {
         let volume = match self.node.create_volume_with(config(name, id), format).await {
             Err(mortise_kernel::Error::VolumeExists(_)) => self.node.open_volume(config(name, id)).await?,
             other => other?,
@@ -317,7 +276,7 @@ impl Volumes {
         }
     }
 
-    async fn remove_files_and_rows(&self, name: &str, id: u64, audit: &HistoryRow) -> Result<()> {
+    pub(super) async fn remove_files_and_rows(&self, name: &str, id: u64, audit: &HistoryRow) -> Result<()> {
         match self.node.remove_volume(VolumeId(id)).await {
             Ok(()) | Err(mortise_kernel::Error::VolumeNotFound(_)) => {}
             Err(error) => return Err(error.into()),
@@ -331,7 +290,7 @@ impl Volumes {
         Ok(())
     }
 
-    fn claim(&self, name: &str) -> Result<Claim<'_>> {
+    pub(super) fn claim(&self, name: &str) -> Result<Claim<'_>> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Error::ShuttingDown);
         }

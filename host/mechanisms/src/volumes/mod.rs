@@ -3,6 +3,7 @@
 mod act;
 mod decide;
 mod observe;
+mod start;
 
 #[cfg(test)]
 mod decide_tests;

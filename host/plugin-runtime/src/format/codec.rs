@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentExportIndex, ComponentType, Lift};
 
-use super::warm::{Lease, Warm, WarmPool};
+use super::fuel::{self, Fuel};
+use super::warm::{Lease, Terms, Warm, WarmPool};
 use crate::exports::Interface;
 use crate::present::presentable;
 use crate::runtime::Bound;
-use crate::{Component, Fault, FaultKind, Limits, Result};
+use crate::{Component, Fault, FaultKind, Limits, Result, SharedLimits};
 
 /// One answer for each record, in their order: its bytes, or one line that says why it is refused.
 pub type Answers = Vec<Result<Vec<u8>, String>>;
@@ -55,7 +56,7 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn records(self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn records(self) -> impl Iterator<Item = &'a [u8]> {
         self.keys.iter().chain(self.values).copied()
     }
 
@@ -93,15 +94,6 @@ const PART_BYTES: usize = 256 * 1024;
 /// Records that one call of the plugin carries.
 const PART_RECORDS: usize = 256;
 
-/// Fuel for a record, milliseconds of work: a codec needs a thousandth, an interpreter at first most of it.
-const RECORD_FUEL: u64 = 20_000_000;
-
-/// Fuel for each byte of a record.
-const BYTE_FUEL: u64 = 2_000;
-
-/// Fuel for each byte of the configuration, which is read once and may be larger than a record.
-const CONFIG_FUEL: u64 = 200;
-
 /// Longest wait for an instance in [`Mode::Apply`]. Whoever has one is bounded, so it comes to an end.
 const APPLY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -114,8 +106,9 @@ pub struct Properties {
     pub keeps_order: bool,
 }
 
-/// What bounds a call. Fuel does in either mode, and a batch gets what its records would get one by one: what
-/// passes for a request passes again in apply, alone or in company.
+/// What bounds a call. Fuel does in either mode: a batch gets what its records would get one by one, and in
+/// apply more than for a request, so that what passes for a request passes again in apply, alone or in
+/// company, on an instance that served before or on a fresh one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The clock, for a request that can be refused: the whole batch gets so much time at most, and each part
@@ -124,7 +117,8 @@ pub enum Mode {
         /// Time that the request has left.
         within: Duration,
     },
-    /// Fuel alone, for what must come to the same end whatever else the machine does.
+    /// Fuel, for what must come to the same end whatever else the machine does. The clock ends only a call
+    /// that takes longer than all its fuel could last; such a call is to be tried again.
     Apply,
 }
 
@@ -144,7 +138,7 @@ pub struct Format(Arc<Inner>);
 struct Inner {
     component: Component,
     exports: CodecExports,
-    limits: Limits,
+    limits: SharedLimits,
     config: String,
     pool: Arc<WarmPool>,
 }
@@ -174,7 +168,12 @@ pub(super) enum Function {
 }
 
 impl Format {
-    pub(crate) fn new(component: Component, exports: CodecExports, limits: Limits, config: &str) -> Self {
+    pub(crate) fn new(
+        component: Component,
+        exports: CodecExports,
+        limits: SharedLimits,
+        config: &str,
+    ) -> Self {
         let pool = Arc::new(WarmPool::default());
         component.shared().register(&pool);
         Self(Arc::new(Inner { component, exports, limits, config: config.to_owned(), pool }))
@@ -186,10 +185,10 @@ impl Format {
         &self.0.component
     }
 
-    /// The limits that its calls run under.
+    /// The limits that the next call runs under.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.0.limits
+    pub fn limits(&self) -> Limits {
+        self.0.limits.get()
     }
 
     /// The configuration that its calls carry.
@@ -203,10 +202,10 @@ impl Format {
     /// # Errors
     /// The plugin's fault; [`FaultKind::Refused`] when it cannot use the configuration.
     pub fn properties(&self) -> Result<Properties, Fault> {
-        let deadline = self.0.limits.deadline;
-        let bound = || Ok(Bound::Deadline(deadline));
-        let answer = self.with_instance(bound, deadline, |warm, bound| {
-            warm.properties(&self.0.component, &self.0.limits, bound, &self.0.config)
+        let limits = self.limits();
+        let terms = || Ok(Terms { limits, bound: Bound::Deadline(limits.deadline) });
+        let answer = self.with_instance(terms, limits.deadline, |warm, terms| {
+            warm.properties(&self.0.component, terms, &self.0.config)
         })?;
         answer.map_err(|refusal| {
             self.0.component.count_fault(FaultKind::Refused);
@@ -273,51 +272,47 @@ impl Format {
         mode: Mode,
         begun: Instant,
     ) -> Result<Translated, Fault> {
-        let limits = &Limits { fuel: Some(self.fuel(part)), ..self.0.limits };
+        let limits = self.limits();
+        let fuel = Fuel::of(part, &self.0.config, &limits, mode);
         // Asked anew after each wait: what was waited for an instance is not left for the call.
-        let bound = || match mode {
+        let terms = || match mode {
             Mode::Request { within } => {
                 let left = within.saturating_sub(begun.elapsed()).min(limits.deadline);
                 if left.is_zero() {
                     let detail = format!("the request's {within:?} were over before all records were done");
                     return Err(Fault::new(FaultKind::Deadline, detail));
                 }
-                Ok(Bound::Deadline(left))
+                Ok(Terms { limits, bound: Bound::Deadline(left) })
             }
-            Mode::Apply => Ok(Bound::Fuel(limits.tank())),
+            Mode::Apply => {
+                Ok(Terms { limits: fuel::in_apply(&limits), bound: fuel::start_in_apply(&limits) })
+            }
         };
-        let patience = match bound()? {
+        let patience = match terms()?.bound {
             Bound::Deadline(left) => left,
-            Bound::Fuel(_) => APPLY_PATIENCE,
+            Bound::Fuel { .. } => APPLY_PATIENCE,
         };
-        self.with_instance(bound, patience, |warm, bound| {
-            let answers = warm.batch(&self.0.component, limits, bound, function, &self.0.config, part)?;
+        self.with_instance(terms, patience, |warm, terms| {
+            let answers = warm.batch(&self.0.component, terms, fuel, function, &self.0.config, part)?;
             let heard = answers.heard(part.keys.len(), part.values.len());
             heard.inspect_err(|fault| self.0.component.count_fault(fault.kind))
         })
     }
 
-    /// Fuel for a part: in proportion to what it holds, and at most what the limits say.
-    fn fuel(&self, part: Part<'_>) -> u64 {
-        let config = self.0.config.len() as u64 * CONFIG_FUEL;
-        let of_record = |record: &[u8]| RECORD_FUEL + config + record.len() as u64 * BYTE_FUEL;
-        let fuel = part.records().map(of_record).fold(0, u64::saturating_add);
-        fuel.min(self.0.limits.tank())
-    }
-
     /// Lends an instance to a call. It goes back to the others unless the call ended in a fault.
     fn with_instance<T>(
         &self,
-        bound: impl Fn() -> Result<Bound, Fault>,
+        terms: impl Fn() -> Result<Terms, Fault>,
         patience: Duration,
-        call: impl FnOnce(&mut Warm, Bound) -> Result<T, Fault>,
+        call: impl FnOnce(&mut Warm, &Terms) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Lease { instance, place } = self.0.pool.take(patience)?;
-        let mut warm = match instance {
+        let limits = terms()?.limits;
+        let mut warm = match instance.filter(|warm| warm.fits(&limits)) {
             Some(warm) => warm,
-            None => Warm::start(&self.0.component, &self.0.exports, &self.0.limits, bound()?)?,
+            None => Warm::start(&self.0.component, &self.0.exports, &terms()?)?,
         };
-        let answer = call(&mut warm, bound()?)?;
+        let answer = call(&mut warm, &terms()?)?;
         place.give_back(warm);
         Ok(answer)
     }

@@ -7,11 +7,13 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `codec` | the calls: batches in parts, bounds, what an answer must be |
+//! | `fuel` | how much fuel a call has, for a request and inside apply |
 //! | `warm` | the instances: how many, for how long, under which conditions |
 //!
 //! This module must not know what a volume is, nor judge whether a format is a bijection.
 
 mod codec;
+mod fuel;
 mod warm;
 
 pub(crate) use codec::CodecExports;

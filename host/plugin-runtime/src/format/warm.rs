@@ -12,6 +12,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, TypedFunc};
 
 use super::codec::{CodecExports, Function, Part, Properties, Translated};
+use super::fuel::Fuel;
 use crate::runtime::{Bound, CallState};
 use crate::{Component, Fault, FaultKind, Limits, Result};
 
@@ -30,6 +31,13 @@ type BatchParams<'a> = (&'a str, &'a [&'a [u8]], &'a [&'a [u8]]);
 /// A function that takes a batch. Its types were compared when the instance was started.
 type Batch = TypedFunc<BatchParams<'static>, (Translated,)>;
 
+/// What a call runs under.
+pub(super) struct Terms {
+    pub(super) limits: Limits,
+    /// What ends the start of an instance; a call that follows has the same time and fuel of its own.
+    pub(super) bound: Bound,
+}
+
 /// An instance that has been started.
 pub(super) struct Warm {
     store: Store<CallState>,
@@ -37,19 +45,16 @@ pub(super) struct Warm {
     batches: [Batch; 2],
     calls: u32,
     first_bytes: u64,
+    /// Fuel that calls took beyond their due.
+    drawn: u64,
 }
 
 impl Warm {
-    /// Starts an instance, which may run code of the plugin: under `bound`, and the call that follows under
-    /// its own.
-    pub(super) fn start(
-        component: &Component,
-        exports: &CodecExports,
-        limits: &Limits,
-        bound: Bound,
-    ) -> Result<Self, Fault> {
+    /// Starts an instance, which may run code of the plugin.
+    pub(super) fn start(component: &Component, exports: &CodecExports, terms: &Terms) -> Result<Self, Fault> {
+        let Terms { limits, bound } = terms;
         let mut store = component.store(limits);
-        let _running = component.shared().begin(&mut store, limits, bound);
+        let _running = component.shared().begin(&mut store, limits, *bound);
         let started = component.instantiate(&mut store).and_then(|instance| {
             let properties = find(&instance, &mut store, &exports.properties)?.typed(&store)?;
             let [encode, decode] = &exports.batches;
@@ -59,7 +64,7 @@ impl Warm {
         match started {
             Ok((properties, batches)) => {
                 let first_bytes = store.data().memory_bytes();
-                Ok(Self { store, properties, batches, calls: 0, first_bytes })
+                Ok(Self { store, properties, batches, calls: 0, first_bytes, drawn: 0 })
             }
             Err(error) => component.end(&mut store, limits, 0, |_| 0, Err(error)),
         }
@@ -69,13 +74,12 @@ impl Warm {
     pub(super) fn properties(
         &mut self,
         component: &Component,
-        limits: &Limits,
-        bound: Bound,
+        terms: &Terms,
         config: &str,
     ) -> Result<Result<Properties, String>, Fault> {
         self.calls += 1;
-        let Self { store, properties, .. } = self;
-        let _running = component.shared().begin(store, limits, bound);
+        let (Self { store, properties, .. }, Terms { limits, bound }) = (self, terms);
+        let _running = component.shared().begin(store, limits, *bound);
         let properties: TypedFunc<(&str,), _> = *properties;
         let outcome = properties.call(&mut *store, (config,));
         component.end(store, limits, config.len() as u64, |_| 1, outcome.map(|(answer,)| answer))
@@ -85,19 +89,27 @@ impl Warm {
     pub(super) fn batch(
         &mut self,
         component: &Component,
-        limits: &Limits,
-        bound: Bound,
+        terms: &Terms,
+        fuel: Fuel,
         function: Function,
         config: &str,
         part: Part<'_>,
     ) -> Result<Translated, Fault> {
         self.calls += 1;
-        let Self { store, batches, .. } = self;
+        let Self { store, batches, drawn, .. } = self;
+        let tank = fuel.tank(*drawn);
+        let (limits, bound) = (&Limits { fuel: Some(tank), ..terms.limits }, terms.bound.with_fuel(tank));
         let _running = component.shared().begin(store, limits, bound);
         let batch: TypedFunc<BatchParams<'_>, _> = batches[function as usize];
         let outcome = batch.call(&mut *store, (config, part.keys, part.values));
+        *drawn += fuel.draw(tank.saturating_sub(store.get_fuel().unwrap_or_default()));
         let given = config.len() + part.bytes();
         component.end(store, limits, given as u64, weight_of_answers, outcome.map(|(answers,)| answers))
+    }
+
+    /// Whether its memory is within limits that may have been lowered since it grew.
+    pub(super) fn fits(&self, limits: &Limits) -> bool {
+        self.store.data().memory_bytes() <= limits.memory_bytes
     }
 
     /// Whether it may serve another call.

@@ -4,6 +4,8 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 
 use super::named;
+use super::world::MOST_RANDOM_BYTES;
+use crate::hostcall::{RANDOM_BYTE_FUEL, charge};
 use crate::runtime::CallState;
 
 /// Time as a plugin sees it is fine-grained to what passes at each glance.
@@ -45,6 +47,8 @@ pub(super) fn add(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     ] {
         let mut dice = linker.instance(&named(interface))?;
         dice.func_wrap(bytes, |mut call: Call<'_>, (length,): (u64,)| {
+            // A request for more is refused by its own words.
+            charge(&mut call, length.min(MOST_RANDOM_BYTES), RANDOM_BYTE_FUEL)?;
             Ok((call.data_mut().wasi.random(length)?,))
         })?;
         dice.func_wrap(number, |mut call: Call<'_>, ()| Ok((call.data_mut().wasi.random_u64()?,)))?;

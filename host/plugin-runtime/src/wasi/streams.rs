@@ -1,10 +1,13 @@
 //! `wasi:io` over the world of the call: printing goes to the log, reading finds the end.
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
+use wasmtime::component::{
+    ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
+};
 
 use super::named;
 use super::world::{Pollable, Print};
+use crate::hostcall::{HANDLE_FUEL, TEXT_BYTE_FUEL, charge};
 use crate::runtime::CallState;
 
 /// Bytes that may be printed at once; what `wasi:io` guarantees.
@@ -65,6 +68,7 @@ fn add_poll(poll: &mut Instance<'_>) -> wasmtime::Result<()> {
         Ok(())
     })?;
     poll.func_wrap("poll", |mut call: Call<'_>, (all,): (Vec<Resource<Pollable>>,)| {
+        charge(&mut call, all.len() as u64, HANDLE_FUEL)?;
         Ok((call.data_mut().wasi.poll(&all)?,))
     })
 }
@@ -90,7 +94,9 @@ fn add_output(streams: &mut Instance<'_>) -> wasmtime::Result<()> {
         Ok((Ok::<_, StreamError>(WRITE_BYTES),))
     })?;
     for name in ["[method]output-stream.write", "[method]output-stream.blocking-write-and-flush"] {
-        streams.func_wrap(name, |mut call: Call<'_>, (to, bytes): (Resource<Output>, Vec<u8>)| {
+        streams.func_wrap(name, |mut call: Call<'_>, (to, bytes): (Resource<Output>, WasmList<u8>)| {
+            charge(&mut call, bytes.len() as u64, TEXT_BYTE_FUEL)?;
+            let bytes = bytes.as_le_slice(&call).to_vec();
             let to = if to.rep() == 0 { Print::Out } else { Print::Err };
             call.data_mut().print(to, &bytes);
             Ok((Ok::<(), StreamError>(()),))

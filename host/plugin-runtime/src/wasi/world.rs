@@ -8,7 +8,7 @@ use wasmtime::component::{Resource, ResourceTable};
 const GLANCE_NANOS: u64 = 1_000;
 
 /// Most bytes of randomness for one request.
-const MOST_RANDOM_BYTES: u64 = 1 << 20;
+pub(super) const MOST_RANDOM_BYTES: u64 = 1 << 20;
 
 /// Bytes of a printed line that are kept until its end comes.
 const LINE_BYTES: usize = 1024;

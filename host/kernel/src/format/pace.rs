@@ -1,0 +1,119 @@
+//! Keeps codecs from holding the workers of the async runtime.
+//!
+//! A codec's call blocks. Most take a few microseconds, less than it takes to move anywhere else; but a codec
+//! that misbehaves holds its thread up to the deadline, and as many of its calls as there are workers would
+//! stop every volume of the node. So a codec is only called on a worker while it is known to be quick: its
+//! first calls, and all calls for [`CAUTION`] after one that took longer than [`QUICK`], are made where the
+//! runtime has been told to go on without this thread. A codec that turns slow holds a worker once, then.
+//!
+//! This module must not know what is called.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::Instant;
+
+/// A call within this time holds nobody up for long.
+const QUICK: Duration = Duration::from_millis(10);
+
+/// Quick calls that a codec has to its credit before it is called on a worker.
+const TRIAL: u32 = 64;
+
+/// How long a codec isn't called on a worker after a call that was not quick.
+const CAUTION: Duration = Duration::from_secs(600);
+
+/// What is known of one codec's pace.
+#[derive(Debug)]
+pub(super) struct Pace {
+    since: Instant,
+    /// Quick calls so far, up to the end of the trial.
+    quick: AtomicU32,
+    /// Milliseconds after `since` until which the codec isn't trusted to be quick.
+    cautious_until: AtomicU64,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { since: Instant::now(), quick: AtomicU32::new(0), cautious_until: AtomicU64::new(0) }
+    }
+
+    /// Runs what calls the codec: here if it has been quick, else beside the workers.
+    pub(super) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let done = if self.is_quick(begun) { work() } else { beside_workers(work) };
+        self.took(begun, begun.elapsed());
+        done
+    }
+
+    fn is_quick(&self, now: Instant) -> bool {
+        self.quick.load(Ordering::Relaxed) >= TRIAL
+            && self.millis(now) >= self.cautious_until.load(Ordering::Relaxed)
+    }
+
+    fn took(&self, begun: Instant, time: Duration) {
+        if time > QUICK {
+            let until = self.millis(begun + time + CAUTION);
+            self.cautious_until.fetch_max(until, Ordering::Relaxed);
+        } else if self.quick.load(Ordering::Relaxed) < TRIAL {
+            self.quick.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.since).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Runs what may take long. If this is a worker of the runtime, its other tasks go on elsewhere meanwhile.
+pub(crate) fn beside_workers<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // Somebody's own thread; or a runtime that has no other worker.
+        _ => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_once_is_kept_from_the_workers_for_a_while() {
+        let pace = Pace::new();
+        for _ in 0..TRIAL {
+            assert!(!pace.is_quick(Instant::now()), "it is on trial");
+            pace.took(Instant::now(), QUICK);
+        }
+        assert!(pace.is_quick(Instant::now()));
+        pace.took(Instant::now(), QUICK + Duration::from_millis(1));
+        assert!(!pace.is_quick(Instant::now()));
+        tokio::time::advance(CAUTION).await;
+        pace.took(Instant::now(), QUICK);
+        assert!(!pace.is_quick(Instant::now()), "what is quick between shortens nothing");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(pace.is_quick(Instant::now()));
+    }
+
+    /// As many calls as there are workers wait for each other and a task: it runs, or nothing would.
+    #[test]
+    fn the_tasks_of_a_worker_go_on_while_a_codec_works() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+        runtime.block_on(async {
+            let (tell, told) = std::sync::mpsc::channel();
+            let told = std::sync::Arc::new(parking_lot::Mutex::new(told));
+            let calls: Vec<_> = (0..4)
+                .map(|_| {
+                    let told = std::sync::Arc::clone(&told);
+                    tokio::spawn(async move { Pace::new().run(|| told.lock().recv().expect("told")) })
+                })
+                .collect();
+            let teller = tokio::spawn(async move { (0..4).for_each(|_| tell.send(()).expect("heard")) });
+            teller.await.expect("it runs");
+            for call in calls {
+                call.await.expect("it ends");
+            }
+        });
+    }
+}
