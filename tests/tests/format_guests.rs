@@ -152,7 +152,8 @@ fn a_flood_of_messages_ends_by_fuel() {
 }
 
 /// What an instance does once, at its first call, is granted to every instance: in apply more of it than to
-/// any request, so that what passed on an instance that was warm passes on a fresh one when the log is replayed.
+/// any request, so that what passed on an instance that was warm passes on a fresh one when the log is
+/// replayed.
 #[test]
 fn a_lazy_format_passes_for_requests_and_again_in_apply() {
     let limits = Limits { deadline: LIMITS.deadline, ..World::Format.default_limits() };
