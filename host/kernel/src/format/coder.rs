@@ -27,6 +27,7 @@ pub const MAX_STORED_VALUE_BYTES: usize = 16 * 1024 * 1024;
 const CALL_RECORDS: usize = 512;
 /// A call takes no further record once it has this many bytes.
 const CALL_BYTES: usize = 512 * 1024;
+
 /// A function of a codec.
 #[derive(Clone, Copy, Debug)]
 enum Way {
