@@ -16,7 +16,7 @@ fn limits() -> Allowance {
 
 /// Short for guests that never answer.
 fn limits_of(name: &str) -> Allowance {
-    let never = name.starts_with("loop_");
+    let never = name.contains("loop_in");
     if never { Allowance { deadline: Some(Duration::from_millis(50)), ..limits() } } else { limits() }
 }
 
@@ -86,6 +86,35 @@ fn bad_plugins_are_found_out_with_a_reason() -> Result<()> {
         let word = if word == "illegal" { "legal step" } else { word };
         ensure!(text.contains(word), "{name}: expected {word:?} in:\n{text}");
         ensure!(text.contains("free disk"), "{name}: the view is shown: {text}");
+    }
+    Ok(())
+}
+
+/// Formats that a host takes and the battery finds out, with the section that does, and a word of its finding.
+const FORMATS_FOUND_OUT: [(&str, &str, &str); 7] = [
+    ("format_counts_calls", "values come back", "unreachable"),
+    ("format_huge_answer", "keys come back", "answer_too_large"),
+    ("format_inflates", "values come back", "comes back"),
+    ("format_loop_in_encode_keys", "keys come back", "deadline"),
+    ("format_memory_hog", "keys come back", "memory"),
+    ("format_too_few", "keys come back", "invalid_answer"),
+    ("format_trap_in_third_call", "keys come back", "unreachable"),
+];
+
+#[test]
+fn bad_formats_are_found_out_with_a_reason() -> Result<()> {
+    let format = |name: &str| {
+        let found = guests::FORMATS.iter().find(|(other, _)| *other == name);
+        found.unwrap_or_else(|| panic!("there is a format {name}")).1.to_vec()
+    };
+    let good = test("format_well_behaved", format("format_well_behaved"))?;
+    ensure!(good.passed(), "what all of them are made of passes: {good:#?}");
+    for (name, section, word) in FORMATS_FOUND_OUT {
+        let outcome = test(name, format(name))?;
+        let found = outcome.sections.iter().find(|found| found.name == section).context("a section")?;
+        let failures = found.failures.iter();
+        let text: String = failures.map(|f| format!("{} {} {}\n", f.seen, f.expected, f.found)).collect();
+        ensure!(found.failed > 0 && text.contains(word), "{name}: {word:?} in {section:?}:\n{outcome:#?}");
     }
     Ok(())
 }
