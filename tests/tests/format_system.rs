@@ -206,14 +206,14 @@ async fn a_codec_that_faults_is_suspect_for_an_hour_and_serves_all_the_while() {
 async fn limits_of_a_format_hold_from_the_next_call() {
     let directory = tempfile::tempdir().expect("a directory");
     let running = Running::start(directory.path()).await;
-    // Its first call takes a milliard units of fuel, many ticks of the clock; a large value pays for it.
+    // Its first call takes half a milliard units of fuel, many ticks of the clock; a large value pays for it.
     running.add(guests::FORMAT_LAZY).await;
-    let config = Some(r#"{"tables": "large"}"#.to_owned());
+    let config = Some(r#"{"a": "long"}"#.to_owned());
     let format = WantedFormat { name: "mine".into(), config, ..WantedFormat::default() };
     running.system.create_volume("one", format).await.expect("created");
     let one = running.system.resolve(Some("one")).expect("open");
     let write = || {
-        let value = vec![0; 1_000_000].into();
+        let value = vec![0; 250_000].into();
         let request = PutRequest { key: "a".into(), value, ..PutRequest::default() };
         one.propose(Command::Put(request), deadline())
     };
