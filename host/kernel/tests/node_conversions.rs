@@ -289,3 +289,38 @@ async fn a_delete_of_a_range_ends_a_conversion_to_another_order_that_catches_up_
         assert_eq!(one.content_hash(0).await.expect("hashed"), before, "{command:?}");
     }
 }
+
+/// A way back replays what was logged in an order that is not the one in force any more, and nothing would
+/// tell: ranges deleted meanwhile would come to be other keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_goes_when_the_order_of_keys_changes_without_another_being_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open_with(dir.path(), &TestCodecs::with(&[&codec("reversed")])).await;
+    let one = filled(&node).await;
+    let keeping = RebuildOptions {
+        transform: Some(Arc::new(one.conversion(&format("reversed")).await.expect("a codec"))),
+        keep_previous: Some(std::time::Duration::from_secs(3600)),
+        ..RebuildOptions::default()
+    };
+    one.rebuild(keeping).expect("begun").wait().await.expect("converted");
+    let kept = one.kept().expect("kept").generation;
+    one.rebuild(RebuildOptions::default()).expect("begun").wait().await.expect("rebuilt");
+    assert_eq!(one.kept().expect("the order is the same").generation, kept);
+    // In this order there are other keys between the bounds than in that of bytes.
+    let delete = mortise_kernel::kv::DeleteRangeRequest {
+        key: "key 30".into(),
+        range_end: "key 39".into(),
+        prev_kv: false,
+    };
+    one.propose(Command::DeleteRange(delete), soon()).await.expect("deleted");
+    assert_eq!(get(&one, "key 5").await, None, "it is one of them");
+    let before = hashes(&one).await;
+    let refused = one.undo(None).expect("begun").wait().await.expect_err("it meets the range");
+    assert!(refused.to_string().contains("convert in the other direction"), "{refused}");
+    assert_eq!((hashes(&one).await, one.kept().map(|kept| kept.generation)), (before.clone(), Some(kept)));
+
+    convert(&one, &FormatId::natural()).await.expect("converted");
+    assert_eq!((hashes(&one).await, one.kept()), (before.clone(), None));
+    assert!(matches!(one.undo(None), Err(Error::FailedPrecondition(_))), "there is nothing to go back to");
+    assert_eq!((one.format(), hashes(&one).await), (FormatId::natural(), before));
+}

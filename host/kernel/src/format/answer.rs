@@ -28,10 +28,10 @@ impl Answer {
         Self { response, coder: coder.clone(), is_small }
     }
 
-    /// Whether decoding takes so little that it needs no thread of its own.
+    /// Whether decoding takes so little, by what is known of the codec, that it needs no thread of its own.
     #[must_use]
     pub fn is_small(&self) -> bool {
-        self.is_small
+        self.is_small && self.coder.is_quick()
     }
 
     /// The answer in user form.
@@ -39,10 +39,11 @@ impl Answer {
     /// # Errors
     /// [`crate::Error::CodecFault`]: the command stands, but what it found cannot be told.
     pub fn decode(self, meter: Meter) -> Result<CommandResponse> {
-        let Self { mut response, coder, .. } = self;
+        let Self { mut response, coder, is_small } = self;
         let kvs = kvs_of(&mut response);
         if !coder.is_natural() && !kvs.is_empty() {
-            coder.run(|| coder.decode_kvs(kvs, meter))?;
+            let decode = || coder.decode_kvs(kvs, meter);
+            if is_small { coder.run(decode)? } else { decode()? }
         }
         Ok(response)
     }

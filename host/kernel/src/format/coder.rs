@@ -110,8 +110,12 @@ impl Coder {
         }
     }
 
-    /// Runs a request's work with this coder so that no worker of the runtime is held for long. Does nothing
-    /// about it where nothing is encoded.
+    /// Whether a small request may do its work with this coder on a worker of the runtime.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.0.as_ref().is_none_or(|paced| paced.pace.is_quick())
+    }
+
+    /// Does a small request's work with this coder, and takes its time.
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some(paced) => paced.pace.run(work),

@@ -2,9 +2,10 @@
 //!
 //! A codec's call blocks. Most take a few microseconds, less than it takes to move anywhere else; but a codec
 //! that misbehaves holds its thread up to the deadline, and as many of its calls as there are workers would
-//! stop every volume of the node. So a codec is only called on a worker while it is known to be quick: its
-//! first calls, and all calls for [`CAUTION`] after one that took longer than [`QUICK`], are made where the
-//! runtime has been told to go on without this thread. A codec that turns slow holds a worker once, then.
+//! stop every volume of the node. So a small request only calls a codec where it is, on a worker, while the
+//! codec is known to be quick. Its first calls, and all calls for [`CAUTION`] after one that took longer than
+//! [`QUICK`], are made where blocking is allowed, a few at a time. A codec that turns slow may hold each
+//! worker for one call, then, and no longer than the deadline of that.
 //!
 //! This module must not know what is called.
 
@@ -38,17 +39,18 @@ impl Pace {
         Self { since: Instant::now(), quick: AtomicU32::new(0), cautious_until: AtomicU64::new(0) }
     }
 
-    /// Runs what calls the codec: here if it has been quick, else beside the workers.
+    /// Runs a small request's work that calls the codec, and takes its time.
     pub(super) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
-        let done = if self.is_quick(begun) { work() } else { beside_workers(work) };
+        let done = work();
         self.took(begun, begun.elapsed());
         done
     }
 
-    fn is_quick(&self, now: Instant) -> bool {
+    /// Whether a small request may call the codec on a worker.
+    pub(super) fn is_quick(&self) -> bool {
         self.quick.load(Ordering::Relaxed) >= TRIAL
-            && self.millis(now) >= self.cautious_until.load(Ordering::Relaxed)
+            && self.millis(Instant::now()) >= self.cautious_until.load(Ordering::Relaxed)
     }
 
     fn took(&self, begun: Instant, time: Duration) {
@@ -82,17 +84,17 @@ mod tests {
     async fn who_is_slow_once_is_kept_from_the_workers_for_a_while() {
         let pace = Pace::new();
         for _ in 0..TRIAL {
-            assert!(!pace.is_quick(Instant::now()), "it is on trial");
+            assert!(!pace.is_quick(), "it is on trial");
             pace.took(Instant::now(), QUICK);
         }
-        assert!(pace.is_quick(Instant::now()));
+        assert!(pace.is_quick());
         pace.took(Instant::now(), QUICK + Duration::from_millis(1));
-        assert!(!pace.is_quick(Instant::now()));
+        assert!(!pace.is_quick());
         tokio::time::advance(CAUTION).await;
         pace.took(Instant::now(), QUICK);
-        assert!(!pace.is_quick(Instant::now()), "what is quick between shortens nothing");
+        assert!(!pace.is_quick(), "what is quick between shortens nothing");
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(pace.is_quick(Instant::now()));
+        assert!(pace.is_quick());
     }
 
     /// As many calls as there are workers wait for each other and a task: it runs, or nothing would.
@@ -106,7 +108,7 @@ mod tests {
             let calls: Vec<_> = (0..4)
                 .map(|_| {
                     let told = std::sync::Arc::clone(&told);
-                    tokio::spawn(async move { Pace::new().run(|| told.lock().recv().expect("told")) })
+                    tokio::spawn(async move { beside_workers(|| told.lock().recv().expect("told")) })
                 })
                 .collect();
             let teller = tokio::spawn(async move { (0..4).for_each(|_| tell.send(()).expect("heard")) });

@@ -60,15 +60,16 @@ impl Volume {
         deadline: Deadline,
     ) -> Result<CommandResponse> {
         let meter = Meter::Request(deadline);
-        let (command, prepared) = if kv::is_small(&command) {
-            let store = self.store.load();
-            let prepared = store.coder().run(|| store.prepare(&command, meter))?;
-            (command, prepared)
+        let is_small = kv::is_small(&command);
+        let prepare = move |store: &Store| {
+            let prepare = || store.prepare(&command, meter);
+            let prepared = if is_small { store.coder().run(prepare)? } else { prepare()? };
+            Ok((command, prepared))
+        };
+        let (command, prepared) = if is_small && self.store.load().coder().is_quick() {
+            prepare(&self.store.load())?
         } else {
-            let prepare = move |reading: &Reading<'_>| {
-                let prepared = reading.store().prepare(&command, meter)?;
-                Ok((command, prepared))
-            };
+            let prepare = move |reading: &Reading<'_>| prepare(reading.store());
             deadline.bound("encoding the request", self.read(prepare)).await??
         };
         let _turn = self.admit(&command, prepared.as_ref(), deadline).await?;

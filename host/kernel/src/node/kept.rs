@@ -155,8 +155,10 @@ impl Kept {
     }
 
     /// Writes down, durably, what is kept as soon as the generation `next` serves: the one that serves now,
-    /// for `time`, or what is kept already. Nothing goes until [`Self::relent`] or [`Self::take_effect`].
-    pub(super) fn intend(&self, next: u64, time: Option<Duration>) -> Result<()> {
+    /// for `time`, or what is kept already if the order of keys is the `same_order` then. Otherwise that must
+    /// go: what is logged from now on may name ranges in an order that nothing would tell of once the volume
+    /// has yet another one. Nothing goes until [`Self::relent`] or [`Self::take_effect`].
+    pub(super) fn intend(&self, next: u64, time: Option<Duration>, same_order: bool) -> Result<()> {
         let order = self.notes.lock();
         let (record, then) = match time {
             Some(time) => {
@@ -167,7 +169,7 @@ impl Kept {
             None => {
                 let state = self.state.lock();
                 let record = state.keeping.as_ref().map(|keeping| keeping.record.clone());
-                let record = record.filter(|record| record.generation != next);
+                let record = record.filter(|record| same_order && record.generation != next);
                 let then = if record.is_some() { Next::Same } else { Next::Nothing };
                 (record, then)
             }

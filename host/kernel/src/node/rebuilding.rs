@@ -71,8 +71,8 @@ impl Site for VolumeSite {
         Ok(Served::new(self.home.open(&named)?, self.home.undertaker()))
     }
 
-    fn prepare_flip(&self, to: u64, keep: Option<Duration>) -> Result<()> {
-        self.kept.intend(to, keep)?;
+    fn prepare_flip(&self, to: u64, keep: Option<Duration>, same_order: bool) -> Result<()> {
+        self.kept.intend(to, keep, same_order)?;
         self.home.prepare_flip(to)
     }
 

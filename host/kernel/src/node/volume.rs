@@ -180,11 +180,12 @@ impl Volume {
         let config = &self.shared.config;
         kv::validate(&request, config.max_txn_ops, config.max_request_bytes)?;
         self.ready(consistency, deadline).await?;
-        if request.range_end.is_empty() {
-            let found = {
-                let store = self.store.load();
-                store.coder().run(|| store.range(&request, Meter::Request(deadline)))
-            };
+        let meter = Meter::Request(deadline);
+        let of_one_key = request.range_end.is_empty();
+        if of_one_key && self.store.load().coder().is_quick() {
+            let store = self.store.load();
+            let found = store.coder().run(|| store.range(&request, meter));
+            drop(store);
             return match found {
                 Err(error @ (Error::Io { .. } | Error::Corrupt { .. })) => {
                     Err(self.named(error, deadline).await)
@@ -192,8 +193,11 @@ impl Volume {
                 found => found,
             };
         }
-        let meter = Meter::Request(deadline);
-        deadline.bound("the range read", self.read(move |reading| reading.range(&request, meter))).await?
+        let read = move |reading: &Reading<'_>| {
+            let find = || reading.range(&request, meter);
+            if of_one_key { reading.store().coder().run(find) } else { find() }
+        };
+        deadline.bound("the range read", self.read(read)).await?
     }
 
     /// Runs a transaction without writes (see [`kv::is_read_only`]), without a log entry.

@@ -68,6 +68,12 @@ impl Replay {
         &self.store
     }
 
+    /// Whether ranges of keys mean here what they mean to the store that serves.
+    #[must_use]
+    pub fn keeps_order(&self) -> bool {
+        self.same_order
+    }
+
     /// Index that the serving store has applied.
     #[must_use]
     pub fn target(&self) -> u64 {
@@ -120,7 +126,8 @@ impl Replay {
             {
                 Err(Error::FailedPrecondition(format!(
                     "entry {} of the log deletes or compares a range of keys, which holds other keys in the \
-                     order of format {}; nothing was changed: repeat this when no such request comes meanwhile",
+                     order of format {}; nothing was changed: repeat this when no such request comes meanwhile, \
+                     or, on a way back, which meets it each time, convert in the other direction instead",
                     entry.log_id.index,
                     self.store.coder().format()
                 )))

@@ -50,8 +50,9 @@ pub(crate) trait Site: Send + Sync + 'static {
     fn name(&self, building: &Generation) -> Result<Arc<Served>>;
 
     /// Prepares the flip to a generation, durably, and with it that the one which serves until then is kept
-    /// for so long. What is kept already stays kept otherwise, unless it is that generation.
-    fn prepare_flip(&self, to: u64, keep: Option<Duration>) -> Result<()>;
+    /// for so long. What is kept already stays kept otherwise, unless it is that generation, or the order of
+    /// keys is not the `same_order` then.
+    fn prepare_flip(&self, to: u64, keep: Option<Duration>, same_order: bool) -> Result<()>;
 
     /// Makes a generation the current one; an error means that nothing has changed.
     fn flip(&self, to: u64) -> Result<()>;

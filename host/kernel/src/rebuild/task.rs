@@ -267,7 +267,7 @@ impl Task {
             catch_up.run(&mut replay, &prepared)?;
             catch_up.flush(&replay, &prepared)?;
             pass(Point::RebuildCaughtUp)?;
-            catch_up.site.prepare_flip(generation, keep)?;
+            catch_up.site.prepare_flip(generation, keep, replay.keeps_order())?;
             Ok((replay, catch_up))
         })
         .await?;
