@@ -11,7 +11,7 @@ use mortise_kernel::{Error, ErrorKind};
 
 use crate::node_support::{put, soon, volume};
 use crate::readers::all;
-use crate::{Bench, hear, set};
+use crate::{Bench, end, hear, set};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -253,5 +253,6 @@ async fn every_point_on_the_list_is_reached() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), Point::ALL.len(), "every point has a name of its own");
+    end(&bench.node).await;
     scenario.teardown();
 }

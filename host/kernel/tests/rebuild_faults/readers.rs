@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::node_support::{put, soon};
 use crate::test_codecs::{TestCodecs, codec, format};
-use crate::{Bench, hear};
+use crate::{Bench, end, hear};
 
 pub(crate) fn all(revision: i64) -> RangeRequest {
     let end = Bytes::from_static(b"\0");
@@ -98,6 +98,7 @@ async fn a_read_that_began_before_the_switch_is_right_and_keeps_its_files() {
         assert_eq!(found(&standing.end().await), found(&expected));
         removed.recv().await.expect("the files go with their last reader");
         assert_eq!(bench.names(), ["CURRENT", "gen-000002"]);
+        end(&bench.node).await;
         scenario.teardown();
     }
 }
@@ -168,6 +169,7 @@ async fn a_read_that_began_before_a_switch_of_formats_reads_on_in_its_own_and_ke
             removed.recv().await.expect("the files go with their last reader");
             assert_eq!(bench.names(), ["CURRENT".to_owned(), name(serving)], "{what}");
         }
+        end(&bench.node).await;
         scenario.teardown();
     }
 }
@@ -220,5 +222,6 @@ async fn a_read_that_nobody_waits_for_ends_and_gives_its_slot_back() {
         heard += 1;
     }
     assert!(heard <= looked + 16, "{heard} looks, {looked} of the reads that were wanted");
+    end(&bench.node).await;
     scenario.teardown();
 }
