@@ -1,6 +1,6 @@
-//! The tutorial does what it says, in what is marked so: its commands are run in their order, against the real
-//! binary and a real node, its files are written as it shows them, and what is printed is compared with what
-//! it shows.
+//! The tutorial does what it says, in what is marked so: its commands are run in their order, against the
+//! real binary and a real node, its files are written as it shows them, and what is printed is compared with
+//! what it shows.
 //!
 //! Fences of `docs/plugins/tutorial.md` say by their info strings what they are:
 //!
