@@ -1,9 +1,9 @@
 //! Judges what a volume holds against what its writers remember.
 //!
 //! [`History::verify`] looks at every revision that is new since the last time and finds the one write that
-//! made it: an acknowledged write at exactly the revision it was told, or an unknown one, each at most once. A
-//! revision that nobody made, a gap and a missing acknowledged write are failures. The writes are replayed in
-//! the order of their revisions into the [`Model`], whose content must then equal the volume's, field by
+//! made it: an acknowledged write at exactly the revision it was told, or an unknown one, each at most once.
+//! A revision that nobody made, a gap and a missing acknowledged write are failures. The writes are replayed
+//! in the order of their revisions into the [`Model`], whose content must then equal the volume's, field by
 //! field, at the newest and at sampled older revisions; so must the hashes that the volume answers there and
 //! at the revisions where it was asked for them before.
 

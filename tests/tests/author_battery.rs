@@ -90,7 +90,8 @@ fn bad_plugins_are_found_out_with_a_reason() -> Result<()> {
     Ok(())
 }
 
-/// Formats that a host takes and the battery finds out, with the section that does, and a word of its finding.
+/// Formats that a host takes and the battery finds out, with the section that does and a word of what it
+/// found.
 const FORMATS_FOUND_OUT: [(&str, &str, &str); 7] = [
     ("format_counts_calls", "values come back", "unreachable"),
     ("format_huge_answer", "keys come back", "answer_too_large"),
