@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 
 use mortise_kernel::format::{CodecFault, FormatId};
 use mortise_kernel::kv::Command;
@@ -15,7 +16,8 @@ use mortise_kernel::rebuild::{RebuildOptions, RebuildOutcome, Verify};
 use mortise_kernel::seams::{Seams, SystemClock};
 use mortise_kernel::{Error, Result};
 use node_support::{config, get, life, put, soon, volume};
-use test_codecs::{TestCodecs, codec, format};
+use test_codecs::{TestCodec, TestCodecs, codec, format};
+use tokio::task::JoinHandle;
 
 async fn open_with(path: &Path, codecs: &Arc<TestCodecs>) -> Arc<Node> {
     let seams = Seams { codecs: Arc::clone(codecs) as _, ..Seams::with_clock(Arc::new(SystemClock)) };
@@ -192,6 +194,27 @@ async fn a_sample_asks_the_codec_for_little_and_finds_what_is_common() {
     assert_eq!(hashes(&one).await, before);
 }
 
+/// A conversion to `reversed` that stands in its copy, with its rows pinned, until the sender is dropped.
+async fn halfway(
+    one: &Arc<Volume>,
+    reversed: &TestCodec,
+) -> (JoinHandle<Result<RebuildOutcome>>, Sender<()>) {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let (let_on, permits) = std::sync::mpsc::channel::<()>();
+    let permits = parking_lot::Mutex::new(permits);
+    reversed.controls.sabotage(move |_, _| {
+        // The first call comes from the copy. An error of the second channel says that the test has let go.
+        if arrived.send(()).is_ok() {
+            let _ = permits.lock().recv();
+        }
+        None
+    });
+    let one = Arc::clone(one);
+    let converting = tokio::spawn(async move { convert(&one, &format("reversed")).await });
+    arrivals.recv().await.expect("the copy has begun");
+    (converting, let_on)
+}
+
 /// What is written behind the copy's back meets the new codec while the conversion catches up.
 #[tokio::test]
 async fn a_write_that_the_new_format_refuses_ends_a_conversion_that_catches_up() {
@@ -199,22 +222,7 @@ async fn a_write_that_the_new_format_refuses_ends_a_conversion_that_catches_up()
     let reversed = codec("reversed");
     let node = open_with(dir.path(), &TestCodecs::with(&[&reversed])).await;
     let one = filled(&node).await;
-    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
-    let (let_on, permits) = std::sync::mpsc::channel::<()>();
-    let permits = parking_lot::Mutex::new(permits);
-    reversed.controls.sabotage(move |_, _| {
-        // The first call comes from the copy, which has pinned its rows by then. An error of the second
-        // channel says that the test has let go of it.
-        if arrived.send(()).is_ok() {
-            let _ = permits.lock().recv();
-        }
-        None
-    });
-    let converting = {
-        let one = Arc::clone(&one);
-        tokio::spawn(async move { convert(&one, &format("reversed")).await })
-    };
-    arrivals.recv().await.expect("the copy has begun");
+    let (converting, let_on) = halfway(&one, &reversed).await;
     put(&one, "late!", "1").await.expect("a natural volume takes it");
     drop(let_on);
     match converting.await.expect("joined").expect_err("refused") {
@@ -259,20 +267,7 @@ async fn a_delete_of_a_range_ends_a_conversion_to_another_order_that_catches_up_
         let reversed = codec("reversed");
         let node = open_with(dir.path(), &TestCodecs::with(&[&reversed])).await;
         let one = filled(&node).await;
-        let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
-        let (let_on, permits) = std::sync::mpsc::channel::<()>();
-        let permits = parking_lot::Mutex::new(permits);
-        reversed.controls.sabotage(move |_, _| {
-            if arrived.send(()).is_ok() {
-                let _ = permits.lock().recv();
-            }
-            None
-        });
-        let converting = {
-            let one = Arc::clone(&one);
-            tokio::spawn(async move { convert(&one, &format("reversed")).await })
-        };
-        arrivals.recv().await.expect("the copy has begun");
+        let (converting, let_on) = halfway(&one, &reversed).await;
         one.propose(command.clone(), soon()).await.expect("a natural volume takes it");
         let before = one.content_hash(0).await.expect("hashed");
         drop(let_on);
