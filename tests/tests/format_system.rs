@@ -85,7 +85,7 @@ impl Running {
 
     async fn create(&self, volume: &str) -> Arc<Volume> {
         let format = WantedFormat { name: "mine".into(), ..WantedFormat::default() };
-        self.system.create_volume(volume, format).await.expect("created");
+        self.system.create_volume(volume, format, Cause::default()).await.expect("created");
         self.system.resolve(Some(volume)).expect("open")
     }
 
@@ -97,7 +97,11 @@ impl Running {
     async fn convert(&self, volume: &str, to: &str, keep_previous: Option<Duration>) -> JobInfo {
         let to = WantedFormat { name: to.into(), ..WantedFormat::default() };
         let work = JobWork::Convert { to, sample: false, dry_run: false, keep_previous };
-        let job = self.system.start_job(volume, JobRequest { rate: None, work }).await.expect("begun");
+        let job = self
+            .system
+            .start_job(volume, JobRequest { rate: None, work }, Cause::default())
+            .await
+            .expect("begun");
         let mut watched = self.system.watch_job(job.id).expect("known");
         watched.wait_for(|job| job.state != JobState::Running).await.expect("it ends").clone()
     }
@@ -144,7 +148,8 @@ async fn a_kept_generation_goes_when_its_time_is_over_and_lets_its_component_go(
         tokio::task::yield_now().await;
     }
     let undo = JobRequest { rate: None, work: JobWork::Undo };
-    let error = running.system.start_job("one", undo).await.expect_err("there is no way back");
+    let error =
+        running.system.start_job("one", undo, Cause::default()).await.expect_err("there is no way back");
     assert!(error.to_string().contains("no previous generation"), "{error}");
     running.system.plugin_remove(MINE, None, Cause::default()).await.expect("nothing needs it");
     for key in ["a", "b", "c"] {
@@ -210,7 +215,7 @@ async fn limits_of_a_format_hold_from_the_next_call() {
     running.add(guests::FORMAT_LAZY).await;
     let config = Some(r#"{"a": "long"}"#.to_owned());
     let format = WantedFormat { name: "mine".into(), config, ..WantedFormat::default() };
-    running.system.create_volume("one", format).await.expect("created");
+    running.system.create_volume("one", format, Cause::default()).await.expect("created");
     let one = running.system.resolve(Some("one")).expect("open");
     let write = || {
         let value = vec![0; 250_000].into();

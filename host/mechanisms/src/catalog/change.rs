@@ -95,6 +95,12 @@ impl Change {
         self
     }
 
+    /// Adds audit rows.
+    pub(crate) fn audit_all(&mut self, rows: impl IntoIterator<Item = HistoryRow>) -> &mut Self {
+        self.audit.extend(rows);
+        self
+    }
+
     /// States on whose behalf the change is made in those of its audit rows that are an administrator's.
     pub(crate) fn caused_by(mut self, cause: &Cause) -> Self {
         self.audit = self.audit.into_iter().map(|row| row.caused_by(cause)).collect();

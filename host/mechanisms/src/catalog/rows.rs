@@ -76,11 +76,23 @@ impl VolumeRow {
         self.codec.clone().unwrap_or_default()
     }
 
-    /// Whether some of its data is encoded by the component with this digest, or may be.
-    pub(crate) fn needs(&self, digest: &str) -> bool {
+    /// The formats that some of its data is encoded in, or may be, each with the digest of its component and
+    /// no component twice. The one that it is in, as far as the catalog knows, comes first.
+    pub(crate) fn encoded_in(&self) -> Vec<(&str, &FormatId)> {
         let kept = self.kept.iter().map(|kept| &kept.format);
         let formats = self.codec.iter().chain(&self.converting).chain(kept);
-        formats.filter_map(|format| format.digest.as_deref()).any(|needed| needed == digest)
+        let mut found: Vec<(&str, &FormatId)> = Vec::new();
+        for (digest, format) in formats.filter_map(|format| Some((format.digest.as_deref()?, format))) {
+            if found.iter().all(|(known, _)| *known != digest) {
+                found.push((digest, format));
+            }
+        }
+        found
+    }
+
+    /// Whether some of its data is encoded by the component with this digest, or may be.
+    pub(crate) fn needs(&self, digest: &str) -> bool {
+        self.encoded_in().iter().any(|(needed, _)| *needed == digest)
     }
 }
 

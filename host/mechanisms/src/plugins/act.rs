@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mortise_kernel::format::FormatId;
 use mortise_kernel::seams::SharedClock;
 use mortise_plugin_runtime::World;
 use parking_lot::Mutex;
@@ -183,6 +184,22 @@ impl Lifecycle {
             self.audit(decide::refused(&self.catalog.model(), place, &attempt, error)).await;
         }
         done
+    }
+
+    /// As [`Self::told`], of the plugin that a format is of, by the format's name. What is about native formats
+    /// alone is not told: no plugin has to do with it.
+    pub(crate) async fn told_of_format<T>(
+        &self,
+        attempt: Attempt<'_>,
+        format: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        if format == FormatId::natural().name {
+            attempt.cause.check()?;
+            return work.await;
+        }
+        let plugin = choose::plugin_meant(&self.catalog.model(), format);
+        self.told(attempt.plugin(&plugin, attempt.version), work).await
     }
 
     /// What serves where no volume has a binding of its own.

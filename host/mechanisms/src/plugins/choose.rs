@@ -1,7 +1,9 @@
 //! Which plugin version a name, a binding or a volume stands for: functions of the catalog's model.
 
+use mortise_kernel::format::FormatId;
 use semver::Version;
 
+use super::stage::Stage;
 use crate::catalog::{BindingRow, Model, Origin, PluginRow, Target};
 use crate::{Error, NATIVE_STRATEGY, Result};
 
@@ -57,6 +59,48 @@ pub(crate) fn pick(model: &Model, name: &str, version: Option<&str>) -> Result<C
         return Err(Error::NoSuchPlugin { name: name.into(), version: version.map(Into::into), known });
     };
     Ok(Chosen { name: name.into(), version: version.into(), row: row.clone() })
+}
+
+/// What names of plugins of the world `format` may begin with, and names of formats do not.
+const FORMAT_PREFIX: &str = "format-";
+
+/// The name of a format that a plugin of this name has.
+pub(crate) fn format_name(plugin: &str) -> &str {
+    plugin.strip_prefix(FORMAT_PREFIX).unwrap_or(plugin)
+}
+
+/// The version of the plugin that has the format of this name, or its newest. The plugin may be called like
+/// the format, or with `format-` before.
+pub(crate) fn pick_format(model: &Model, format: &str, version: Option<&str>) -> Result<Chosen> {
+    match pick(model, format, version) {
+        Err(unknown) => pick(model, &format!("{FORMAT_PREFIX}{format}"), version).map_err(|_| unknown),
+        chosen => chosen,
+    }
+}
+
+/// What a plugin is called that is meant by the name of a format; that name where there is no such plugin.
+pub(crate) fn plugin_meant(model: &Model, format: &str) -> String {
+    pick_format(model, format, None).map_or_else(|_| format.to_owned(), |chosen| chosen.name)
+}
+
+/// The plugin version that encodes a format; `None` for a native one, and where no such component is here.
+/// The same bytes may have come in by several names: one for which `preferred` is true is taken before
+/// others, then one that is called like the format, then one of its version.
+pub(crate) fn bearer(
+    model: &Model,
+    format: &FormatId,
+    preferred: impl Fn(&PluginRow) -> bool,
+) -> Option<Chosen> {
+    let digest = format.digest.as_deref()?;
+    let there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed && row.digest == digest);
+    let best = there.min_by_key(|((name, version), row)| {
+        (!preferred(row), format_name(name) != format.name, *version != format.version)
+    });
+    best.map(|((name, version), row)| Chosen {
+        name: name.clone(),
+        version: version.clone(),
+        row: row.clone(),
+    })
 }
 
 pub(crate) fn listed(names: &[&str]) -> String {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::act::Lifecycle;
 use super::capability::{self, Capabilities};
-use super::choose::Chosen;
+use super::choose::{Chosen, bearer, format_name};
 use super::host::Loaded;
 use super::stage::Stage;
 use crate::catalog::{Model, Origin, PluginRow};
@@ -70,18 +70,13 @@ impl Lifecycle {
     }
 }
 
-/// The component that encodes a format, if the catalog lets it. The same bytes may have come in by several
-/// names: a row that is trusted is taken before one that isn't, and one named like the format before others.
+/// The component that encodes a format, if the catalog lets it. One that is trusted is taken before others.
 fn choose(model: &Model, format: &FormatId, trusted: impl Fn(&PluginRow) -> bool) -> Result<Chosen, String> {
     let digest = format.digest.as_deref().unwrap_or_default();
-    let mut there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
-    let like = |name: &str| name.strip_prefix("format-").unwrap_or(name) == format.name;
-    let named = there
-        .clone()
-        .filter(|(_, row)| row.digest == digest)
-        .min_by_key(|((name, version), row)| (!trusted(row), !like(name), *version != format.version));
-    let Some(((name, version), row)) = named else {
-        let other = there.find(|((name, version), _)| like(name) && *version == format.version);
+    let Some(chosen) = bearer(model, format, trusted) else {
+        let mut there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
+        let other =
+            there.find(|((name, version), _)| format_name(name) == format.name && *version == format.version);
         return Err(match other {
             Some((_, row)) => format!(
                 "the plugin {} {} that is here has digest {}, and the data was written by {digest}; \
@@ -94,6 +89,7 @@ fn choose(model: &Model, format: &FormatId, trusted: impl Fn(&PluginRow) -> bool
             ),
         });
     };
+    let Chosen { name, version, row } = &chosen;
     if row.world != World::Format.as_str() {
         return Err(format!("plugin {name} {version} is of world {}, not `format`", row.world));
     }
@@ -107,7 +103,7 @@ fn choose(model: &Model, format: &FormatId, trusted: impl Fn(&PluginRow) -> bool
             quarantine.reason
         ));
     }
-    Ok(Chosen { name: name.clone(), version: version.clone(), row: row.clone() })
+    Ok(chosen)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use mortise_plugin_runtime::World;
 use parking_lot::Mutex;
 
 use super::act::Lifecycle;
-use super::stage::Stage;
+use super::choose::bearer;
 use crate::telemetry::TenureMetrics;
 
 /// The formats of the volumes that are open, by the volumes' names.
@@ -54,10 +54,7 @@ impl Lifecycle {
     }
 
     fn tenure(&self, volume: &str, format: &FormatId) -> Option<TenureMetrics> {
-        let digest = format.digest.as_deref()?;
-        let model = self.catalog.model();
-        let mut there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed);
-        let ((name, version), _) = there.find(|(_, row)| row.digest == digest)?;
-        Some(TenureMetrics::new(volume, World::Format, name, version))
+        let chosen = bearer(&self.catalog.model(), format, |_| false)?;
+        Some(TenureMetrics::new(volume, World::Format, &chosen.name, &chosen.version))
     }
 }

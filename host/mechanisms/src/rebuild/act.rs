@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use metrics::counter;
+use mortise_kernel::format::FormatId;
 use mortise_kernel::node::Volume;
 use mortise_kernel::rebuild::Phase;
 use mortise_kernel::seams::SharedClock;
@@ -21,6 +22,7 @@ use super::decide::{self, Begun, Ended, Facts, JobRequest};
 use super::launch::{End, Work, kept, launch};
 use super::observe::{JobInfo, JobMetrics, JobProgress, JobResult, JobState};
 use crate::catalog::{Catalog, JobRow};
+use crate::cause::Cause;
 use crate::plugins::Lifecycle;
 use crate::{Error, Result};
 
@@ -31,6 +33,8 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 struct Live {
     info: watch::Sender<JobInfo>,
     end: End,
+    /// On whose behalf it is ended before its time: of the first who asked for that.
+    ended_by: Mutex<Option<Cause>>,
 }
 
 /// All jobs of a node.
@@ -57,21 +61,19 @@ impl Jobs {
         })
     }
 
-    /// Begins a job; returns when its work is under way.
-    pub(crate) async fn start(self: &Arc<Self>, volume: Arc<Volume>, request: JobRequest) -> Result<JobInfo> {
-        let name = volume.name().to_owned();
+    /// Begins a job on the volume of this name; returns when its work is under way.
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        name: &str,
+        volume: Result<Arc<Volume>>,
+        request: JobRequest,
+        cause: &Cause,
+    ) -> Result<JobInfo> {
         let order = self.beginning.lock().await;
-        if self.stopping.load(Ordering::Acquire) {
-            return Err(Error::ShuttingDown);
-        }
-        if let Some(running) = self.running_on(&name) {
-            let kind = running.kind.as_str();
-            return Err(Error::JobUnderWay { volume: name, id: running.id, kind });
-        }
-        let facts = facts(&volume);
-        let unix_ms = self.clock.unix_millis();
-        let begun =
-            self.catalog.commit(|model| decide::begin(model, &name, &facts, &request.work, unix_ms)).await?;
+        let (facts, natural) = (volume.as_ref().ok().map(|volume| facts(volume)), FormatId::natural());
+        let (attempt, format) = decide::attempt(&request.work, name, facts.as_ref(), &natural, cause);
+        let begin = self.begin(volume, facts.as_ref(), &request, cause);
+        let (volume, begun) = self.lifecycle.told_of_format(attempt, format, begin).await?;
         let work = match launch(&volume, &begun.row.to, &request).await {
             Ok(work) => work,
             Err(error) => {
@@ -84,12 +86,36 @@ impl Jobs {
         let info = JobInfo::new(id, &row);
         tracing::info!(job = id, volume = name, kind = row.kind.as_str(), to = %row.to, "the job begins");
         let Work { progress, end, outcome } = work;
-        let live = Live { info: watch::Sender::new(info.clone()), end };
+        let live = Live { info: watch::Sender::new(info.clone()), end, ended_by: Mutex::default() };
         let live = Arc::new(live);
         self.live.lock().insert(id, Arc::clone(&live));
         drop(order);
         tokio::spawn(Arc::clone(self).follow(live, volume, progress, outcome));
         Ok(info)
+    }
+
+    /// Writes down that a job begins.
+    async fn begin(
+        &self,
+        volume: Result<Arc<Volume>>,
+        facts: Option<&Facts>,
+        request: &JobRequest,
+        cause: &Cause,
+    ) -> Result<(Arc<Volume>, Begun)> {
+        let volume = volume?;
+        let Some(facts) = facts else { return Err(Error::NoSuchVolume(volume.name().into())) };
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        let name = volume.name();
+        if let Some(running) = self.running_on(name) {
+            let kind = running.kind.as_str();
+            return Err(Error::JobUnderWay { volume: name.into(), id: running.id, kind });
+        }
+        let unix_ms = self.clock.unix_millis();
+        let decide = |model: &_| decide::begin(model, name, facts, &request.work, unix_ms);
+        let begun = self.catalog.commit_for(cause, decide).await?;
+        Ok((volume, begun))
     }
 
     /// Passes progress on until the work has ended, then writes down what came of it.
@@ -120,8 +146,10 @@ impl Jobs {
             Ok(result) => Ended { result: Some(result), ..ended(&volume, JobState::Done, String::new()) },
             Err(error) => {
                 let state = self.failure(&error);
-                let detail = if state == JobState::Cancelled { String::new() } else { error.to_string() };
-                ended(&volume, state, detail)
+                let cancelled = state == JobState::Cancelled;
+                let detail = if cancelled { String::new() } else { error.to_string() };
+                let by = live.ended_by.lock().take().filter(|_| cancelled);
+                Ended { by, ..ended(&volume, state, detail) }
             }
         };
         tracing::info!(
@@ -226,10 +254,12 @@ impl Jobs {
     }
 
     /// Ends a job and returns what came of it, when nothing is left of it.
-    pub(crate) async fn cancel(&self, id: u64) -> Result<JobInfo> {
+    pub(crate) async fn cancel(&self, id: u64, cause: &Cause) -> Result<JobInfo> {
+        cause.check()?;
         let mut info = self.watch(id)?;
         let live = self.live.lock().get(&id).cloned();
         if let Some(live) = live {
+            live.ended_by.lock().get_or_insert_with(|| cause.clone());
             (live.end)();
         }
         // An error means that the job ended without a last word, which `info` still has.
@@ -239,9 +269,9 @@ impl Jobs {
     }
 
     /// Ends the job of a volume that is to go.
-    pub(crate) async fn cancel_on(&self, volume: &str) {
+    pub(crate) async fn cancel_on(&self, volume: &str, cause: &Cause) {
         if let Some(running) = self.running_on(volume) {
-            drop(self.cancel(running.id).await);
+            drop(self.cancel(running.id, cause).await);
         }
     }
 
@@ -278,7 +308,7 @@ impl Jobs {
                 "a job was interrupted"
             );
             let now = volume.map(|volume| (volume.format(), kept(&volume)));
-            self.write_end(*id, &Ended { state, detail, result: None, now }).await;
+            self.write_end(*id, &Ended { state, detail, result: None, now, by: None }).await;
         }
     }
 }
@@ -292,5 +322,5 @@ fn facts(volume: &Volume) -> Facts {
 }
 
 fn ended(volume: &Volume, state: JobState, detail: String) -> Ended {
-    Ended { state, detail, result: None, now: Some((volume.format(), kept(volume))) }
+    Ended { state, detail, result: None, now: Some((volume.format(), kept(volume))), by: None }
 }

@@ -12,10 +12,10 @@ use mortise_kernel::format::FormatId;
 use mortise_plugin_runtime::World;
 
 use super::observe::{JobKind, JobResult, JobState};
-use crate::catalog::{
-    Change, HistoryRow, JobRow, KeptRow, Key, Model, NextJobId, ROW_VERSION, VolumeRow, VolumeState,
-};
-use crate::plugins::{config_text, pick};
+use super::tell;
+use crate::catalog::{Change, JobRow, KeptRow, Key, Model, NextJobId, ROW_VERSION, VolumeRow, VolumeState};
+use crate::cause::Cause;
+use crate::plugins::{Attempt, config_text, format_name, pick_format};
 use crate::{Error, Result};
 
 /// Jobs that have ended and are still listed.
@@ -84,9 +84,6 @@ impl Default for WantedFormat {
     }
 }
 
-/// What names of plugins of the world `format` may begin with, and names of formats do not.
-const PREFIX: &str = "format-";
-
 /// A format that was chosen.
 #[derive(Clone, Debug)]
 pub(crate) struct ChosenFormat {
@@ -108,17 +105,12 @@ pub(crate) fn wanted_format(model: &Model, wanted: &WantedFormat) -> Result<Chos
         }
         return Ok(ChosenFormat { id: natural, plugin: None });
     }
-    let version = wanted.version.as_deref();
-    let prefixed = format!("{PREFIX}{}", wanted.name);
-    let chosen = match pick(model, &wanted.name, version) {
-        Err(unknown) => pick(model, &prefixed, version).map_err(|_| unknown)?,
-        chosen => chosen?,
-    };
+    let chosen = pick_format(model, &wanted.name, wanted.version.as_deref())?;
     if chosen.row.world != World::Format.as_str() {
         return Err(Error::NoFormat { name: chosen.name, world: chosen.row.world });
     }
     let plugin = Some(Key::plugin(&chosen.name, &chosen.version));
-    let name = chosen.name.strip_prefix(PREFIX).unwrap_or(&chosen.name).to_owned();
+    let name = format_name(&chosen.name).to_owned();
     let id = FormatId { name, version: chosen.version, digest: Some(chosen.row.digest), config };
     Ok(ChosenFormat { id, plugin })
 }
@@ -137,6 +129,33 @@ pub(super) struct Facts {
     pub(super) generation: u64,
     /// Format of the generation that is kept, when one is.
     pub(super) kept: Option<FormatId>,
+}
+
+/// An attempt to begin a job, and the name of the format whose plugin has to do with it: the one that the data
+/// is to be in, else the one that it is in.
+pub(super) fn attempt<'a>(
+    work: &'a JobWork,
+    volume: &'a str,
+    facts: Option<&'a Facts>,
+    natural: &'a FormatId,
+    cause: &'a Cause,
+) -> (Attempt<'a>, &'a str) {
+    let attempt = Attempt::new(work.kind().action(), cause).volume(volume);
+    let now = facts.map_or(natural, |facts| &facts.format);
+    let of = |format: &'a FormatId| (Attempt { version: Some(&format.version), ..attempt }, &*format.name);
+    match work {
+        // It has nothing to do with the format.
+        JobWork::Rebuild => of(natural),
+        JobWork::Convert { to, .. } if to.name == natural.name => of(now),
+        JobWork::Convert { to, .. } => {
+            let (version, config) = (to.version.as_deref(), to.config.as_deref());
+            (Attempt { version, config, ..attempt }, &to.name)
+        }
+        JobWork::Undo => {
+            let back = facts.and_then(|facts| facts.kept.as_ref()).filter(|kept| !kept.is_natural());
+            of(back.unwrap_or(now))
+        }
+    }
 }
 
 /// Gives a job its number and its row, and names the format that the volume may be in from now on.
@@ -193,6 +212,7 @@ pub(super) fn begin(
         result: None,
     };
     change.put(model, Key::Job(id), &job)?;
+    change.audit_all(tell::begun(model, id, &job));
     let ended = model.jobs.iter().filter(|(_, row)| row.state != JobState::Running);
     let excess = ended.clone().count().saturating_sub(KEPT_JOBS - 1).min(DROPPED_AT_ONCE);
     for (old, _) in ended.take(excess) {
@@ -210,6 +230,8 @@ pub(super) struct Ended {
     /// What the volume is in now, and which generation is kept; `None` when that cannot be told, and then
     /// what the row names stays named.
     pub(super) now: Option<(FormatId, Option<KeptRow>)>,
+    /// On whose behalf it was ended before its time.
+    pub(super) by: Option<Cause>,
 }
 
 /// Writes down how a job ended, and which formats its volume is in from now on.
@@ -226,23 +248,12 @@ pub(super) fn end(model: &Model, id: u64, ended: &Ended, unix_ms: u64) -> Result
         ..row.clone()
     };
     change.put(model, Key::Job(id), &row)?;
+    change.audit_all(tell::ended(model, id, &row, ended));
     let volume = model.volumes.get(&row.volume).filter(|volume| volume.id == row.volume_id);
     if let (Some(volume), Some((format, kept))) = (volume, &ended.now) {
-        let settled = settled(volume, format, kept.clone());
-        if settled != *volume {
-            change.put(model, Key::Volume(row.volume.clone()), &settled)?;
-        }
+        let told = [&row.from, &row.to];
+        settle(&mut change, model, &row.volume, volume, settled(volume, format, kept.clone()), &told)?;
     }
-    let reason = match row.kind {
-        JobKind::Rebuild => format!("job {id}"),
-        JobKind::Convert | JobKind::Undo => format!("job {id}: from {} to {}", row.from, row.to),
-    };
-    let outcome = match ended.detail.as_str() {
-        "" => ended.state.as_str().to_owned(),
-        detail => format!("{}: {detail}", ended.state.as_str()),
-    };
-    let action = format!("volume-{}", row.kind.as_str());
-    change.audit(HistoryRow::admin(&action, reason).volume(&row.volume).outcome(outcome));
     Ok((change, row))
 }
 
@@ -263,12 +274,30 @@ pub(crate) fn note_format(
     let mut change = Change::default();
     let at_work = model.jobs.values().any(|job| job.volume_id == id && job.state == JobState::Running);
     if let Some(row) = model.volumes.get(name).filter(|row| row.id == id && !at_work) {
-        let settled = settled(row, format, kept);
-        if settled != *row {
-            change.put(model, Key::Volume(name.into()), &settled)?;
-        }
+        settle(&mut change, model, name, row, settled(row, format, kept), &[])?;
     }
     Ok((change, ()))
+}
+
+/// Writes the row of a volume on which no job runs, when it is another one now, and tells the plugins of
+/// formats that are no longer in use there; those of `told` know.
+fn settle(
+    change: &mut Change,
+    model: &Model,
+    name: &str,
+    before: &VolumeRow,
+    after: VolumeRow,
+    told: &[&FormatId],
+) -> Result<()> {
+    if after == *before {
+        return Ok(());
+    }
+    let gone = before.encoded_in().into_iter().filter(|(digest, _)| {
+        !after.needs(digest) && told.iter().all(|format| format.digest.as_deref() != Some(digest))
+    });
+    change.audit_all(gone.filter_map(|(_, format)| tell::unused(model, name, format)));
+    change.put(model, Key::Volume(name.into()), &after)?;
+    Ok(())
 }
 
 /// How a job ended that a stop of the node interrupted, from what its volume is now. `None` when the volume

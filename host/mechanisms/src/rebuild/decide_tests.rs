@@ -9,7 +9,7 @@ use crate::Error;
 use crate::catalog::memory_rows::MemoryRows;
 use crate::catalog::{Catalog, Key, ROW_VERSION, VolumeRow, VolumeState};
 
-fn hierarchical(config: &str) -> FormatId {
+pub(super) fn hierarchical(config: &str) -> FormatId {
     FormatId {
         name: "hierarchical".into(),
         version: "1.0.0".into(),
@@ -18,17 +18,17 @@ fn hierarchical(config: &str) -> FormatId {
     }
 }
 
-fn natural() -> Facts {
+pub(super) fn natural() -> Facts {
     Facts { format: FormatId::natural(), generation: 1, kept: None }
 }
 
-fn convert(name: &str, dry_run: bool) -> JobWork {
+pub(super) fn convert(name: &str, dry_run: bool) -> JobWork {
     let to = WantedFormat { name: name.into(), ..WantedFormat::default() };
     JobWork::Convert { to, sample: false, dry_run, keep_previous: None }
 }
 
 /// A catalog with a volume, a format and a strategy.
-async fn catalog() -> Catalog {
+pub(super) async fn catalog() -> Catalog {
     let catalog = MemoryRows::default().catalog().await;
     let volume = VolumeRow {
         version: ROW_VERSION,
@@ -63,7 +63,15 @@ async fn begun(catalog: &Catalog, facts: &Facts, work: &JobWork) -> crate::Resul
 }
 
 async fn ended(catalog: &Catalog, id: u64, state: JobState, format: FormatId) {
-    let ended = Ended { state, detail: String::new(), result: None, now: Some((format, None)) };
+    end_with(
+        catalog,
+        id,
+        Ended { state, detail: String::new(), result: None, now: Some((format, None)), by: None },
+    )
+    .await;
+}
+
+async fn end_with(catalog: &Catalog, id: u64, ended: Ended) {
     catalog.commit(|model| end(model, id, &ended, 9)).await.expect("ended");
 }
 

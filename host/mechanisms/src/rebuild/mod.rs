@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `observe` | what is told of a job: progress, result, metrics |
 //! | `decide` | which work may begin, and what the catalog says before and after it, as pure functions |
+//! | `tell` | what the history says of jobs |
 //! | `act` | the jobs that run: beginning, watching, cancelling, ending |
 //! | `launch` | a request as the kernel's rebuild |
 //! | `codec` | components of the world `format` as the kernel's codecs |
@@ -17,9 +18,12 @@ mod codec;
 mod decide;
 mod launch;
 mod observe;
+mod tell;
 
 #[cfg(test)]
 mod decide_tests;
+#[cfg(test)]
+mod tell_tests;
 
 pub(crate) use act::Jobs;
 pub(crate) use codec::FormatCodec;

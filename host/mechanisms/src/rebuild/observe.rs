@@ -31,6 +31,15 @@ impl JobKind {
             Self::Undo => "undo",
         }
     }
+
+    /// What the history calls it.
+    pub(crate) const fn action(self) -> &'static str {
+        match self {
+            Self::Rebuild => "volume-rebuild",
+            Self::Convert => "volume-convert",
+            Self::Undo => "volume-undo",
+        }
+    }
 }
 
 /// How far a job has come.

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{System, detached};
 use crate::Result;
+use crate::cause::Cause;
 use crate::rebuild::{JobInfo, JobRequest};
 
 impl System {
@@ -15,10 +16,10 @@ impl System {
     /// # Errors
     /// [`Error::JobUnderWay`](crate::Error::JobUnderWay) while another job works on the volume;
     /// [`Error::NoSuchVolume`](crate::Error::NoSuchVolume) and whatever else forbids the work.
-    pub async fn start_job(&self, volume: &str, request: JobRequest) -> Result<JobInfo> {
-        let volume = self.resolve(Some(volume))?;
+    pub async fn start_job(&self, volume: &str, request: JobRequest, cause: Cause) -> Result<JobInfo> {
+        let (name, volume) = (volume.to_owned(), self.resolve(Some(volume)));
         let jobs = Arc::clone(&self.jobs);
-        detached(async move { jobs.start(volume, request).await }).await
+        detached(async move { jobs.start(&name, volume, request, &cause).await }).await
     }
 
     /// The jobs that run and the latest ones that ended, of one volume or of all, newest first.
@@ -43,9 +44,9 @@ impl System {
     /// Ends a job; returns what came of it when nothing is left of it. A job that has ended stays as it is.
     ///
     /// # Errors
-    /// [`Error::NoSuchJob`](crate::Error::NoSuchJob).
-    pub async fn cancel_job(&self, id: u64) -> Result<JobInfo> {
-        self.jobs.cancel(id).await
+    /// [`Error::NoSuchJob`](crate::Error::NoSuchJob), and [`Error::Cause`](crate::Error::Cause).
+    pub async fn cancel_job(&self, id: u64, cause: &Cause) -> Result<JobInfo> {
+        self.jobs.cancel(id, cause).await
     }
 
     /// Begins no more jobs and asks those that run to end, so that whoever watches them is told. Called first

@@ -2,8 +2,8 @@
 //!
 //! [`System`] owns the catalog, the volumes with their loops, and the plugin lifecycle. Reads of its state
 //! take no lock. Changes run in tasks of their own: a caller who goes away leaves nothing half-done.
-//! Those of plugins, and the deletion of a volume, take a [`Cause`]: who asks and why, for the history. What
-//! is refused of them leaves a row there, too.
+//! They take a [`Cause`]: who asks and why, for the history. What is refused of those that are about a plugin
+//! leaves a row there, too; the creation and the conversion of a volume are about the plugin of its format.
 
 mod config;
 mod info;
@@ -74,9 +74,9 @@ impl System {
     /// # Errors
     /// [`Error::VolumeName`], [`Error::VolumeExists`], [`Error::VolumeInTransition`], [`Error::NoSuchPlugin`]
     /// and [`Error::NoFormat`] for a format that is none, and those of the kernel.
-    pub async fn create_volume(&self, name: &str, format: WantedFormat) -> Result<VolumeInfo> {
+    pub async fn create_volume(&self, name: &str, format: WantedFormat, cause: Cause) -> Result<VolumeInfo> {
         let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
-        detached(async move { volumes.create(&name, &format).await }).await
+        detached(async move { volumes.create(&name, &format, &cause).await }).await
     }
 
     /// All volumes of the catalog, by name.
@@ -94,8 +94,9 @@ impl System {
         let (volumes, name) = (Arc::clone(&self.volumes), name.to_owned());
         let jobs = Arc::clone(&self.jobs);
         detached(async move {
+            cause.check()?;
             volumes.deletable(&name)?;
-            jobs.cancel_on(&name).await;
+            jobs.cancel_on(&name, &cause).await;
             volumes.delete(&name, &cause).await
         })
         .await

@@ -103,9 +103,9 @@ async fn of_many_concurrent_creations_each_name_is_made_once() {
     let node = start(directory.path()).await;
     let tasks = (0..24).map(|i| {
         let system = Arc::clone(&node.system);
-        tokio::spawn(
-            async move { system.create_volume(&format!("t{}", i / 2), WantedFormat::default()).await },
-        )
+        tokio::spawn(async move {
+            system.create_volume(&format!("t{}", i / 2), WantedFormat::default(), Cause::default()).await
+        })
     });
     let results = futures::future::join_all(tasks).await.into_iter().map(|result| result.unwrap());
     let (made, refused): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
@@ -122,17 +122,18 @@ async fn of_many_concurrent_creations_each_name_is_made_once() {
 async fn a_deleted_volume_is_gone_and_its_name_is_free() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    let first = node.system.create_volume("tenant", WantedFormat::default()).await.unwrap();
+    let first = node.system.create_volume("tenant", WantedFormat::default(), Cause::default()).await.unwrap();
     node.put("tenant", "k").await;
     assert!(matches!(
-        node.system.create_volume("tenant", WantedFormat::default()).await,
+        node.system.create_volume("tenant", WantedFormat::default(), Cause::default()).await,
         Err(Error::VolumeExists(_))
     ));
     node.system.delete_volume("tenant", Cause::default()).await.unwrap();
     assert!(!node.system.has_volume("tenant"));
     assert!(matches!(node.system.resolve(Some("tenant")), Err(Error::NoSuchVolume(_))));
     assert!(!node.node.volumes_on_disk().unwrap().contains(&VolumeId(first.id)));
-    let second = node.system.create_volume("tenant", WantedFormat::default()).await.unwrap();
+    let second =
+        node.system.create_volume("tenant", WantedFormat::default(), Cause::default()).await.unwrap();
     assert!(second.id > first.id);
     assert!(!node.has("tenant", "k").await);
     assert!(matches!(
@@ -146,8 +147,8 @@ async fn a_deleted_volume_is_gone_and_its_name_is_free() {
 async fn interrupted_creations_and_deletions_are_finished_by_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    node.system.create_volume("doomed", WantedFormat::default()).await.unwrap();
-    node.system.create_volume("doomed-gone", WantedFormat::default()).await.unwrap();
+    node.system.create_volume("doomed", WantedFormat::default(), Cause::default()).await.unwrap();
+    node.system.create_volume("doomed-gone", WantedFormat::default(), Cause::default()).await.unwrap();
     let catalog = &node.system.catalog;
     let disk = crate::volumes::on_disk(&node.node).unwrap();
     // Creations that stopped after the row, and after the files.
@@ -219,7 +220,7 @@ fn content(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 async fn directories_that_no_row_names_are_neither_opened_nor_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    let id = node.system.create_volume("lost", WantedFormat::default()).await.unwrap().id;
+    let id = node.system.create_volume("lost", WantedFormat::default(), Cause::default()).await.unwrap().id;
     node.put("lost", "k").await;
     node.stop().await;
     let volumes = directory.path().join("volumes");
@@ -243,7 +244,7 @@ async fn directories_that_no_row_names_are_neither_opened_nor_deleted() {
 
     let node = start(directory.path()).await;
     assert_eq!(node.names(), ["default ready", "system ready"]);
-    let made = node.system.create_volume("lost", WantedFormat::default()).await.unwrap();
+    let made = node.system.create_volume("lost", WantedFormat::default(), Cause::default()).await.unwrap();
     assert_eq!(made.id, id + 3, "above every directory");
     assert!(!node.has("lost", "k").await, "a new volume is empty");
     node.system.delete_volume("lost", Cause::default()).await.unwrap();
@@ -268,7 +269,7 @@ fn copy(from: &Path, to: &Path) {
 async fn one_damaged_volume_does_not_keep_the_others_from_being_served() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
-    let id = node.system.create_volume("tenant", WantedFormat::default()).await.unwrap().id;
+    let id = node.system.create_volume("tenant", WantedFormat::default(), Cause::default()).await.unwrap().id;
     node.stop().await;
     std::fs::write(directory.path().join(format!("volumes/{id}/CURRENT")), "nonsense").unwrap();
 

@@ -26,7 +26,7 @@ use super::observe::on_disk;
 use crate::catalog::{Catalog, Change, HistoryRow, Model, VolumeState};
 use crate::cause::Cause;
 use crate::compaction::{self, FreeDisk, Handle, Observer, Permits, Supervisor, Task};
-use crate::plugins::Lifecycle;
+use crate::plugins::{Attempt, Lifecycle};
 use crate::rebuild::{WantedFormat, kept, note_format};
 use crate::system::VolumeInfo;
 use crate::{Error, Result};
@@ -216,15 +216,29 @@ impl Volumes {
     }
 
     /// Creates a volume and serves it.
-    pub(crate) async fn create(&self, name: &str, format: &WantedFormat) -> Result<VolumeInfo> {
-        let _claim = self.claim(name)?;
-        let unix_ms = self.clock.unix_millis();
-        let taken = on_disk(&self.node)?;
-        let row = self.catalog.commit(|model| decide::reserve(model, name, format, &taken, unix_ms)).await?;
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        format: &WantedFormat,
+        cause: &Cause,
+    ) -> Result<VolumeInfo> {
+        let attempt = Attempt {
+            version: format.version.as_deref(),
+            config: format.config.as_deref(),
+            ..Attempt::new(decide::CREATION, cause).volume(name)
+        };
+        let reserve = async {
+            let claim = self.claim(name)?;
+            let unix_ms = self.clock.unix_millis();
+            let taken = on_disk(&self.node)?;
+            let decide = |model: &_| decide::reserve(model, name, format, &taken, unix_ms);
+            Ok((claim, self.catalog.commit_for(cause, decide).await?))
+        };
+        let (_claim, row) = self.lifecycle.told_of_format(attempt, &format.name, reserve).await?;
         if let Err(error) = self.make(name, row.id, row.format_id()).await {
             let id = row.id;
             tracing::warn!(volume = name, id, %error, "the volume could not be created; cleaning up");
-            let audit = HistoryRow::node("volume-create", error.to_string()).outcome("failed");
+            let audit = HistoryRow::node(decide::CREATION, error.to_string()).outcome("failed");
             let cleaned = match error {
                 // These files are not this volume's.
                 Error::Kernel(mortise_kernel::Error::VolumeExists(_)) => {
@@ -252,11 +266,10 @@ impl Volumes {
 
     /// Deletes a volume with everything in it.
     pub(crate) async fn delete(&self, name: &str, cause: &Cause) -> Result<()> {
-        cause.check()?;
         let _claim = self.claim(name)?;
         let id = self.catalog.commit_for(cause, |model| self.doom(model, name)).await?;
         self.withdraw(name).await;
-        let audit = HistoryRow::admin("volume-delete", "asked for").caused_by(cause);
+        let audit = HistoryRow::admin(decide::DELETION, "asked for").caused_by(cause);
         self.remove_files_and_rows(name, id, &audit).await?;
         self.failed.lock().remove(name);
         tracing::info!(volume = name, id, "deleted the volume");

@@ -14,7 +14,7 @@ use crate::catalog::{
     Change, HistoryRow, Key, Model, NextVolumeId, ROW_VERSION, ROWS_AT_ONCE, VolumeRow, VolumeState,
     label_problem,
 };
-use crate::plugins::leave;
+use crate::plugins::{about_format, leave};
 use crate::rebuild::{WantedFormat, wanted_format};
 use crate::{Error, Result};
 
@@ -22,6 +22,8 @@ use crate::{Error, Result};
 pub(crate) const SYSTEM: &str = "system";
 /// Name of the volume served when a client names none.
 pub(crate) const DEFAULT: &str = "default";
+/// What the history calls a creation.
+pub(super) const CREATION: &str = "volume-create";
 /// What the history calls a deletion.
 pub(super) const DELETION: &str = "volume-delete";
 const FROM_THE_START: &str = "exists from the start";
@@ -88,7 +90,7 @@ pub(crate) fn found(model: &Model, on_disk: &BTreeSet<u64>, unix_ms: u64) -> Res
             };
             change.put(model, key, &new_row(id, state, &FormatId::natural(), unix_ms))?;
             if state == VolumeState::Ready {
-                change.audit(HistoryRow::node("volume-create", FROM_THE_START).volume(name));
+                change.audit(HistoryRow::node(CREATION, FROM_THE_START).volume(name));
             }
         }
     }
@@ -192,6 +194,9 @@ pub(crate) fn reserve(
     }
     change.put(model, Key::NextVolumeId, &NextVolumeId { version: ROW_VERSION, next: next + 1 })?;
     change.put(model, key, &row)?;
+    let audit = HistoryRow::admin(CREATION, "asked for").volume(name);
+    let of_plugin = about_format(model, audit.clone().outcome("in use"), &format.id);
+    change.audit(of_plugin.unwrap_or(audit));
     Ok((change, row))
 }
 
@@ -202,17 +207,16 @@ pub(crate) fn ready(model: &Model, name: &str, id: u64) -> Result<(Change, ())> 
     if row.state != VolumeState::Ready {
         let row = VolumeRow { state: VolumeState::Ready, ..row.clone() };
         change.put(model, Key::Volume(name.into()), &row)?;
-        let audit = match name {
-            DEFAULT => HistoryRow::node("volume-create", FROM_THE_START),
-            _ => HistoryRow::admin("volume-create", "asked for"),
-        };
-        change.audit(audit.volume(name));
+        // Whoever asked for another one stands in the row that was written when it was reserved.
+        if name == DEFAULT {
+            change.audit(HistoryRow::node(CREATION, FROM_THE_START).volume(name));
+        }
     }
     Ok((change, ()))
 }
 
-/// Declares that a volume is being deleted: from here on it is never served again, and neither does a plugin
-/// serve it. Returns its id.
+/// Declares that a volume is being deleted: from here on it is never served again, neither does a plugin
+/// serve it, and its formats are not in use there. Returns its id.
 pub(crate) fn doom(model: &Model, name: &str, default_strategy: &str) -> Result<(Change, u64)> {
     for protected in [SYSTEM, DEFAULT] {
         if name == protected {
@@ -228,6 +232,7 @@ pub(crate) fn doom(model: &Model, name: &str, default_strategy: &str) -> Result<
     let mut change = leave(model, name, default_strategy, &audit)?;
     if row.state != VolumeState::Deleting {
         change.put(model, key, &VolumeRow { state: VolumeState::Deleting, ..row.clone() })?;
+        end_formats(&mut change, model, row, &audit.volume(name).outcome("the volume was deleted"));
     }
     Ok((change, row.id))
 }
@@ -241,7 +246,7 @@ pub(crate) fn bury(
     default_strategy: &str,
     audit: &HistoryRow,
 ) -> Result<(Change, bool)> {
-    row_of(model, name, id)?;
+    let row = row_of(model, name, id)?;
     let mut change = Change::default();
     let mut quarantines = model.quarantines.keys().filter(|(volume, _, _)| volume == name);
     for (volume, world, digest) in quarantines.by_ref().take(ROWS_AT_ONCE / 2) {
@@ -256,8 +261,18 @@ pub(crate) fn bury(
     for (volume, world) in model.recordings.keys().filter(|(volume, _)| volume == name) {
         change.delete(model, Key::recording(volume, world));
     }
+    // One that is deleted has told its formats so already.
+    if row.state == VolumeState::Creating {
+        end_formats(&mut change, model, row, &audit.clone().volume(name));
+    }
     change.audit(audit.clone().volume(name));
     Ok((change, false))
+}
+
+/// Tells the plugins of a volume's formats that they are not in use there any more.
+fn end_formats(change: &mut Change, model: &Model, row: &VolumeRow, audit: &HistoryRow) {
+    let formats = row.encoded_in().into_iter();
+    change.audit_all(formats.filter_map(|(_, format)| about_format(model, audit.clone(), format)));
 }
 
 fn row_of<'a>(model: &'a Model, name: &str, id: u64) -> Result<&'a VolumeRow> {

@@ -11,5 +11,5 @@ mod decide_tests;
 pub(crate) use act::{LoopConfig, Volumes};
 pub(crate) use decide::{DEFAULT, SYSTEM, SystemVolumeStart, found, start_plan, system_start};
 #[cfg(test)]
-pub(crate) use decide::{doom, ready, reserve};
+pub(crate) use decide::{bury, doom, ready, reserve};
 pub(crate) use observe::on_disk;

@@ -51,9 +51,10 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::CreateVolumeRequest>,
     ) -> Result<Response<pb::CreateVolumeResponse>, Status> {
-        let pb::CreateVolumeRequest { name, format } = request.into_inner();
+        let cause = cause(&request, &request.get_ref().reason);
+        let pb::CreateVolumeRequest { name, format, .. } = request.into_inner();
         let format = format.map(jobs::wanted).unwrap_or_default();
-        let info = self.context.system.create_volume(&name, format).await.map_err(failed)?;
+        let info = self.context.system.create_volume(&name, format, cause).await.map_err(failed)?;
         Ok(Response::new(pb::CreateVolumeResponse { volume: Some(messages::volume(info)) }))
     }
 

@@ -6,13 +6,16 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 use mortise_kernel::format::FormatId;
-use mortise_mechanisms::{JobInfo, JobProgress, JobRequest, JobState, JobWork, WantedFormat, phase_name};
+use mortise_mechanisms::{
+    Cause, JobInfo, JobProgress, JobRequest, JobState, JobWork, WantedFormat, phase_name,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::Context;
 use super::errors::from_mechanisms;
+use super::who::cause;
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::jobs_server::Jobs;
 use pb::start_job_request::Kind;
@@ -40,11 +43,12 @@ impl Jobs for JobsService {
         &self,
         request: Request<pb::StartJobRequest>,
     ) -> Result<Response<pb::StartJobResponse>, Status> {
+        let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
         let rate = NonZeroU64::new(wanted.bytes_per_second);
         let work = work(wanted.kind)?;
         let request = JobRequest { rate, work };
-        let info = self.context.system.start_job(&wanted.volume, request).await.map_err(failed)?;
+        let info = self.context.system.start_job(&wanted.volume, request, cause).await.map_err(failed)?;
         Ok(Response::new(pb::StartJobResponse { job: Some(job(info)) }))
     }
 
@@ -73,7 +77,8 @@ impl Jobs for JobsService {
         &self,
         request: Request<pb::CancelJobRequest>,
     ) -> Result<Response<pb::CancelJobResponse>, Status> {
-        let info = self.context.system.cancel_job(request.get_ref().id).await.map_err(failed)?;
+        let cause = cause(&request, &request.get_ref().reason);
+        let info = self.context.system.cancel_job(request.get_ref().id, &cause).await.map_err(failed)?;
         Ok(Response::new(pb::CancelJobResponse { job: Some(job(info)) }))
     }
 }
@@ -180,9 +185,9 @@ fn progress(progress: &JobProgress) -> pb::JobProgress {
 }
 
 /// Rebuilds a volume and returns when that is done. The work goes on when nobody waits any more.
-pub(super) async fn rebuild(context: &Context, volume: &str) -> Result<(), Status> {
+pub(super) async fn rebuild(context: &Context, volume: &str, cause: Cause) -> Result<(), Status> {
     let request = JobRequest { rate: None, work: JobWork::Rebuild };
-    let info = context.system.start_job(volume, request).await.map_err(failed)?;
+    let info = context.system.start_job(volume, request, cause).await.map_err(failed)?;
     let mut watched = context.system.watch_job(info.id).map_err(failed)?;
     let ended = watched.wait_for(|info| !info.runs()).await.map(|info| info.clone());
     let ended = ended.unwrap_or_else(|_| watched.borrow().clone());

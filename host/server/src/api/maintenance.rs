@@ -5,6 +5,7 @@ use tonic::codegen::tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
 use super::errors::{self, unsupported};
+use super::who::cause;
 use super::{Context, ETCD_VERSION, call, jobs};
 use crate::pb::etcdserverpb as pb;
 use crate::pb::etcdserverpb::alarm_request::AlarmAction;
@@ -108,7 +109,7 @@ impl Maintenance for MaintenanceService {
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
         let volume = call::volume(&self.context.system, request.metadata(), request.extensions())?;
         let deadline = call::deadline(&self.context, request.metadata())?;
-        let done = jobs::rebuild(&self.context, volume.name());
+        let done = jobs::rebuild(&self.context, volume.name(), cause(&request, ""));
         if deadline.from_client {
             let what = "the rebuild, which goes on (see `mortise volume jobs`),";
             let bounded = deadline.deadline.bound(what, done).await;

@@ -46,6 +46,15 @@ impl Stated {
         if work == Work::Compiles {
             request.set_timeout(target.patience());
         }
+        self.name_in(&mut request)?;
+        Ok(request)
+    }
+
+    /// Says in a request who makes it.
+    ///
+    /// # Errors
+    /// When the name that was given cannot be sent.
+    pub(super) fn name_in<T>(&self, request: &mut Request<T>) -> anyhow::Result<()> {
         let claimed = match &self.operator {
             Some(name) => Some(name.parse().map_err(|_| {
                 anyhow::anyhow!("{name:?} cannot be an operator's name; use visible ASCII, without blanks")
@@ -55,7 +64,7 @@ impl Stated {
         if let Some(name) = claimed {
             request.metadata_mut().insert(OPERATOR_HEADER, name);
         }
-        Ok(request)
+        Ok(())
     }
 }
 

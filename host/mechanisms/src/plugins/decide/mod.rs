@@ -10,6 +10,7 @@
 //! | `admit` | a component arrives, and comes in or is refused; limits |
 //! | `bar` | a format is put into quarantine, or released |
 //! | `bind` | a volume gets another strategy |
+//! | `format` | what is told of a format that a volume's data comes into, or leaves |
 //! | `retreat` | it gets an earlier one back |
 //! | `convict` | a version that faulted too often is put aside, or taken back while it is watched |
 //! | `record` | how much of what a strategy is asked is kept |
@@ -22,6 +23,7 @@ mod admit;
 mod bar;
 mod bind;
 mod convict;
+mod format;
 mod leave;
 mod record;
 mod refuse;
@@ -33,6 +35,7 @@ pub(crate) use admit::{Papers, Refused, admit, arrive, inherited, interrupted_ar
 pub(crate) use bar::{bar, release};
 pub(crate) use bind::{Place, Start, abandon, activate, config_text, exact, interrupted_candidates, propose};
 pub(crate) use convict::{Convict, Sentence, quarantine, take_back};
+pub(crate) use format::about_format;
 pub(crate) use leave::leave;
 pub(crate) use record::record;
 pub(crate) use refuse::{Attempt, refused};

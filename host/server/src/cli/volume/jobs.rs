@@ -13,6 +13,7 @@ use super::progress::Follower;
 use crate::cli::client::{Target, refused};
 use crate::cli::config::byte_size;
 use crate::cli::output::{self, size, time};
+use crate::cli::stated::{Stated, Work};
 use crate::pb::mortise::v1 as pb;
 use pb::start_job_request::Kind;
 
@@ -23,6 +24,8 @@ pub(super) struct Rebuild {
     name: String,
     #[command(flatten)]
     pace: Pace,
+    #[command(flatten)]
+    stated: Stated,
     #[command(flatten)]
     target: Target,
 }
@@ -55,6 +58,8 @@ pub(super) struct Convert {
     undo: bool,
     #[command(flatten)]
     pace: Pace,
+    #[command(flatten)]
+    stated: Stated,
     #[command(flatten)]
     target: Target,
 }
@@ -110,6 +115,8 @@ enum JobAction {
         /// Number of the job, as `volume jobs` lists it.
         id: u64,
         #[command(flatten)]
+        stated: Stated,
+        #[command(flatten)]
         target: Target,
     },
     /// Watch a job until it ends. Interrupting this does not end the job.
@@ -123,7 +130,8 @@ enum JobAction {
 
 impl Rebuild {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        run(&self.target, self.pace.request(self.name, Kind::Rebuild(pb::Rebuild {}))).await
+        let kind = Kind::Rebuild(pb::Rebuild {});
+        run(&self.target, &self.stated, self.pace.request(self.name, kind)).await
     }
 }
 
@@ -144,25 +152,27 @@ impl Convert {
                     .map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             }),
         };
-        run(&self.target, self.pace.request(self.name, kind)).await
+        run(&self.target, &self.stated, self.pace.request(self.name, kind)).await
     }
 }
 
 impl Pace {
     fn request(self, volume: String, kind: Kind) -> pb::StartJobRequest {
         let bytes_per_second = self.rate.map_or(0, |rate| rate.as_u64());
-        pb::StartJobRequest { volume, bytes_per_second, kind: Some(kind) }
+        pb::StartJobRequest { volume, bytes_per_second, kind: Some(kind), ..Default::default() }
     }
 }
 
 /// Begins a job, shows its progress and reports its end.
-async fn run(target: &Target, message: pb::StartJobRequest) -> anyhow::Result<()> {
+async fn run(target: &Target, stated: &Stated, message: pb::StartJobRequest) -> anyhow::Result<()> {
     // Signals are caught before the job begins, so that none can leave it running unnoticed.
     let mut follower = Follower::new(target.output)?;
     let mut client = jobs_client(target).await?;
-    let started = client.start_job(target.request(None, message)?).await.map_err(refused)?;
+    let message = pb::StartJobRequest { reason: stated.reason(), ..message };
+    let request = stated.request(target, Work::Usual, message)?;
+    let started = client.start_job(request).await.map_err(refused)?;
     let job = started.into_inner().job.unwrap_or_default();
-    report(target, &follower.follow(&mut client, job, true).await?)
+    report(target, &follower.follow(&mut client, job, Some(stated)).await?)
 }
 
 fn report(target: &Target, job: &pb::Job) -> anyhow::Result<()> {
@@ -217,8 +227,9 @@ impl Jobs {
 impl Job {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self.action {
-            JobAction::Cancel { id, target } => {
-                let request = target.request(None, pb::CancelJobRequest { id })?;
+            JobAction::Cancel { id, stated, target } => {
+                let message = pb::CancelJobRequest { id, reason: stated.reason() };
+                let request = stated.request(&target, Work::Usual, message)?;
                 let job = jobs_client(&target).await?.cancel_job(request).await.map_err(refused)?;
                 let job = job.into_inner().job.unwrap_or_default();
                 target.output.emit(|| format!("job {id} cancelled\n"), || job_json(&job))
@@ -227,7 +238,7 @@ impl Job {
                 let mut follower = Follower::new(target.output)?;
                 let mut client = jobs_client(&target).await?;
                 let job = pb::Job { id, ..Default::default() };
-                report(&target, &follower.follow(&mut client, job, false).await?)
+                report(&target, &follower.follow(&mut client, job, None).await?)
             }
         }
     }

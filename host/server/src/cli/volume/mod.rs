@@ -40,6 +40,8 @@ enum Action {
         #[arg(long, value_name = "JSON", requires = "format")]
         format_config: Option<String>,
         #[command(flatten)]
+        stated: Stated,
+        #[command(flatten)]
         target: Target,
     },
     /// List all volumes.
@@ -83,13 +85,14 @@ async fn jobs_client(target: &Target) -> anyhow::Result<JobsClient<Channel>> {
 impl Volume {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self.action {
-            Action::Create { name, format, format_version, format_config, target } => {
+            Action::Create { name, format, format_version, format_config, stated, target } => {
                 let format = format.map(|name| pb::WantedFormat {
                     name,
                     version: format_version.unwrap_or_default(),
                     config_json: format_config.unwrap_or_default(),
                 });
-                let request = target.request(None, pb::CreateVolumeRequest { name, format })?;
+                let message = pb::CreateVolumeRequest { name, format, reason: stated.reason() };
+                let request = stated.request(&target, Work::Usual, message)?;
                 let answer = admin(&target).await?.create_volume(request).await.map_err(refused)?;
                 let volume = answer.into_inner().volume.unwrap_or_default();
                 target.output.emit(|| format!("volume {} created\n", volume.name), || volume_json(&volume))

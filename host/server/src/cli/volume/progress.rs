@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use super::jobs::{share, spaced};
 use crate::cli::client::refused;
 use crate::cli::output::{Format, size};
+use crate::cli::stated::Stated;
 use crate::pb::mortise::v1 as pb;
 use crate::pb::mortise::v1::jobs_client::JobsClient;
 
@@ -51,8 +52,8 @@ impl Follower {
         })
     }
 
-    /// Follows the job until it has ended and returns it. A signal cancels the job when it is `ours`, else it
-    /// only ends the watching. A second one is not waited on.
+    /// Follows the job until it has ended and returns it. A signal cancels the job when it is ours, on behalf
+    /// of whoever is stated, else it only ends the watching. A second one is not waited on.
     ///
     /// # Errors
     /// The daemon cannot be asked any more, or a signal ended the watching.
@@ -60,7 +61,7 @@ impl Follower {
         &mut self,
         client: &mut JobsClient<Channel>,
         mut job: pb::Job,
-        ours: bool,
+        ours: Option<&Stated>,
     ) -> anyhow::Result<pb::Job> {
         let id = job.id;
         // No deadline: a job takes as long as it takes.
@@ -83,16 +84,13 @@ impl Follower {
                     self.display.end();
                     return Err(refused(status)).context(format!("job {id} cannot be watched any more"));
                 }
-                None if ours && !cancelling => {
-                    cancelling = true;
-                    self.display.say(&format!("cancelling job {id}"))?;
-                    // Its answer comes when nothing is left of the job, and so does the end of the events.
-                    let mut canceller = client.clone();
-                    tokio::spawn(async move {
-                        drop(canceller.cancel_job(Request::new(pb::CancelJobRequest { id })).await);
-                    });
-                }
                 None => {
+                    if let Some(stated) = ours.filter(|_| !cancelling) {
+                        cancelling = true;
+                        self.display.say(&format!("cancelling job {id}"))?;
+                        cancel(client, id, stated)?;
+                        continue;
+                    }
                     self.display.end();
                     bail!("job {id} goes on without a watcher; `mortise volume jobs` tells how it ended");
                 }
@@ -104,6 +102,16 @@ impl Follower {
         }
         Ok(job)
     }
+}
+
+/// Asks for the end of a job. The answer comes when nothing is left of it, and so does the end of the events:
+/// it is not waited for.
+fn cancel(client: &JobsClient<Channel>, id: u64, stated: &Stated) -> anyhow::Result<()> {
+    let mut client = client.clone();
+    let mut request = Request::new(pb::CancelJobRequest { id, ..Default::default() });
+    stated.name_in(&mut request)?;
+    tokio::spawn(async move { drop(client.cancel_job(request).await) });
+    Ok(())
 }
 
 fn bar() -> anyhow::Result<ProgressBar> {
