@@ -15,7 +15,7 @@ use mortise_kernel::format::Meter;
 use mortise_kernel::kv::{CommandResponse, RangeRequest};
 use mortise_kernel::log::{Log, LogConfig, Sink, Write};
 use mortise_kernel::node::VolumeId;
-use mortise_kernel::raft::{Group, GroupConfig, NoPeers, ProposerConfig, Throttle, Upkeep};
+use mortise_kernel::raft::{Group, GroupConfig, ProposerConfig, Throttle, Upkeep};
 use mortise_kernel::store::{Applied, CurrentStore, Served, Store, StoreConfig, Undertaker};
 use node_support::{life, put_command, seed, soon};
 use rand::rngs::StdRng;
@@ -85,7 +85,6 @@ async fn open_group(path: &Path, syncs: u32) -> (Arc<CurrentStore>, Result<Group
         store: Arc::clone(&store),
         upkeep: Arc::new(Quiet),
         throttle: Arc::new(Quiet),
-        transport: Arc::new(NoPeers),
         proposer: ProposerConfig::default(),
         round_limit: Duration::from_secs(5),
     });

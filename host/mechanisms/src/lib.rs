@@ -15,8 +15,9 @@
 //! | [`simulate`] | a strategy against a real store in simulated time |
 //! | `telemetry` | metrics |
 //!
-//! Every mechanism has the same three files: `observe` (what is known), `decide` (what to do about it, as
-//! pure functions; only here, and in the rehearsal, a plugin is asked) and `act`.
+//! Every mechanism has the same three modules: `observe` (what is known), `decide` (what to do about it, as
+//! pure functions) and `act`. A plugin in service is asked in `decide`; before, in its verification and
+//! rehearsal; beside, by a shadow. Nothing that acts asks.
 //!
 //! This crate knows the kernel and the plugin runtime; it must not know gRPC or command lines.
 
@@ -37,7 +38,7 @@ mod volumes;
 pub use cause::{Actor, Cause, CauseError, MAX_OPERATOR_CHARS, MAX_REASON_CHARS};
 pub use compaction::{Verdict, judge};
 pub use error::{Error, Result};
-pub use mortise_plugin_runtime::{Capability, Limits, Usage};
+pub use mortise_plugin_runtime::{Capability, Limits, MAX_COMPONENT_BYTES, Usage};
 pub use plugins::{Admission, Ground, Judged, Refusal, SignatureState, Step, Trust, TrustedKey, Who};
 pub use rebuild::{
     FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,

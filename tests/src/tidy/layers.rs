@@ -1,8 +1,8 @@
 //! The dependency arrows of the architecture, read from the manifests.
 //!
 //! Nothing but the arrows listed in [`ALLOWED`] may be drawn, neither for building nor for tests; a crate
-//! that is not listed is a violation, too, so that a new layer is a decision and not an accident. The one
-//! place of the server that names all layers is `wiring.rs`.
+//! that is not listed is a violation, too, so that a new layer is a decision and not an accident. The server
+//! names the plugin runtime and the shipped plugins in `wiring.rs` only.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,10 @@ const ALLOWED: [(&str, &str, &[&str]); 8] = [
 const FOREIGN: [(&str, &[&str]); 4] = [
     ("host/kernel", &["wasmtime", "tonic", "clap", "axum", "prost"]),
     ("host/plugin-runtime", &["lsm-tree", "fjall", "openraft", "tonic", "clap", "axum"]),
-    ("host/mechanisms", &["wasmtime", "lsm-tree", "fjall", "openraft", "tonic", "clap", "axum"]),
+    (
+        "host/mechanisms",
+        &["wasmtime", "wasmparser", "lsm-tree", "fjall", "openraft", "tonic", "clap", "axum"],
+    ),
     ("host/server", &["wasmtime", "lsm-tree", "fjall", "openraft"]),
 ];
 
@@ -123,33 +126,33 @@ pub(super) fn judge_manifest(folder: &str, file: &str, manifest: &str) -> Vec<Vi
     found
 }
 
-/// In the server, only `wiring.rs` may name the plugin runtime and the shipped plugins: all else goes through
-/// the mechanisms.
+/// Crates that the server names in one place, and that place: all else of it goes through the mechanisms, and
+/// takes from the kernel its types and errors only.
+const NAMED_ONCE: [(&str, &str); 3] = [
+    ("mortise_plugin_runtime", "host/server/src/wiring.rs"),
+    ("mortise_plugins", "host/server/src/wiring.rs"),
+    ("mortise_componentize", "host/server/src/cli/plugin_build.rs"),
+];
+
+/// Every crate of [`NAMED_ONCE`] is named nowhere else in the server.
 pub(super) fn judge_file(file: &Source) -> Vec<Violation> {
-    let wired = file.path.ends_with("/wiring.rs") || file.path.contains("/wiring/");
-    if !file.path.starts_with("host/server/src/") || wired || file.is_test() {
+    if !file.path.starts_with("host/server/src/") || file.is_test() {
         return Vec::new();
     }
-    let tests = file.tests_begin();
-    let code = file.code.lines().take(tests);
-    let layers = ["mortise_kernel", "mortise_plugin_runtime", "mortise_mechanisms", "mortise_plugins"];
-    let named: Vec<(usize, &str)> = (1..)
+    let code = file.code.lines().take(file.tests_begin());
+    let violation = |line: usize, layer: &str, place: &str| Violation {
+        file: file.path.clone(),
+        line,
+        rule: format!("`{layer}` is named here; only `{place}` knows it"),
+    };
+    (1..)
         .zip(code)
         .flat_map(|(number, line)| {
-            layers.iter().filter(|layer| line.contains(**layer)).map(move |l| (number, *l))
-        })
-        .collect();
-    let mut distinct: Vec<&str> = named.iter().map(|(_, layer)| *layer).collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    // Naming the kernel's types and the mechanisms' face is an API file's job; more is wiring.
-    named
-        .iter()
-        .filter(|(_, layer)| distinct.len() > 2 || *layer == "mortise_plugins")
-        .map(|(line, layer)| Violation {
-            file: file.path.clone(),
-            line: *line,
-            rule: format!("`{layer}` is named here; only `wiring.rs` knows all layers"),
+            let named = NAMED_ONCE.iter().filter(move |(layer, place)| {
+                file.path != *place
+                    && line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| w == *layer)
+            });
+            named.map(move |(layer, place)| violation(number, layer, place))
         })
         .collect()
 }

@@ -95,13 +95,13 @@ fn arrows() {
 }
 
 #[test]
-fn wiring_alone_knows_all_layers() {
+fn wiring_alone_knows_the_runtime() {
     let all = "use mortise_kernel::A;\nuse mortise_mechanisms::B;\nuse mortise_plugin_runtime::C;\n";
     assert_eq!(judge_file(&Source::new("host/server/src/wiring.rs", all)).len(), 0);
-    assert_eq!(judge_file(&Source::new("host/server/src/api/kv.rs", all)).len(), 3);
-    let two = "use mortise_kernel::A;\nuse mortise_mechanisms::B;\n";
-    assert_eq!(judge_file(&Source::new("host/server/src/api/kv.rs", two)).len(), 0);
+    assert_eq!(judge_file(&Source::new("host/server/src/api/kv.rs", all)).len(), 1);
     assert_eq!(judge_file(&Source::new("host/server/src/a.rs", "use mortise_plugins::X;\n")).len(), 1);
+    assert_eq!(judge_file(&Source::new("host/server/src/a.rs", "mortise_componentize::wrap(b)\n")).len(), 1);
+    assert_eq!(judge_file(&Source::new("host/server/src/a.rs", "// mortise_plugins\n")).len(), 0);
 }
 
 #[test]

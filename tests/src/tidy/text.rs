@@ -153,21 +153,35 @@ fn judge_unsafe(file: &Source, report: &mut impl FnMut(usize, String)) {
     }
 }
 
-/// Every mechanism has the same three files, so that whoever knows one knows all.
+/// The folders of `host/mechanisms/src` that are mechanisms; the others (the catalog, the recording) serve them.
+const MECHANISMS: [&str; 4] = ["compaction", "plugins", "rebuild", "volumes"];
+
+/// Every mechanism has the same three modules, so that whoever knows one knows all, and whatever decides is a
+/// mechanism.
 pub(super) fn judge_mechanisms(root: &Path) -> Result<Vec<Violation>> {
     let folder = root.join("host/mechanisms/src");
     let mut found = Vec::new();
+    let mut report =
+        |file: &str, rule: String| found.push(Violation { file: file.to_owned(), line: 0, rule });
+    let has = |folder: &Path, module: &str| {
+        folder.join(format!("{module}.rs")).is_file() || folder.join(module).join("mod.rs").is_file()
+    };
+    for mechanism in MECHANISMS {
+        for module in ["observe", "decide", "act"] {
+            if !has(&folder.join(mechanism), module) {
+                report(
+                    &format!("host/mechanisms/src/{mechanism}"),
+                    format!("a mechanism without `{module}`"),
+                );
+            }
+        }
+    }
     for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
-        // A folder that decides is a mechanism; others (the catalog, the wiring) only serve them.
-        if !path.is_dir() || !path.join("decide.rs").is_file() {
-            continue;
-        }
-        for name in ["observe.rs", "act.rs"] {
-            if !path.join(name).is_file() {
-                let file = path.strip_prefix(root)?.to_string_lossy().into_owned();
-                found.push(Violation { file, line: 0, rule: format!("a mechanism without `{name}`") });
-            }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && has(&path, "decide") && !MECHANISMS.contains(&name.as_ref()) {
+            let file = path.strip_prefix(root)?.to_string_lossy().into_owned();
+            report(&file, "decides, and is not on the list of mechanisms".to_owned());
         }
     }
     Ok(found)

@@ -25,7 +25,6 @@ use super::volume::Shared;
 use super::{NodeConfig, Volume, VolumeConfig, VolumeId};
 use crate::format::FormatId;
 use crate::log::{Log, LogConfig};
-use crate::raft::NoPeers;
 use crate::seams::{Deadline, Seams, SharedClock};
 use crate::{Error, Result};
 
@@ -118,7 +117,6 @@ impl Node {
                 log_path,
                 disk: Arc::new(disk),
                 clock: seams.clock,
-                transport: Arc::new(NoPeers),
                 flush_slots: Arc::new(Semaphore::new(FLUSH_SLOTS)),
                 read_slots: Arc::new(Semaphore::new(READ_SLOTS)),
             },

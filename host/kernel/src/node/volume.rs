@@ -24,7 +24,7 @@ use super::{Consistency, ContentHash, NodeConfig, VolumeConfig, VolumeCounters, 
 use crate::format::Meter;
 use crate::kv::{self, Command, CommandResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::log::Log;
-use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Transport, Upkeep};
+use crate::raft::{Group, GroupConfig, ProposerConfig, Throttle, Upkeep};
 use crate::seams::{Deadline, SharedClock};
 use crate::store::{CurrentStore, Reading, Served, Step, StepOutcome, Store, TreeShape, Waiting};
 use crate::{Error, Result};
@@ -39,7 +39,6 @@ pub(super) struct Shared {
     pub(super) log_path: std::path::PathBuf,
     pub(super) disk: Arc<DiskGauge>,
     pub(super) clock: SharedClock,
-    pub(super) transport: Arc<dyn Transport>,
     pub(super) flush_slots: Arc<Semaphore>,
     pub(super) read_slots: Arc<Semaphore>,
 }
@@ -92,7 +91,6 @@ impl Volume {
             store: Arc::clone(&store),
             upkeep: Arc::clone(&upkeep) as Arc<dyn Upkeep>,
             throttle: Arc::clone(&brake) as Arc<dyn Throttle>,
-            transport: Arc::clone(&shared.transport),
             proposer: ProposerConfig::default(),
             round_limit: shared.config.default_deadline,
         });

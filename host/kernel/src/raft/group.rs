@@ -26,7 +26,7 @@ use super::applier;
 use super::barrier::{Barrier, ReadIndex, Refusal};
 use super::hold::LogHold;
 use super::machine::{Machine, StateMachine, Upkeep};
-use super::network::{Network, Transport};
+use super::network::NoPeers;
 use super::proposer::{Proposer, ProposerConfig, Throttle, stopped};
 use super::replay::Replay;
 use super::storage::{LogStorage, Sole};
@@ -55,8 +55,6 @@ pub struct GroupConfig {
     pub upkeep: Arc<dyn Upkeep>,
     /// What holds writers back.
     pub throttle: Arc<dyn Throttle>,
-    /// The way to other nodes.
-    pub transport: Arc<dyn Transport>,
     /// Bounds of the proposer.
     pub proposer: ProposerConfig,
     /// Longest duration of one confirmation of leadership.
@@ -105,9 +103,8 @@ impl Group {
         storage.check_continues(applier::position(&store.load().applied())?.map(|(last, _)| last))?;
         let following = Arc::clone(&store);
         let machine = Machine::new(store, config.upkeep)?;
-        let network = Network { volume, transport: config.transport };
         let state_machine = StateMachine(Arc::clone(&machine));
-        let raft = Raft::new(node_id, Arc::new(raft_config(volume)), network, storage.clone(), state_machine)
+        let raft = Raft::new(node_id, Arc::new(raft_config(volume)), NoPeers, storage.clone(), state_machine)
             .await
             .map_err(|error| fatal(&error))?;
         let group = Self {

@@ -9,7 +9,7 @@
 //! | `machine` | openraft's state machine over [`crate::store`] |
 //! | `hold` | keeps the log from being purged |
 //! | `replay` | applies the log to another store, and exchanges the two |
-//! | `network` | [`Transport`] between replicas; a group with one voter never uses it |
+//! | `network` | what openraft asks for to reach other replicas; a group with one voter has none |
 //! | `group` | a running group: opening, election, purging, stopping |
 //! | `proposer` | gathers commands into entries |
 //! | `barrier` | shares one confirmation of leadership among concurrent readers |
@@ -38,7 +38,6 @@ pub use barrier::{Barrier, ReadIndex, Refusal};
 pub use group::{Group, GroupConfig};
 pub use hold::LogHold;
 pub use machine::Upkeep;
-pub use network::{NoPeers, Transport, TransportError};
 pub use proposer::{ProposerConfig, Throttle};
 pub use replay::{Exchange, Limits, Replay};
 pub use types::{Batch, TypeConfig};

@@ -10,12 +10,12 @@ use mortise_plugin_runtime::{Capability, Digest, MAX_COMPONENT_BYTES, Runtime};
 use serde::Serialize;
 
 use super::cure::cure;
-use super::origin::Origin;
 use super::workbench::Allowance;
 use crate::cause::Cause;
 use crate::plugins::{Admission, Ground, Judged, Refusal as Verdict, Step, Trust, Who, Yardstick, judge};
 use crate::system::addition;
 use crate::{NewPlugin, Result};
+use mortise_plugin_runtime::Origin;
 
 /// Package of the contract, as it stands in the names of exports.
 const PACKAGE: &str = "mortise:plugin/";

@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `workbench` | a plugin runtime without a daemon, and the component on it |
-//! | `check`, `origin`, `cure` | what a file is, who made it, and what usually helps when it is refused |
+//! | `check`, `cure` | what a file is, and what usually helps when it is refused |
 //! | `battery` | the conformance battery: every call is legal, repeatable and within limits |
 //! | `views`, `records` | edge cases and random trees for it, and byte strings |
 //! | `precision` | whether numbers above 2^53 survive the plugin's language |
@@ -19,7 +19,6 @@ mod check;
 mod configuration;
 mod cure;
 mod format;
-mod origin;
 mod precision;
 mod records;
 mod replay;
@@ -33,7 +32,7 @@ mod tests;
 
 pub use battery::{Failure, Options, Outcome, Section};
 pub use check::{Checked, ONLY_A_NODE_CAN_TELL, Refusal};
-pub use origin::{Form, Language, Origin, Tool};
+pub use mortise_plugin_runtime::{Form, Language, Origin, Tool};
 pub use replay::{Difference, Replayed};
 pub use views::described;
 pub use workbench::{Allowance, Specimen, Workbench};

@@ -4,8 +4,8 @@ use mortise_plugin_runtime::Call;
 use mortise_plugin_runtime::compaction::{Answer, Decision, canned_views};
 use mortise_plugin_runtime::{Fault, FaultKind};
 
-use super::origin::{Form, Language, Origin};
 use super::trace::{Record, read};
+use mortise_plugin_runtime::{Form, Language, Origin};
 
 #[test]
 fn every_view_and_answer_survives_a_trace() {

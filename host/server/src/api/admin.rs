@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use mortise_mechanisms::Error;
-use mortise_plugin_runtime::{self as runtime, MAX_COMPONENT_BYTES};
+use mortise_mechanisms::{Error, Limits, MAX_COMPONENT_BYTES};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Context;
@@ -27,9 +26,9 @@ impl AdminService {
 }
 
 /// The limits that `wanted` means: fields that are 0 keep the value that they have `now`.
-fn limits(wanted: pb::Limits, now: runtime::Limits) -> runtime::Limits {
+fn limits(wanted: pb::Limits, now: Limits) -> Limits {
     let answer_bytes = usize::try_from(wanted.answer_bytes).unwrap_or(usize::MAX);
-    runtime::Limits {
+    Limits {
         memory_bytes: kept(wanted.memory_bytes, now.memory_bytes),
         deadline: kept(Duration::from_millis(wanted.deadline_ms), now.deadline),
         answer_bytes: kept(answer_bytes, now.answer_bytes),

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, pin_mut};
+use mortise_mechanisms::MAX_COMPONENT_BYTES;
 use mortise_mechanisms::NewPlugin;
-use mortise_plugin_runtime::MAX_COMPONENT_BYTES;
 use tokio::sync::Semaphore;
 use tonic::Status;
 

@@ -1,6 +1,6 @@
 //! Cures for what a component costs: its size, compiling it, its memory, its time.
 
-use super::super::origin::Language;
+use mortise_plugin_runtime::Language;
 
 pub(super) fn too_large(language: Option<Language>) -> &'static str {
     match language {

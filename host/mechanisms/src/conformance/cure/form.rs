@@ -1,6 +1,6 @@
 //! Cures for what a file is: its form, its world, its contract, its imports.
 
-use super::super::origin::{Form, Language, Origin};
+use mortise_plugin_runtime::{Form, Language, Origin};
 
 pub(super) fn not_wasm(bytes: &[u8]) -> &'static str {
     match bytes {

@@ -1,7 +1,7 @@
 //! Cures for who a component says it is.
 
-use super::super::origin::Language;
 use super::describe;
+use mortise_plugin_runtime::Language;
 
 pub(super) fn answer(language: Option<Language>) -> String {
     format!(

@@ -17,8 +17,8 @@ mod identity;
 #[cfg(test)]
 mod tests;
 
-use super::origin::{Language, Origin};
 use crate::plugins::Ground;
+use mortise_plugin_runtime::{Language, Origin};
 
 /// What usually helps.
 pub(super) fn cure(ground: Ground, origin: &Origin, bytes: &[u8]) -> String {

@@ -1,9 +1,9 @@
 //! Every ground has, for every language, a cure that names this language's tools and nobody else's. Languages
 //! are told from files as their tools make them.
 
-use super::super::origin::{Language, Origin};
 use super::cure;
 use crate::plugins::Ground;
+use mortise_plugin_runtime::{Language, Origin};
 
 /// Fields of a `producers` section: name of the field, then name and version of each value.
 type Producers = &'static [(&'static str, &'static [(&'static str, &'static str)])];

@@ -197,7 +197,8 @@ impl Origin {
     }
 
     /// Whether it imports WASI, from a component's or a core module's side.
-    pub(super) fn wants_wasi(&self) -> bool {
+    #[must_use]
+    pub fn wants_wasi(&self) -> bool {
         self.imports.iter().any(|name| name.starts_with("wasi:") || name.starts_with("wasi_"))
     }
 }
