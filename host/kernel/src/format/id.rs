@@ -1,4 +1,11 @@
 //! The name of a format.
+//!
+//! A generation states its format in its `FORMAT` file, and the catalog names formats by the same type, so
+//! its fields are read by later versions of the program. What decides is the digest with the configuration:
+//! name and version are for people. Configurations are compared as texts, so that two spellings of the same
+//! JSON are two formats.
+//!
+//! Where a codec comes from is not known here; see `codec`.
 
 use std::fmt;
 

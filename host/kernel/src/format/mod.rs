@@ -5,6 +5,7 @@
 //! | `id` | [`FormatId`]: names a format, exactly |
 //! | `codec` | the seam: [`Codec`], [`Codecs`], [`Records`], [`Meter`], [`CodecFault`] |
 //! | `coder` | [`Coder`]: a codec whose every answer is checked |
+//! | `pace` | where a codec is called, so that slow ones don't hold the async runtime |
 //! | `refusal` | [`Refusal`]: a record that a format cannot hold |
 //! | `request` | requests and commands brought into stored form |
 //! | `answer` | [`Answer`]: answers brought back |

@@ -1,5 +1,8 @@
-//! A record that a format cannot hold, as people are told of it: its key, escaped and shortened, and the
-//! codec's reason.
+//! A record that a format cannot hold, as people are told of it: its key and the codec's reason.
+//!
+//! A key is escaped and shortened, so that a message stays short and on one line whatever a client wrote. A
+//! value is never shown. A refusal is final: the same record gets it again from the same codec, unlike a
+//! fault, which may pass.
 
 use std::fmt;
 

@@ -1,4 +1,11 @@
 //! Requests, answers and their validation.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `types` | requests and answers, as the log stores them |
+//! | `validate` | which requests are let in, by etcd's rules and in etcd's order |
+//!
+//! This module must not know the store, raft or gRPC.
 
 mod types;
 mod validate;

@@ -1,4 +1,14 @@
 //! The log as its users see it.
+//!
+//! Changes of one volume take effect in the order in which they were asked for. An append reports to its
+//! [`Completion`] and the waiting calls return when the change is durable; purges and hints report nothing,
+//! and a crash may lose them. Giving up a wait takes nothing back. Asking for a change never blocks; reads,
+//! [`Log::attach`] and [`Log::close`] wait for the disk and belong on threads that may.
+//!
+//! Reads see durable entries only; whoever needs younger ones keeps them in a [`Tail`](super::Tail). After a
+//! failure every change fails with [`LogFailure`], and reads go on.
+//!
+//! The bytes of entries, votes and marks belong to the raft layer and are not interpreted here.
 
 use std::fmt;
 use std::path::PathBuf;

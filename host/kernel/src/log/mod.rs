@@ -10,6 +10,16 @@
 //! left on disk is unknown until the next opening; reads go on.
 //!
 //! Stored bytes are opaque here. This module must not know raft's types, commands or the store.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `handle` | [`Log`]: the log as its users see it |
+//! | `queue`, `writer` | the ordered queue, and the thread that writes groups of what is in it |
+//! | `fjall_sink`, `keys` | the database, and the keys in it |
+//! | `room` | the wait for room on the disk |
+//! | `tail` | [`Tail`]: the newest entries of one volume, in memory |
+//! | `examine`, `journal` | what is judged before the database is opened |
+//! | `metrics` | what the log reports about itself |
 
 mod examine;
 mod fjall_sink;

@@ -3,6 +3,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `host` | [`Node`]: opening, creating, removing volumes, stopping |
+//! | `types` | what nodes and volumes are configured with, and what they tell |
 //! | `directory` | the lock, the `NODE` file, durable changes of files |
 //! | `formats` | what a format asks of requests, and a conversion of a volume |
 //! | `generation` | one volume's directory: `CURRENT`, generations, leftovers |

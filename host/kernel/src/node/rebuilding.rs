@@ -1,4 +1,13 @@
 //! Rebuilds of an open volume: one at a time, and ended with the volume.
+//!
+//! Two things are here: `VolumeSite`, which gives a rebuild what it needs of the volume's directory, log and
+//! upkeep, and `Rebuilds`, which knows the one that is under way. A rebuild is a task of its own: whoever
+//! began it may drop its handle without ending it. Whoever has its answer may begin the next one at once.
+//!
+//! Closing the volume cancels the rebuild and waits for its end within a deadline; a call that ran out of
+//! time can be repeated. Dropping the volume cancels without waiting.
+//!
+//! What a rebuild does is in [`crate::rebuild`]; nothing of it is decided here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

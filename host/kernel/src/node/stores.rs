@@ -1,4 +1,10 @@
 //! How the stores of a node are opened: with a block cache and open files that all of them share.
+//!
+//! Cache and open files are bounded for the node, so that they do not grow with the number of its volumes. A
+//! store is opened together with the codec of its format. When that codec is not to be had, the opening ends
+//! before anything of the tree is touched, with an error that names what asked for it.
+//!
+//! Which generations may be opened, and when, is for `home` and `generation` to know.
 
 use std::any::Any;
 use std::path::Path;

@@ -1,4 +1,8 @@
 //! What a node and its volumes are configured with, and what they tell about themselves.
+//!
+//! Plain data. Sizes are bytes, counts begin at 0 when a volume is opened and only grow, and points in time
+//! are milliseconds since the Unix epoch. Volumes are told apart by their ids; the kernel uses a name for
+//! messages and metric labels only, and which volume has which name is for the catalog to say.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,13 @@
 //! openraft's type configuration and the payload of a log entry.
+//!
+//! An entry carries a batch of commands. They are encoded once, when the batch is made; the log stores those
+//! bytes. What is beside them, the answers' way back and what a codec made of the commands, is in memory
+//! only: a batch that was read from the log has neither.
+//!
+//! Answers do not pass through openraft. Apply gives them to the waiters in the order of the commands; when
+//! no apply will, the proposer gives each of them an error. Whoever comes first does so for all waiters and
+//! gives back the batch's place among those in flight, so that no waiter is answered twice and no place is
+//! given back twice.
 
 use std::fmt;
 use std::io::Cursor;

@@ -1,4 +1,11 @@
 //! Watching, cancelling and awaiting a rebuild.
+//!
+//! A rebuild does not depend on its handle: dropping it ends nothing. Asking for the end takes effect as long
+//! as `CURRENT` has not been renamed; afterwards it is ignored, because the new generation serves. Everything
+//! here may be called from any thread, and asking twice does no harm.
+//!
+//! The answer of a rebuild that failed comes after the cleaning up, so whoever has it may begin another one
+//! at once.
 
 use std::fmt;
 

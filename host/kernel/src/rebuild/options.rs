@@ -1,4 +1,8 @@
-//! What a rebuild is asked to do, and what it answers.
+//! What a rebuild is asked to do, what it tells on its way, and what it answers.
+//!
+//! Plain data. The serialised names of phases are labels of metrics and words of the interface, so they stay.
+//! Sizes of what is copied are bytes of keys and values as they are stored; sizes on disk are those of
+//! tables. Estimates are for people only: nothing is decided by them.
 
 use std::fmt;
 use std::num::NonZeroU64;

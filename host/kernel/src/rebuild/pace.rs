@@ -1,4 +1,8 @@
 //! Keeping a copy to a rate, and letting it be cancelled while it waits.
+//!
+//! The rate counts bytes of keys and values, not of tables. A copy that fell behind may make up for half a
+//! second of it, so that a pause is not followed by a burst. Waiting blocks the thread, which must not be a
+//! worker of the async runtime, and ends at once when the end of the rebuild is asked for.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

@@ -1,4 +1,11 @@
 //! What a rebuild needs of the volume that it works on.
+//!
+//! A trait stands between the two, so that the phases of a rebuild do not depend on how a volume keeps its
+//! directory, its log and its upkeep. One task calls it, in the order of the phases: a generation is begun,
+//! opened, named, prepared for, made current by [`Site::flip`] and settled.
+//!
+//! Everything up to the flip can be taken back by [`Site::abandon`]. A flip that fails has changed nothing,
+//! and one that succeeds is durable only after [`Site::settle`].
 
 use std::path::PathBuf;
 use std::sync::Arc;

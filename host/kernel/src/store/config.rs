@@ -1,4 +1,8 @@
 //! What a store is opened with and what it tells about itself.
+//!
+//! Plain data. Sizes are bytes. Positions of the raft log are kept with the data and handed back without
+//! being read: the store compares their indices and knows nothing else of them. Counters begin at 0 when the
+//! store is opened; the difference of two readings is what was done in between.
 
 use std::any::Any;
 use std::path::PathBuf;

@@ -1,6 +1,9 @@
 //! Reads the files of a tree that is not open and compares them with their checksums. Changes nothing.
 //!
-//! Opening a tree would remove what its manifest does not list, so whoever only wants to look comes here.
+//! Opening a tree would remove what its manifest does not list, so whoever only wants to look comes here. A
+//! damaged table is named and the examination goes on; a damaged manifest is an error, because nothing can be
+//! said about the tables without it. What checksums do not show, such as rows that contradict each other, is
+//! not looked for.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

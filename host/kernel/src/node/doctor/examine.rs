@@ -1,4 +1,11 @@
 //! The directory as a whole: its lock, its identity, its log, and what else lies in it.
+//!
+//! The shared lock is taken first and kept to the end, so that no daemon starts meanwhile. Whatever is wrong
+//! inside the directory is a finding, and the examination goes on; it ends in an error only when the
+//! directory is in use, is not Mortise's or cannot be looked at. The gravest findings come first.
+//!
+//! All tables in use are read once, so this takes as long as the disk needs; `read` is told the bytes, for a
+//! progress bar. Nothing is written.
 
 use std::path::Path;
 

@@ -9,6 +9,11 @@
 //! files. What lies beyond them, such as rows that are whole and contradict each other, is not judged here.
 //!
 //! This module must not know components: whether a codec is there is for others to say.
+//!
+//! | module | what it looks at |
+//! |---|---|
+//! | `examine`, `volume` | the directory as a whole, and one volume in it |
+//! | `report` | what is told of it |
 
 mod examine;
 mod report;

@@ -1,4 +1,10 @@
 //! What the doctor tells. Plain data, for people and programs.
+//!
+//! `mortise doctor --output json` prints these types as they are serialised here, so the names of fields and
+//! variants are an interface. The order of [`Severity`] is one, too: it decides what is shown first and which
+//! exit code the command ends with.
+//!
+//! What a program cannot tell is `None` and never a guess.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,9 @@
 //! One volume's directory: which generation is current, what it is written in, and what else lies there.
+//!
+//! The rules are those by which a start goes, applied without doing anything: what it would remove is called
+//! a leftover, and the trees of leftovers are not read. Without a `CURRENT` that can be read nothing is
+//! called a leftover, because any of the generations may be the one that matters. Trees whose `FORMAT` is not
+//! known are not judged.
 
 use super::examine::{examine_tree, note};
 use super::report::{FormatReport, GenerationReport, Report, Role, Severity, VolumeReport};
