@@ -1,4 +1,12 @@
 //! A compiled component, ready to be instantiated.
+//!
+//! Every call that a world makes goes through `Component::call` or, with an instance that is used again,
+//! through its parts: a store under limits, the beginning that bounds it, the end that records what it used
+//! and sorts what went wrong. So no call escapes its limits or the figures. After a fault the instance is
+//! dropped; the component stays as it is.
+//!
+//! A component is of one world and one version of the contract, found once when it is loaded. What it says
+//! about itself is checked by the contract's rules before anybody sees it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,9 @@
 //! What an operator can set: the runtime's own sizes, and the limits that each call of a plugin runs under.
+//!
+//! The largest limits that can be granted are here, too; a limit beyond them is an error and never cut down
+//! without a word. Limits are stored in the catalog as they are serialised here, and a missing field has its
+//! default. A change of [`SharedLimits`] holds for every call that begins afterwards; calls under way keep
+//! theirs.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,9 @@
 //! Why a component is refused, or the runtime cannot work. What goes wrong inside a running plugin is a
 //! [`Fault`](crate::Fault) instead.
+//!
+//! [`Error::is_component_fault`] tells the two sorts apart: the one is for the author of the component, the
+//! other for the operator of the node. Names and texts that come from a component are cut and made fit for
+//! one line before they become part of a message.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,11 @@
 //! What went wrong in a call of a plugin, sorted by cause, with a sentence for the operator.
+//!
+//! The kinds are labels of metrics and words of recorded calls, so their names stay. [`FaultKind::Busy`] is
+//! the one that says nothing about the plugin: nobody ran it. What a detail quotes of the plugin is cut and
+//! stays on one line.
+//!
+//! One cause has no public type in wasmtime and is known by its text, which a test holds in place. What
+//! follows from a fault is for others to decide.
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 

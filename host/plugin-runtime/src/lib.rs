@@ -8,17 +8,21 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | `config` | sizes of the runtime, and the limits of calls |
+//! | `grants` | capabilities, and what a component is granted of them |
 //! | `inspect` | what a component says about itself; refusals before anything is compiled |
 //! | `compile` | compiling, in a process of its own |
 //! | `runtime`, `component` | loading, instantiating, calling |
 //! | `world`, `exports` | which worlds and versions are served, and where a component has their functions |
 //! | [`compaction`], [`format`] | the worlds |
+//! | `bindings` | types generated from the contract |
 //! | `engine`, `state`, `ticker`, `limiter`, `pool` | the sandbox: code, time, memory, threads |
 //! | `usage` | what calls used |
 //! | `log`, `hostcall` | the only thing that a plugin may call, and what that costs |
 //! | `present` | texts of plugins, made fit to be shown |
 //! | `wasi` | the capability `wasi-minimal`, for those to which it is granted |
 //! | `cache` | compiled components on disk, authenticated |
+//! | `error`, `fault` | why a component is refused; why a call gave no answer |
 //!
 //! This crate must not know the store or raft, nor judge whether an answer is wise or legal.
 

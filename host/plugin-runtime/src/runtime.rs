@@ -1,4 +1,13 @@
 //! The runtime: one engine with its clock, its threads and its compile cache.
+//!
+//! Loading a component checks it, compiles it or takes it from the cache, and runs none of its code. It
+//! blocks, for seconds when a large component is compiled, and must not happen on a worker of an async
+//! runtime. What is in the cache is believed only when it is authenticated, and anything else is compiled
+//! anew.
+//!
+//! Every store is made here, with its memory limited, and every call begins here, with its time, fuel and
+//! passed bytes bounded before any code of the plugin can run, instantiation included. When slots for
+//! instances run out, those that only wait for work are given up first.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,9 @@
 //! What the host keeps for an instance and the call that it is in, and what ends that call.
+//!
+//! An instance that serves several calls keeps its memory; everything else begins anew with each: the bound,
+//! the fuel, the messages of the log, the virtual clock and the seed. Time is measured by the host's clock,
+//! and the engine's ticks only make it look at that clock, so that ticks that come late or all at once end no
+//! call before its time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

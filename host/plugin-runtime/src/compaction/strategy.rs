@@ -1,4 +1,12 @@
 //! Asking a strategy for its next step.
+//!
+//! Every call gets a fresh instance, so nothing of one call reaches the next. It ends in a [`Decision`] or in
+//! a [`Fault`], within the deadline; a plugin that answers with an error of its own has refused, which is a
+//! fault, too. A decision is well-typed and its reason is one short line. Whether the step is legal for the
+//! tree is not known here: whoever acts on it checks that, and reports illegal ones for the figures.
+//!
+//! [`CompactionStrategy::decide`] blocks its thread. Async code uses the runtime's threads: the pool for what
+//! serves, the one aside for calls that nobody waits for.
 
 use std::sync::Arc;
 

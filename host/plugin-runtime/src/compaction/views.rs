@@ -1,4 +1,8 @@
 //! Views that every strategy must cope with. A rehearsal runs a candidate on them before it serves.
+//!
+//! All have seven levels, and no run is empty. Beside ordinary trees there are the largest numbers, keys that
+//! are no text, a disk without space and every outcome of a previous step. A strategy may answer anything
+//! legal to them; nothing is carried out. A view that is added here can fail plugins that passed before.
 
 use super::{Level, Origin, Outcome, PreviousStep, Run, Span, Step, Table, View, Work};
 

@@ -1,6 +1,9 @@
 //! What parent and child say to each other: one request in, one answer out, numbers little-endian.
 //!
-//! Both are the same program, so the version is there to notice a wiring mistake, not to be negotiated.
+//! Both are the same program, so the version is there to notice a wiring mistake, not to be negotiated. The
+//! child is trusted no more than what it compiles: it may be ended by the system at any byte. An answer
+//! counts only when it is whole, neither shorter nor longer than it says; everything else counts as no
+//! answer.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;

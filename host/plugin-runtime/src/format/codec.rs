@@ -1,4 +1,12 @@
 //! Calls of a format: a batch goes in parts that fit the plugin's memory and the limit of its answer.
+//!
+//! A batch has one answer for each record, in order, or none at all: a fault of one part is the fault of the
+//! batch. A part that wants too much memory or too large an answer is halved and tried again, down to a
+//! single record. Calls run on the calling thread and block it; the first call of an instance takes longer
+//! than the others.
+//!
+//! Inside apply a call is bounded by fuel, so that it ends alike on every node, and by time only as a
+//! backstop. What the answers mean, and whether decoding leads back, is not judged here.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,8 @@
 //! `wasi:clocks` and `wasi:random` over the world of the call.
+//!
+//! Nothing here reads the machine's clock or its randomness. Time begins at the call's own and moves only
+//! when the plugin looks at it or waits; random bytes follow from the call's seed. No function waits. One
+//! that makes bytes takes fuel for them first, and a request for too many ends the call.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};

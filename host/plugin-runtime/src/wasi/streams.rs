@@ -1,4 +1,8 @@
 //! `wasi:io` over the world of the call: printing goes to the log, reading finds the end.
+//!
+//! Writing always succeeds at once, and what is printed is bounded by the limits of the log. Input is closed
+//! from the beginning. Waiting for a pollable moves the call's own clock forward and takes no time of the
+//! host. Work that grows with what the plugin passes takes fuel before it is done.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{

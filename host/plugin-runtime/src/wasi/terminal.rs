@@ -1,4 +1,7 @@
 //! `wasi:cli` over the world of the call: nothing is given, printing goes to the log.
+//!
+//! The environment and the arguments are empty, and there is no directory and no terminal. A plugin that ends
+//! itself, with success or without, ends its call in a fault, because it owes an answer.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};

@@ -1,4 +1,10 @@
-//! What a call of a plugin takes for the world: a clock, dice, and where its printing goes.
+//! What a call of a plugin takes for the world: a clock, randomness, and where its printing goes.
+//!
+//! Everything follows from the call's time and seed, so the same call meets the same world on every machine
+//! and, because randomness is made of SHA-256, in every version of the host. Time moves by looking at it and
+//! by waiting, so that a loop that waits for time to pass comes to an end. Nothing overflows, whatever a
+//! plugin asks for, and what it can make the host keep is bounded: a line for each stream, and as many
+//! pollables as their table takes.
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Resource, ResourceTable};
