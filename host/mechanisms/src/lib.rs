@@ -14,6 +14,7 @@
 //! | [`conformance`] | what a plugin's author asks: check, test, replay, without a node |
 //! | [`simulate`] | a strategy against a real store in simulated time |
 //! | `telemetry` | metrics |
+//! | `error` | errors, sorted by what a caller can do |
 //!
 //! Every mechanism has the same three modules: `observe` (what is known), `decide` (what to do about it, as
 //! pure functions) and `act`. A plugin in service is asked in `decide`; before, in its verification and

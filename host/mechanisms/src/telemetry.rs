@@ -1,6 +1,11 @@
 //! Metrics of the mechanisms. Handles are made once per volume or activation, not looked up per event.
 //!
 //! Base units are seconds and bytes; `volume` is the name of a volume. Calls of what serves are in `service`.
+//! A plugin's name and version become labels for the first thousand versions in the life of a process and are
+//! one label together afterwards: a recorder never forgets a series, and anybody who may add plugins could
+//! make any number of them.
+//!
+//! Metrics only report. Nothing is decided by them.
 
 mod service;
 

@@ -1,4 +1,12 @@
 //! A system volume in memory, for tests of the catalog and of what is built on it.
+//!
+//! It understands only what the catalog asks for, comparisons of modification revisions and changes of single
+//! keys, and panics at anything else, so that no test passes by semantics that a real volume does not have.
+//! The kernel's limit on operations holds. Between a decision and its transaction other tasks get a turn, so
+//! that races happen.
+//!
+//! A test can make it refuse writes, write behind the catalog's back, or stop it before or after a given
+//! write as a kill would.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

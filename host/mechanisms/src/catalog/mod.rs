@@ -3,6 +3,15 @@
 //! The rows are the truth; [`Model`] is a copy of them for readers. Everything is changed through
 //! [`Catalog::commit`], conditionally on what was read. Components are too large for rows and lie beside
 //! them as files named by their digest ([`Blobs`]).
+//!
+//! | file | what |
+//! |---|---|
+//! | `keys`, `rows`, `history_rows`, `job_rows` | where the rows are, and what is in them |
+//! | `model` | the rows in memory, as of one revision |
+//! | `change` | what must still hold, and what is then written, in one transaction |
+//! | `store` | reading, following and changing the catalog |
+//! | `keep` | how much of the history is kept |
+//! | `blobs` | components as files |
 
 mod blobs;
 mod change;

@@ -1,4 +1,11 @@
 //! Carrying out a plan: one step at a time per volume, a few at once per node.
+//!
+//! The kernel checks a step again when it begins. One that has become illegal since is *stale*: the tree
+//! changed, and nobody is to blame. What became of a step is told to the strategy with the next question. A
+//! step that has begun runs to its end; nothing here interrupts it.
+//!
+//! The guard rail has permits of its own, so that long steps of plugins do not hold it up. Which step to run,
+//! and how soon the next one, is decided elsewhere (`decide`, `pace`).
 
 use std::time::Duration;
 

@@ -1,4 +1,9 @@
 //! A loop over a fake tree with a supervisor that takes notes, for tests.
+//!
+//! The loop is the real one; the tree, the strategy and the supervisor are not. The supervisor does at once
+//! what the plugin lifecycle would do: it replaces what faulted by the native strategy. It remembers why, so
+//! that a test can count faults, quarantines and questions. Tests pause tokio's clock; nothing here waits for
+//! real time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,9 @@
 //! A tree in memory and strategies from closures, for tests of the loop and of the plugin lifecycle.
+//!
+//! Steps pass the kernel's own legality check and change the shape as the kernel's would, on sizes alone;
+//! there is no data. A step takes as long as the test says, by tokio's clock, and fails as long as the tree
+//! is set to be full. Every step that was run is remembered, those that failed or did nothing included.
+//! Changes are announced to the loop as a volume announces them.
 
 use std::sync::Arc;
 use std::time::Duration;

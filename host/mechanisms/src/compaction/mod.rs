@@ -3,6 +3,14 @@
 //! The loop holds whatever a strategy answers: illegal answers are faults, faults lead to quarantine, idle
 //! strategies are passed over by the guard rail, and the pace keeps everything from spinning. What a
 //! strategy can do at worst is to waste disk writes.
+//!
+//! | file | what |
+//! |---|---|
+//! | `task` | the loop of one volume |
+//! | `observe`, `decide`, `act` | what is known of a tree, what to do with it, and doing it |
+//! | `pace` | what keeps the loop from spinning |
+//! | `strategy`, `question` | the slot of what serves, and a question that was put to it |
+//! | `shadow`, `tally` | a candidate beside what serves, and how the two compare |
 
 mod act;
 mod decide;

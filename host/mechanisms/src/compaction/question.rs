@@ -1,4 +1,9 @@
 //! A question that the loop puts to a strategy, and what is remembered of it until it is answered.
+//!
+//! It keeps the strategy that it was put to and the tree that it was about, so that an answer that comes late
+//! is judged by what was asked and counted for whoever was asked, even when another strategy serves by now.
+//! The seed follows from the volume's id and the number of the call since the loop began, and not from
+//! chance.
 
 use std::sync::Arc;
 

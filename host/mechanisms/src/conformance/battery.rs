@@ -1,4 +1,12 @@
 //! The frame of a conformance battery: options, sections, failures, figures.
+//!
+//! Sections make the calls; here they are timed, counted and told to whoever shows progress. The first
+//! failures of a section are kept in full and the others counted, and a section that fails again and again is
+//! cut short, so that a broken plugin gets a report that can be read. *Advice* is about what the contract
+//! allows and an operator may regret; it fails nothing.
+//!
+//! The same seed and options make the same calls. Durations depend on the machine and are therefore advice
+//! only.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,9 @@
-//! Configurations that a plugin of any world may be given: it must take `{}` and its own, and must not fall
-//! over any other.
+//! Configurations that a plugin of any world may be given.
+//!
+//! It must accept the one that it is tested with. Every other one it may refuse, and a refusal that says what
+//! is wrong is best: most are no JSON objects, or have a field that nobody knows. No configuration may end a
+//! call in a trap, at its deadline or at its memory limit. Accepting nonsense without a word is allowed and
+//! earns advice.
 
 use mortise_plugin_runtime::{Fault, FaultKind};
 

@@ -1,4 +1,10 @@
 //! Byte strings for the battery of a format: what usually breaks a codec, random ones, and damaged encodings.
+//!
+//! Keys and values are such as clients may write, the largest value that fits a request among them, so that a
+//! format's author learns what it refuses before an operator does. Garbage is for decoding only: bytes that
+//! mostly are no encoding of anything, which a codec may decode or refuse, and must not fault on.
+//!
+//! The same seed gives the same records.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -1,4 +1,12 @@
 //! Running recorded calls against a component, to see what would differ.
+//!
+//! Each call is repeated with its own configuration, time, seed and view. Answers are the same when they want
+//! the same step, whatever reasons they give; faults are the same when they are of the same kind, because
+//! their texts may hold addresses and durations. Whether an answer is legal is judged by the tree that was
+//! recorded.
+//!
+//! A difference is no failure here: whoever asked decides what it means. Only strategies are recorded, so a
+//! component of another world is refused.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,10 @@
 //! Trees for the battery: edge cases beside the runtime's canned views, and random ones.
+//!
+//! Every view keeps the contract in what a plugin may rely on, such as the number of levels and runs that are
+//! never empty. Everything else may be extreme: numbers that a floating-point number cannot hold, one field
+//! at a time so that a failure names it, keys that are no text, and sums beyond 64 bits.
+//!
+//! The same seed gives the same trees, and a tree has a description of one line for messages.
 
 use mortise_plugin_runtime::compaction::{
     LEVELS, Level, Origin, Outcome, PreviousStep, Run, Span, Step, Table, View, Work, canned_views,

@@ -1,4 +1,11 @@
 //! A plugin runtime on a desk: no daemon, no catalog, no cache.
+//!
+//! A component comes onto the workbench only when a node with default settings would take it, judged by the
+//! same code as `plugin add`. So whatever runs here runs under the same limits and with the same capabilities
+//! as in a node. What an author allows it beyond that is an [`Allowance`].
+//!
+//! Components are compiled as the caller says; where they may be a stranger's, by a process of its own. All
+//! calls block.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! Formats are put into quarantine and released, by an operator only (see [`super::codec_watch`] for why).
+//!
+//! Both hold for all volumes at once and are one write each. A format that the data of any volume is in
+//! cannot be barred, so no codec in service is touched; such volumes are converted first.
 
 use super::act::Lifecycle;
 use super::choose::{self, Chosen};

@@ -1,4 +1,12 @@
 //! Volumes change their strategy: `plugin use`, `plugin rollback`.
+//!
+//! On one volume such changes are made one after the other. A candidate is rehearsed and written into the
+//! catalog before it serves, and the exchange in memory comes last, so that what the catalog names as active
+//! is served after a crash at any point. The answer comes when the new strategy serves. When it could not be
+//! written, the old one still serves; a write whose answer was lost is looked up in the rows.
+//!
+//! Naming a version expressly ends what is held against it and was not written yet. A rollback rehearses
+//! nothing, because the version that it returns to has served before; it must only load.
 
 use super::act::{Attached, Lifecycle, WORLD, candidate, is_native};
 use super::choose::{self, Chosen};

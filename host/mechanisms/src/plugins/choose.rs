@@ -1,4 +1,11 @@
 //! Which plugin version a name, a binding or a volume stands for: functions of the catalog's model.
+//!
+//! A name without a version means the newest by semantic versioning. A version that a binding names by digest
+//! is that very component, unless it comes with the program, whose newer build takes its place. What may
+//! serve a volume is a list in order of preference, because the first choice may turn out not to load; the
+//! native strategy stands behind all of them and is not in the list.
+//!
+//! Nothing is loaded or run here, and nothing is written.
 
 use mortise_kernel::format::FormatId;
 use semver::Version;

@@ -1,4 +1,12 @@
 //! The limits of formats: the least that one can serve with, and how a change reaches those that serve.
+//!
+//! A record may be as large as a request, so limits on memory and answers below the world's defaults are
+//! refused for a format; rows from before that rule are read as if they had the defaults. A format serves for
+//! as long as its volume is open. Its limits are therefore shared with the catalog's side and hold for every
+//! call that begins after a change, on all volumes at once.
+//!
+//! Lowering them cannot stop a volume's replay: what calls inside apply get is bounded from below by the
+//! plugin runtime.
 
 use std::sync::Arc;
 

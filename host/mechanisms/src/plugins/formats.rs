@@ -1,4 +1,12 @@
 //! Components of the world `format`: found by digest, made ready to encode.
+//!
+//! A volume's data can be read by exactly the component that wrote it, so the digest decides and the name
+//! only chooses among rows for the same bytes. The catalog must vouch for that component: it is there, of the
+//! right world, trusted by the node's keys and not in quarantine. Otherwise there is no codec, and the text
+//! says what an operator can do.
+//!
+//! Finding one may read a file and compile it. That blocks, on a thread where it may, and one component is
+//! compiled at a time.
 
 use std::sync::Arc;
 

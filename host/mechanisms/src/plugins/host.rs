@@ -1,5 +1,8 @@
-//! What the lifecycle needs of the plugin runtime. Everything here blocks; async code calls it on a
-//! blocking thread.
+//! What the lifecycle needs of the plugin runtime.
+//!
+//! Two traits stand between them, so that tests of the lifecycle run without WebAssembly. Everything here
+//! blocks, for seconds where a component is compiled; async code calls it on a blocking thread. The
+//! capabilities that a component is loaded with are all that it has for as long as it is loaded.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 //! | `capability`, `signature` | what a component may use, and who vouches for it |
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume; what is told of refusals |
+//! | `host`, `compiled` | what the lifecycle needs of the plugin runtime, and components ready to run |
 //! | `admit`, `remove`, `bind`, `shadow` | its verbs: add; remove; use and roll back; shadow and promote |
 //! | `judge`, `ground` | the way of a component into a node, for `add` and `check`; why it ends early |
 //! | `supervise` | what the host does by itself: quarantine, taking back |

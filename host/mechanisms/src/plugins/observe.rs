@@ -1,4 +1,11 @@
 //! What can be said about plugins: the catalog's rows joined with what runs.
+//!
+//! The rows say what should be, the slots of the attached volumes what is; where they differ, both are told,
+//! with the reason. The two are read one after the other without a lock, so a swap in between can show either
+//! side of it. Faults and usage are of this process and begin with it. The native strategy is told like a
+//! plugin, as far as that makes sense.
+//!
+//! Nothing here changes anything or asks a plugin.
 
 use semver::Version;
 

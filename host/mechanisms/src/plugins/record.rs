@@ -1,4 +1,8 @@
 //! How much of what strategies are asked is kept, and what is there: `plugin record`.
+//!
+//! The setting is a row of the catalog and holds after a restart; the calls are in memory and don't. It is
+//! written first and takes effect from the row, so that a write whose answer was lost cannot leave the two
+//! apart. What was kept before and still has room stays.
 
 use std::sync::Arc;
 

@@ -1,4 +1,10 @@
 //! Plugins go: `plugin remove`, and the files that no row names.
+//!
+//! Rows go before files, so that no row ever names a file that is gone; a stop in between leaves files, which
+//! the next start removes. The lock over files is held until they are gone, even when nobody waits any more,
+//! so that a component that is added again at that moment keeps its file.
+//!
+//! A row that cannot be read may name any file. As long as there is one, files that seem to be nobody's stay.
 
 use std::sync::Arc;
 

@@ -1,4 +1,10 @@
 //! Where a plugin version stands: its stage on every binding that knows it, and the one that sums them up.
+//!
+//! Stages are read from the rows; only what serves a volume for want of a binding has none and is taken from
+//! its slot. A quarantine outweighs what the binding says of the same volume. Of its stages on several
+//! volumes the one that says most counts: a version that is active anywhere is active.
+//!
+//! All of it is for people. Whoever decides asks the rows.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,9 @@
 //! A node's lifecycle for tests: a catalog in memory, a fake tree and fake components; the loop is real.
+//!
+//! `World` is what outlives a restart (rows, files, compiled components, the clock) and `Running` what does
+//! not, so a test stops a node by dropping its `Running` and starts another one from the same `World`.
+//! Components are texts of one line that say who they are and how they behave; see `fake`. The clock stands
+//! still until the test moves it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

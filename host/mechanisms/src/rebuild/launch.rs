@@ -1,4 +1,10 @@
 //! A request as work of the kernel, and what the kernel keeps of the generation before.
+//!
+//! All kinds of work come out in one shape, [`Work`]: progress to watch, a way to ask for the end, and an
+//! outcome. It goes on when that is dropped. A dry run is work, too, although it builds nothing: it decodes
+//! and encodes every record, changes nothing, and ends with the refusals that a conversion would meet.
+//!
+//! Whether the work may begin, and what the catalog says about it, was decided before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,10 @@
 //! What is told of jobs. Plain data, ready to be shown, sent or kept.
+//!
+//! Kinds, states and results are parts of catalog rows as well, so their serialised names stay, and a field
+//! that is added has a default. Sizes are bytes, points in time milliseconds since the Unix epoch. Progress
+//! is kept in memory only: of a job whose row alone is left, the phase that follows from its state is told.
+//!
+//! The metrics of a job fall to zero when it ends, however it ends.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
-//! How much of what a strategy was asked is kept.
+//! How much of what a strategy was asked is kept: calls and bytes, whichever is reached first.
+//!
+//! The bounds are those of one volume, and their bytes are bytes of memory; what may be asked for has a
+//! limit, because every volume of a node may be asked. Volumes that nobody asked about have small defaults,
+//! and 0 calls keep none.
 
 use crate::{Error, Result};
 

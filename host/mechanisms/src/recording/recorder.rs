@@ -1,4 +1,9 @@
 //! What the compaction loop of one volume tells about its strategy, and what is told of it.
+//!
+//! The loop reports every answer that it heard and every step that it ran; others read. One lock guards both
+//! halves for a moment at a time, so that neither a slow reader nor a large trace holds the loop up: readers
+//! get shared calls, and serialise them after the lock is released. Nothing is judged, and nothing is written
+//! to the disk.
 
 use std::sync::Arc;
 

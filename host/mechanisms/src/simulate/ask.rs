@@ -1,6 +1,11 @@
 //! Asking the contender, with everything that the compaction loop holds against its answers.
 //!
-//! Judging, planning, the pace and the quarantine are the loop's own functions; only time is simulated.
+//! Judging, planning, the pace and the quarantine are the loop's own functions; only time is simulated. The
+//! view shows the larger tree that the simulation stands for. Calls begin at a fixed day and take their seeds
+//! from that of the setup, so a strategy that keeps its contract gives the same figures every time.
+//!
+//! After the faults in a row that mean quarantine in a node the native strategy goes on to the end, and the
+//! report says from which write on.
 
 use std::time::Duration;
 

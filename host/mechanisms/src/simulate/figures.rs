@@ -1,6 +1,9 @@
 //! What a simulation tells: figures for a table, and samples for a plot.
 //!
-//! All sizes are those of the tree that is stood for.
+//! All sizes are those of the tree that is stood for, and all times are simulated ones. The amplifications
+//! are defined in the parent module; averages weigh each state of the tree by the writes that met it. The
+//! number of samples does not grow with the length of a simulation; each has what happened since the one
+//! before. Programs read all of it as it is serialised here.
 
 use std::time::Duration;
 

@@ -1,4 +1,11 @@
 //! The course of a simulation: entry after entry, and between two entries whatever ends or falls due.
+//!
+//! It takes the place of the node's tasks: it holds entries back by the kernel's own rules for pressure, lets
+//! flushes and steps end at their computed times, and asks the strategy when the loop would. Everything
+//! happens in one thread and in a fixed order, so that the figures don't depend on the machine.
+//!
+//! A strategy that lets writes stop for an hour of simulated time ends its simulation with an error. The
+//! caller may end it between two entries.
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -1,4 +1,8 @@
 //! What is simulated: the load, the machine, and how much smaller than life.
+//!
+//! Rates, sizes of the disk and thresholds are those of the tree that is stood for; numbers of writes and
+//! keys are those that are really made. The same setup gives the same figures. Numbers that are out of bounds
+//! are refused by name before anything begins.
 
 use serde::Serialize;
 

@@ -1,4 +1,8 @@
 //! What is written: an endless list of puts and deletes that follows from a seed.
+//!
+//! Every strategy gets the same list, so their figures can be compared and their stores must end with the
+//! same content. Values are random bytes, which don't compress: otherwise sizes on disk would tell of the
+//! compression. The bytes that are live are counted from the list itself and not asked of the store.
 
 use bytes::Bytes;
 use mortise_kernel::kv::{Command, DeleteRangeRequest, PutRequest};

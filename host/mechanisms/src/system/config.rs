@@ -1,4 +1,8 @@
 //! What the mechanisms are configured with.
+//!
+//! Plain data, set once at the start; nothing here changes while a node runs. What an operator can change
+//! then (bindings, limits, recordings) is in the catalog. The numbers are not checked here: whoever reads
+//! them from flags does that, and names the flag.
 
 use std::borrow::Cow;
 use std::fmt;

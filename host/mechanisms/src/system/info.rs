@@ -1,4 +1,9 @@
 //! What the mechanisms tell about volumes and plugins. Plain data, ready to be shown or sent.
+//!
+//! Each type is a copy of what was true when it was asked for. Points in time are milliseconds since the Unix
+//! epoch and sizes are bytes. Words such as states, stages and actions are the ones that the catalog has, so
+//! that a table, a script and a controller that reads the rows see the same. The server turns these types
+//! into messages field by field and adds nothing.
 
 use mortise_kernel::format::FormatId;
 use mortise_kernel::node::{VolumeCounters, VolumeStatus};

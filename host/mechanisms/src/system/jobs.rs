@@ -1,4 +1,8 @@
 //! Jobs of volumes: beginning, watching, cancelling.
+//!
+//! A job belongs to the node and not to whoever began it: it ends by itself, by [`System::cancel_job`] or
+//! with the node. Watching never holds it up, and a watcher that is slow sees the newest state rather than
+//! all of them.
 
 use std::sync::Arc;
 

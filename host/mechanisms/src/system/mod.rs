@@ -4,6 +4,12 @@
 //! take no lock. Changes run in tasks of their own: a caller who goes away leaves nothing half-done.
 //! They take a [`Cause`]: who asks and why, for the history. What is refused of those that are about a plugin
 //! leaves a row there, too; the creation and the conversion of a volume are about the plugin of its format.
+//!
+//! | file | what |
+//! |---|---|
+//! | `start` | the order in which a node starts |
+//! | `config`, `info` | what the mechanisms are configured with, and what they tell |
+//! | `jobs`, `shadow` | the calls about jobs and about shadows |
 
 mod config;
 mod info;

@@ -1,4 +1,9 @@
 //! Shadows: a candidate beside what serves, what it has shown, and its promotion.
+//!
+//! That a version shadows a volume is in the catalog and holds after a restart; what it has shown is in
+//! memory and begins anew with the node, and when something else serves. Changes run in tasks of their own,
+//! so a caller who goes away leaves nothing half-done. Nothing that a shadow answers reaches the tree, and
+//! what serves is never judged by it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

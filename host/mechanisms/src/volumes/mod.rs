@@ -1,4 +1,11 @@
 //! Volumes: which exist, which are served, and how they come and go.
+//!
+//! | file | what |
+//! |---|---|
+//! | `observe` | the catalog's rows joined with what is open, for people |
+//! | `decide` | what becomes of each volume, as functions of the rows and of what lies on the disk |
+//! | `act` | creating, opening and deleting, so that a crash leaves what the next start can finish |
+//! | `start` | opening all volumes when the node starts |
 
 mod act;
 mod decide;

@@ -1,4 +1,10 @@
 //! What can be said about volumes: catalog rows joined with what is open, and with what is on the disk.
+//!
+//! A row says that a volume exists; whether it is served, in which generation and in which format is asked of
+//! the open volume. A volume that should be served and isn't is told as failed, with the reason. The job of a
+//! volume is not known here: whoever knows the jobs adds it.
+//!
+//! Nothing here waits for a volume or changes one.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,9 @@
 //! Cures for what a component costs: its size, compiling it, its memory, its time.
+//!
+//! Each function is for one ground of refusal and answers in terms of the tools of one language, or in
+//! general terms when the language is not known. The texts are parts of a message that has named the reason
+//! and the limit already, so they repeat neither and end without a full stop. Nothing is decided here:
+//! whether a component is refused is known before a cure is asked for.
 
 use mortise_plugin_runtime::Language;
 

@@ -1,4 +1,8 @@
 //! Cures for what a file is: its form, its world, its contract, its imports.
+//!
+//! What the file shows of its origin (its first bytes, its language, the names that it exports) chooses the
+//! text; where that shows nothing, the text is a general one. The texts are parts of a message that has named
+//! the reason already, so they don't repeat it and end without a full stop. Nothing is decided here.
 
 use mortise_plugin_runtime::{Form, Language, Origin};
 

@@ -1,4 +1,4 @@
-//! Cures for who a component says it is.
+//! Cures for who a component says it is: its name, its version, and answers that change.
 
 use super::describe;
 use mortise_plugin_runtime::Language;

@@ -1,4 +1,8 @@
 //! A format is put into quarantine by an operator, for all volumes at once, and released again.
+//!
+//! The row stands under a name that no volume can have. It is refused for a strategy, which another one can
+//! replace, and for a format that the data of any volume is in: that volume could not be opened again.
+//! Barring twice changes nothing, and leaves no second row in the history.
 
 use mortise_plugin_runtime::World;
 

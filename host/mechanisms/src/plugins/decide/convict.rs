@@ -1,5 +1,13 @@
 //! A version that faulted too often is put aside for one volume; one that faulted while it was watched is
 //! taken back.
+//!
+//! The two differ in what they bar. A quarantine is about the component and holds for every configuration of
+//! it on that volume. Taking a version back is about one binding: the same component may serve with another
+//! configuration.
+//!
+//! A verdict may be written late, after a full disk, and then meets a catalog that has moved on. So each asks
+//! what is bound by now: only the version that was judged is replaced, and when it is gone there is nothing
+//! to do.
 
 use super::super::choose::resolve;
 use super::super::stage::Event;

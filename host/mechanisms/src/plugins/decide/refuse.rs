@@ -1,4 +1,10 @@
 //! Attempts that came to nothing, as the history tells of them.
+//!
+//! A row says who asked for what, and why it was refused or failed. Whatever names a client sends are kept
+//! only where they could be names, because the catalog's rows must not hold whatever anybody sends; a name
+//! that the catalog does not have marks the row as one about a stranger, of which fewer are kept.
+//!
+//! Nothing is written here. An attempt is refused in the same words whether its row can be written or not.
 
 use mortise_kernel::ErrorKind;
 

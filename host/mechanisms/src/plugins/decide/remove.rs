@@ -1,6 +1,9 @@
 //! Versions go: marked first, so that nobody binds them any more, then taken out with all that names them.
 //!
-//! A removal of many versions takes several changes. A start that finds marked rows finishes it.
+//! A version that a volume is bound to, is about to have or has its data in is not removed, nor is one that
+//! comes with the program. A removal of many versions takes several changes; a start that finds marked rows
+//! finishes it. A digest is reported as gone only when no row names it any more: only then may its file be
+//! removed.
 
 use super::super::choose::{Chosen, pick};
 use super::super::stage::{Event, Stage};

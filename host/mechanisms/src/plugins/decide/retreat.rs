@@ -1,5 +1,13 @@
 //! A volume gets an earlier strategy back: an administrator rolls it back, or the host takes back what
 //! faulted.
+//!
+//! What is returned to is the latest earlier target that can serve: not in quarantine, not taken back before,
+//! and still in the catalog. The targets in between are forgotten, and what served until now is remembered as
+//! taken back, so that repeated rollbacks lead further back and never to and fro. A target has its
+//! configuration with it.
+//!
+//! Where nothing earlier can serve, a rollback is an error; the host, which must act, falls back to the
+//! native strategy.
 
 use super::super::choose::{Chosen, resolve};
 use super::super::stage::{Event, Stage};
