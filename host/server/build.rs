@@ -1,5 +1,9 @@
 //! Compiles the protocol definitions in `proto/` with protox, so that building needs no `protoc`, and embeds
 //! what `mortise plugin new` writes: the templates, the WIT files and the guest SDK.
+//!
+//! Files are listed in the order of their names, so that the same sources give the same program. The SDK is
+//! embedded as a crate that stands alone: what it inherits from the workspace is written out, and lints and
+//! development dependencies are left out.
 
 use std::fmt::Write as _;
 use std::fs;

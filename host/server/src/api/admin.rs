@@ -1,4 +1,10 @@
 //! Our own service: volumes and plugins.
+//!
+//! Each call hands a request down to the mechanisms and their answer back, with who asked and why. An empty
+//! text or a 0 means «not given» wherever a field is not optional. An answer comes when the change is made,
+//! and the work goes on when the client gives up. Adding a component may take minutes.
+//!
+//! Nothing is decided here; what the mechanisms refuse, they refuse in their own words.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! What the mechanisms tell about volumes and plugins, as messages. Field for field, nothing is decided.
+//!
+//! What is not known or not there becomes an empty text or 0, as the `.proto` files say of each field; where
+//! those would be values of their own, the field is left out. Words such as states and stages are passed on
+//! as the mechanisms have them.
 
 use mortise_mechanisms::{
     Activation, BindingInfo, CandidateInfo, Capability, FaultInfo, HistoryInfo, Judged, Limits, PluginDetail,

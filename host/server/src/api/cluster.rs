@@ -1,4 +1,8 @@
 //! etcd's membership service: the one node there is, so far.
+//!
+//! Clients ask for the list of members to find out whom to connect to, so it names the URLs that they should
+//! use. Changes of the membership are answered as not supported, with the name of the call. The answer is the
+//! same for every volume; the header is that of the volume that the call means.
 
 use tonic::{Request, Response, Status};
 

@@ -1,4 +1,10 @@
 //! Our own service for long work on volumes.
+//!
+//! Beginning a job is answered when it is under way, with its number; the job goes on whatever becomes of the
+//! client. Whoever watches one gets its state as it is, then changes at a bounded rate, and its end at once,
+//! after which the stream ends. A watcher that is slow gets the newest state and holds nothing up.
+//!
+//! [`rebuild`] is the same for etcd's defragmentation, whose answer comes when the work is done.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

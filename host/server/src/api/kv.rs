@@ -1,4 +1,8 @@
 //! etcd's key-value service over a volume.
+//!
+//! A call finds its volume and its deadline, is translated, and goes to the kernel, which validates it. A
+//! transaction that only reads is answered as a read and never logged. The header's revision is the one that
+//! the answer belongs to. Errors have etcd's codes and texts where etcd has an error for them.
 
 use mortise_kernel::kv::{self, Command, CommandResponse};
 use mortise_kernel::node::{Consistency, Volume};

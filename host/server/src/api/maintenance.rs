@@ -1,4 +1,9 @@
 //! etcd's maintenance service: status, hashes, alarms and defragmentation of a volume.
+//!
+//! Everything is about one volume, where etcd's is about a member. Hashes have etcd's 32 bits and are
+//! comparable among volumes with the same content, in whatever format, and not with those of etcd. There are
+//! never alarms, because a full disk refuses writes only for as long as it is full. Calls that are not served
+//! answer so by their name.
 
 use mortise_kernel::node::ContentHash;
 use tonic::codegen::tokio_stream::Empty;

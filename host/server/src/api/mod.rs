@@ -7,7 +7,9 @@
 //! | `translate` | etcd's messages to the kernel's types and back |
 //! | `errors` | errors of the layers below to etcd's codes and texts |
 //! | `kv`, `maintenance`, `cluster` | etcd's services |
-//! | `admin` | our own service for volumes and plugins |
+//! | `admin`, `admin_messages` | our own service for volumes and plugins, and its messages |
+//! | `upload` | components as they come in, part by part |
+//! | `recording` | what strategies were asked and answered, as messages and as a trace |
 //! | `jobs` | our own service for long work on volumes |
 //! | `shadows` | our own service for candidates beside what serves |
 //! | `who` | who calls, and why: what the history says of it |

@@ -1,4 +1,8 @@
 //! What is told of strategies' calls and answers: messages, and the calls that are kept as a trace.
+//!
+//! A trace is JSON lines, a call each; a long line takes several messages, and no message has parts of two.
+//! Calls are serialised one by one as the client takes them, so a slow client costs no memory beyond the
+//! calls that were kept anyway; those it gets are the ones that were there when it asked.
 
 use std::sync::Arc;
 

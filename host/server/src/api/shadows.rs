@@ -1,4 +1,7 @@
 //! Our own service for shadows: candidates beside what serves, and their promotion.
+//!
+//! Requests go down to the mechanisms with who asked and why, and answers come back field for field. Whether
+//! a volume has a shadow is an answer, not an error. Nothing is compared or decided here.
 
 use mortise_mechanisms::{CallTimes, Error, ShadowExample, ShadowInfo};
 use tonic::{Request, Response, Status};

@@ -1,4 +1,11 @@
 //! Connecting to a daemon, and explaining why it did not work.
+//!
+//! Every command that talks to a daemon takes [`Target`], so that flags, environment variables and defaults
+//! are the same everywhere. A request carries its deadline to the server; commands that may have a component
+//! compiled wait longer. A connection is made before the first call, so that an unreachable daemon is told
+//! apart from one that refuses.
+//!
+//! Errors are for people: what could not be reached or what the daemon said, and what to try next.
 
 use std::time::Duration;
 

@@ -5,7 +5,10 @@
 //! | `serve` | runs the daemon |
 //! | `kv`, `volume`, `plugin` | talk to a daemon |
 //! | `doctor` | checks a data directory while no daemon uses it |
+//! | `plugin_record`, `plugin_shadow`, `plugin_upload` | commands of `plugin` that have files of their own |
+//! | `plugin_tables`, `plugin_limits`, `plugin_decisions`, `plugin_history` | how plugins are shown |
 //! | `plugin_author` and the files named by its commands | what a plugin's author does without a daemon |
+//! | `plugin_templates`, `plugin_plot` | what `plugin new` writes, and what `plugin simulate` draws |
 //! | `bench` | loads a daemon, or etcd, and measures |
 //! | `config` | lets a file supply the defaults of flags |
 //! | `client` | connects, and explains why it cannot |

@@ -1,4 +1,9 @@
 //! `mortise plugin`: adds, inspects, binds and removes plugins.
+//!
+//! The commands that talk to a daemon are here or in a file of their own where they are longer; those that
+//! need none are `plugin_author`'s. Commands that change something say who gives them and why. They return
+//! when the change is made, and print the daemon's answer as a table or as JSON; how that looks is for
+//! `plugin_tables` and its neighbours. Nothing is judged here but flags that contradict themselves.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -1,4 +1,8 @@
 //! How it is shown what strategies answered lately, why, and what became of it.
+//!
+//! Functions of the daemon's answers. What a plugin wrote has been made fit for one line before, but its
+//! faults may have several, of which the first is shown. A step is shown by the names of the contract, so
+//! that a step that this program does not know is shown, too. JSON carries what tables cut.
 
 use std::time::Duration;
 

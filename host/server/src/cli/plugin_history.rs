@@ -1,4 +1,8 @@
 //! How the history of plugins is shown: who did what when, why, and what came of it.
+//!
+//! Functions of the daemon's answers. An operator's reason and a plugin's settings are escaped once more,
+//! whatever the daemon let in. Tables cut digests and leave out what a row does not have; JSON carries every
+//! field, in the names that scripts read. Rows come newest first, as the daemon sends them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,8 @@
 //! How limits are shown: what a call may use, and beside it what calls did use.
+//!
+//! Functions of the daemon's answers. What was used counts from when the component was loaded, over all
+//! volumes, and says nothing for a component that is not in memory or was never called. Sizes are bytes and
+//! times microseconds or milliseconds, as the names of the JSON's fields say.
 
 use serde_json::{Value, json};
 

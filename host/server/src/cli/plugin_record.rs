@@ -1,4 +1,9 @@
 //! `mortise plugin record`: how many of a strategy's calls the daemon keeps, and the calls as a trace.
+//!
+//! A trace is what `plugin replay` and `plugin test --trace` read: JSON lines, a call each. A saved one
+//! appears whole or not at all: it is written beside its place and renamed when everything has arrived, and
+//! an interrupted command leaves what was there. With `--output json` the trace itself goes to standard
+//! output as it arrives.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

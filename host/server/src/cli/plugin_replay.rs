@@ -1,4 +1,8 @@
 //! `mortise plugin replay`: recorded calls against a component, and what it would answer otherwise.
+//!
+//! It needs no daemon, and compiles the component in a process of its own. Like `diff`, the command fails
+//! when anything would be answered otherwise, whether the new answer is better or worse; the table shows the
+//! first differences, the JSON all.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,9 @@
 //! `mortise plugin shadow` and `mortise plugin promote`: a candidate beside what serves a volume, what it has
 //! shown, and its promotion.
+//!
+//! Asking for the report of a volume without a shadow is answered and no error, so that a script can ask; its
+//! JSON is `null` then. Shares are of the views that both were asked about, and skipped views are beside
+//! them. Durations include waiting for a thread.
 
 use clap::Args;
 use serde_json::{Value, json};

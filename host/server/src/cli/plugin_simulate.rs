@@ -1,4 +1,10 @@
 //! `mortise plugin simulate`: strategies against a real store in simulated time, side by side.
+//!
+//! All strategies meet the same writes, one after the other, each in a directory of its own that is removed
+//! afterwards, also after a failure or an interruption. They must leave the same content behind; if they
+//! don't, the command fails, because that is a defect of Mortise and not of a strategy. Progress goes to
+//! standard error, the result to standard output. What the figures mean is defined in
+//! `mortise_mechanisms::simulate`.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;

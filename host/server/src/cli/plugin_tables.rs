@@ -1,4 +1,8 @@
 //! How plugins, bindings and swaps are shown. Pure functions of the daemon's answers.
+//!
+//! Tables fit the terminal and cut digests and second lines; JSON has every field in full, under names that
+//! scripts rely on: fields may be added and keep their meaning. A table for which there are no rows is left
+//! out with its title.
 
 use serde_json::{Value, json};
 

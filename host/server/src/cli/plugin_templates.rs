@@ -1,6 +1,9 @@
 //! What `plugin new` writes, embedded in the program: templates, the contract and the guest SDK.
 //!
-//! `templates/README.md` describes the placeholders.
+//! A project of any language gets what it needs to be built without this repository: a Rust project the SDK
+//! with its contract, unless it names another copy, and others the WIT files of the newest version.
+//! Placeholders are replaced in texts and in paths; `templates/README.md` describes them. Files are only made
+//! here; whoever calls writes them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,9 @@
 //! `mortise plugin test`: the conformance battery of a component's world.
+//!
+//! It needs no daemon, and compiles the component in a process of its own. The seed of the random part is
+//! chosen anew each time and printed with every result, so that a failure can be repeated. The command fails
+//! when a case fails, when a recorded call is answered otherwise, or with `--strict` when there is advice;
+//! the result is printed before that either way.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, IsTerminal as _, Write as _};

@@ -1,4 +1,8 @@
 //! A component on its way to a node: what `plugin add` and `plugin check --node` send, and by which flags.
+//!
+//! The first message has the name, the signature, the capabilities and the reason, the following ones the
+//! file in parts. A signature that lies beside the component is found by its name; one that was named must be
+//! there. The file is not judged here: the daemon's words about it are better and the same for everybody.
 
 use std::path::PathBuf;
 

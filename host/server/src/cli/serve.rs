@@ -1,4 +1,11 @@
 //! `mortise serve`: runs the daemon until it is told to stop.
+//!
+//! Every setting is a flag of [`Serve`], which is the one list of them: the configuration file and the
+//! environment use the same names. Settings that contradict each other are refused before anything is opened.
+//! The defaults are those of the layers below, which a test compares.
+//!
+//! A signal during the start is a stop. Afterwards the first one ends the daemon in good order, within the
+//! grace period for calls under way, and a second one at once, which loses nothing that was acknowledged.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,8 @@
 //! What `bench` tells: a table for people, JSON for programs.
+//!
+//! Both are made of the same figures. Throughput counts requests that went well; latencies are in
+//! milliseconds for people and in microseconds for programs. The JSON has the settings of the load as well,
+//! the seed included, so that a run can be repeated from its result.
 
 use serde_json::{Value, json};
 

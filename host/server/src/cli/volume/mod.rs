@@ -1,4 +1,12 @@
 //! `mortise volume`: creates, lists, inspects, rebuilds, converts and deletes volumes.
+//!
+//! | file | what |
+//! |---|---|
+//! | `jobs` | rebuilding and converting, and the jobs that do it |
+//! | `progress` | following a job to its end |
+//! | `status` | what is shown of one volume |
+//!
+//! Commands return when the change is made; those that begin a job follow it to its end.
 
 mod jobs;
 mod progress;

@@ -1,6 +1,9 @@
 //! Follows a job to its end: a bar at a terminal, lines where there is none, nothing for programs.
 //!
-//! Standard output is for the result alone; progress goes to standard error.
+//! Standard output is for the result alone; progress goes to standard error. A signal cancels a job that the
+//! command itself began and waits until nothing is left of it; a second one ends only the watching. A job
+//! that somebody else began is never cancelled from here. When the daemon cannot be asked any more, the job
+//! may still run, and the error says so.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;

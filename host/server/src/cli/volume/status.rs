@@ -1,4 +1,8 @@
 //! What `mortise volume status` shows: numbers, strategy, format, and the shape of the tree.
+//!
+//! Functions of the daemon's answer. Rows that have nothing to tell are left out of the table and are empty
+//! in the JSON. Counters are since the volume was opened and include what the start applied again, so they
+//! are not what clients wrote.
 
 use serde_json::{Value, json};
 
