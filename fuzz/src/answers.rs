@@ -1,5 +1,12 @@
 //! Any answer of a strategy, in either version of the contract, to what the host makes of it and to the
 //! legality check.
+//!
+//! The tree and the answer are both drawn from the input. What a legal step may be is written down here a
+//! second time, without the kernel's code, so that a rule that the kernel forgets is found. A legal step that
+//! is refused is not found here: a check that refuses too much harms no data, and has tests of its own.
+//!
+//! Besides, an answer must arrive as the one that was given, and no text of a plugin may take more than one
+//! line or have more bytes than it may.
 
 use mortise_kernel::store::{LEVELS, LevelShape, RunShape, Step, TABLE_BYTES, TableShape, TreeShape};
 use mortise_mechanisms::{Verdict, judge};

@@ -1,4 +1,11 @@
-//! What a call carries besides the data that the decision is about.
+//! What a call carries besides the data that the decision is about: a time and a seed.
+//!
+//! A plugin has no other clock and no other randomness. The same call with the same configuration and the
+//! same data must get the same answer, because the host records calls and repeats them. A policy that needs
+//! chance takes it from [`Call::random`]; its numbers follow from the seed alone and are the same on every
+//! machine.
+//!
+//! Formats get none of this: a codec is a function of its configuration and of bytes.
 
 /// Time and randomness of a call, the only ones that a plugin has.
 ///

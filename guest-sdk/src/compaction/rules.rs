@@ -1,4 +1,11 @@
 //! The rules that the host checks each step by.
+//!
+//! They are the kernel's rules, written down again for a view, so that a native test finds an illegal step
+//! before a host does. The host trusts nothing that happens here: it judges every answer itself, by the tree
+//! that it showed, and counts an illegal one as a fault of the plugin.
+//!
+//! A legal step need not be a wise one. Whether its output fits the free disk is for the policy to look at;
+//! the host refuses a step that would not fit when it begins, and that is no fault.
 
 use std::fmt;
 

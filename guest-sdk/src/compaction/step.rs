@@ -1,4 +1,8 @@
-//! The steps that a strategy can answer.
+//! The steps that a strategy can answer, and the reason that goes with one.
+//!
+//! They stand for the types of the contract and are converted without loss in both directions. A strategy
+//! answers one step; the host carries it out and then asks again with a new view, which says what became of
+//! it. Nothing is judged here: [`View::check`](super::View::check) tells whether a step is legal for a tree.
 
 use super::Knobs;
 use crate::bindings::exports::mortise::plugin::compaction as wire;

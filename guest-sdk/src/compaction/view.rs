@@ -1,4 +1,8 @@
 //! Questions that policies ask of a view.
+//!
+//! All of them are functions of the view that only read it. Sums stay at the largest number rather than wrap,
+//! and a level that doesn't exist has no runs and no bytes, so that no tree that a host may show ends a
+//! policy in a panic. Sizes are bytes on disk; what is in memtables is not in them.
 
 use super::{LEVELS, Level, Outcome, PreviousStep, Run, Step, View};
 

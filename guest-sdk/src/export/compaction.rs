@@ -1,4 +1,12 @@
 //! From the host's call to [`CompactionStrategy`].
+//!
+//! The macro makes the exports of the component on `wasm32` only. Natively it expands to nothing, so that a
+//! strategy is tested like any other type. Each call reads its configuration anew, because a strategy has no
+//! memory between two calls; a configuration that cannot be read is an error that names the field, which the
+//! host tells the operator as a refusal.
+//!
+//! The macro's expansion stands in the plugin's crate, so whatever it names must be public and reachable
+//! through `$crate`.
 
 use super::{config, report_panics};
 use crate::Call;

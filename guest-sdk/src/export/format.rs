@@ -1,4 +1,11 @@
 //! From the host's batches to [`Format`].
+//!
+//! An instance of a format is called again and again, mostly with the same configuration. So the format is
+//! prepared once and kept with the text that it was prepared from; any other text prepares it anew, and the
+//! answer never depends on which came before. What was prepared is the only memory that outlives a call.
+//!
+//! The contract answers each record by itself. A configuration that cannot be used therefore refuses every
+//! record of a batch and does not end the call. Natively the macro expands to nothing.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,10 @@
 //! What the export macros expand to; not for direct use.
+//!
+//! Plugins meet it only through `export_compaction_strategy!` and `export_format!`. What both worlds share is
+//! here: reading the configuration, where an empty text means `{}` and every error begins with
+//! `configuration` and names the field, and sending the message of a panic to the host's log.
+//!
+//! `compaction` and `format` hold the macros and what only one world needs.
 
 mod compaction;
 mod format;

@@ -1,4 +1,11 @@
 //! Views made by hand.
+//!
+//! A test states only what its policy depends on. The rest has plain values: about a hundred bytes for an
+//! entry, no tombstones, tables of one run in the order of their keys without overlap, while runs cover the
+//! same keys. A run that is added later is older than those that its level has already, as in the views of a
+//! host.
+//!
+//! Nothing is checked: a view may be built that no tree would have, so that a policy can be tested on it.
 
 use crate::compaction::{LEVELS, Level, PreviousStep, Run, Table, View};
 

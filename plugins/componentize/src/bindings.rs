@@ -1,4 +1,4 @@
-//! Bindings for C, and for languages that read C headers.
+//! Bindings for C, and for languages that read C headers. The files are returned and not written.
 
 use std::path::Path;
 

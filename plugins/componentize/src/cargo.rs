@@ -1,4 +1,11 @@
 //! Building guest crates with a nested Cargo.
+//!
+//! The inner build must give the same components whatever the outer one is: flags and variables of the outer
+//! build are kept from it, its lock file is binding, and paths of the machine are mapped away. It has a
+//! target directory of its own, because the outer build holds the lock of its own until the inner one has
+//! ended. A missing target for WebAssembly is told with its cure.
+//!
+//! Folders with a manifest are the crates, and have the crates' names.
 
 use std::collections::BTreeMap;
 use std::env;

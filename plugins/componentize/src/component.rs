@@ -1,4 +1,4 @@
-//! From core module to component.
+//! From core module to component: the steps of `wasm-tools component embed` and `new`, as functions of bytes.
 
 use std::path::Path;
 
