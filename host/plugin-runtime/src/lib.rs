@@ -11,6 +11,7 @@
 //! | `config` | sizes of the runtime, and the limits of calls |
 //! | `grants` | capabilities, and what a component is granted of them |
 //! | `inspect` | what a component says about itself; refusals before anything is compiled |
+//! | `origin` | which language and tools made a component |
 //! | `compile` | compiling, in a process of its own |
 //! | `runtime`, `component` | loading, instantiating, calling |
 //! | `world`, `exports` | which worlds and versions are served, and where a component has their functions |

@@ -5,6 +5,7 @@
 //! serve a volume is a list in order of preference, because the first choice may turn out not to load; the
 //! native strategy stands behind all of them and is not in the list.
 //!
+//! The name of a format stands for the plugin that is called so, else for the one with `format-` before it.
 //! Nothing is loaded or run here, and nothing is written.
 
 use mortise_kernel::format::FormatId;

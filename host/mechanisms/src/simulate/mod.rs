@@ -24,6 +24,14 @@
 //!
 //! Read and space amplification are averages, and the most, over the second half of the writes, when the tree
 //! has grown. The module knows nothing of terminals: whoever calls it draws.
+//!
+//! | file | what |
+//! |---|---|
+//! | `setup`, `workload` | the load and the machine; what is written |
+//! | `run` | the course of a simulation |
+//! | `ask` | asking the strategy, by the rules of the compaction loop |
+//! | `machine`, `device` | the store and its disk, whose time is computed |
+//! | `figures` | what is told in the end |
 
 mod ask;
 mod device;

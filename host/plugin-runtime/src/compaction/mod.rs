@@ -3,6 +3,13 @@
 //! The view types are generated from the newest contract, so that a view is handed to the plugin without a
 //! copy in between; their documentation is the contract's. Components of version 0.1.0 are served through
 //! `v0_1_0`, on the same types.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `strategy` | the calls, and what an answer is made into |
+//! | `v0_1_0` | the world as it was in version 0.1.0 |
+//! | `views` | views that every strategy must cope with |
+//! | `ratio` | floats in JSON that are no number |
 
 mod ratio;
 mod strategy;

@@ -8,6 +8,11 @@
 //! This is written here rather than taken from a WASI implementation, because such a one grants the real
 //! world unless each part is overridden, and waits on real time where a deadline cannot reach it. There is no
 //! code here that could open a file or a socket.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `world` | the clock, the randomness and the printing of a call |
+//! | `clocks`, `streams`, `terminal`, `files` | the interfaces over it |
 
 mod clocks;
 mod files;
