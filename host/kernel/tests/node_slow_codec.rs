@@ -47,6 +47,18 @@ async fn put_and_get(volume: Arc<Volume>) {
 
 #[test]
 fn while_a_slow_codec_stands_still_other_volumes_and_other_requests_go_on() {
+    stands_still_after(0);
+}
+
+/// Sixty-four quick calls earn a codec the right to be called on the thread that must not block; one that is
+/// not quick loses it.
+#[test]
+fn a_codec_that_turns_slow_is_not_trusted_any_more() {
+    stands_still_after(40);
+}
+
+/// Makes a codec slow after so many quick puts and gets, and lets it stand still then.
+fn stands_still_after(quick: usize) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
     let dir = tempfile::tempdir().expect("a directory");
@@ -59,6 +71,10 @@ fn while_a_slow_codec_stands_still_other_volumes_and_other_requests_go_on() {
         let natural = node.create_volume(volume(6)).await.expect("created");
         (node, coded, natural)
     });
+
+    for _ in 0..quick {
+        assert!(ends(&runtime, put_and_get(Arc::clone(&coded))));
+    }
 
     // Once it takes long, which a request has to bear.
     prefixed.controls.sabotage(|_, _| {

@@ -13,14 +13,16 @@ use mortise_kernel::seams::SystemClock;
 use mortise_mechanisms::{Cause, Limits, ShippedPlugin, System as Mechanisms, SystemConfig};
 use mortise_plugin_runtime::{Runtime, RuntimeConfig};
 
+/// How many, unless the variable `MORTISE_ACTIVATIONS` names another number.
 const ACTIVATIONS: usize = 1000;
-/// By then everything that grows only once has grown, and every history is as long as it may be.
-const SETTLED: usize = 200;
-/// The least of so many rounds counts: buffers and caches come and go.
-const WINDOW: usize = 50;
-/// What 800 activations may leave on the heap, 16 KiB each; 10 KiB are measured, while the buffers of the log
-/// and the store fill up. A component that is not let go would be ten times that.
-const SLACK_HEAP_BYTES: usize = 12 << 20;
+/// By then everything that grows only once has grown: histories are as long as they may be, and caches full.
+const SETTLED: usize = 400;
+/// The least of so many rounds counts, because memtables fill up and are emptied again: a full one takes
+/// about sixty activations.
+const WINDOW: usize = 100;
+/// What 600 activations may leave on the heap: less than 1 KiB each. A component that is not let go would be
+/// a hundred times that, and a row of the history about that much.
+const SLACK_HEAP_BYTES: usize = 512 << 10;
 /// What they may leave in memory, with what is not on the heap: code and memories of components.
 const SLACK_RESIDENT_BYTES: usize = 24 << 20;
 /// Files of the log and the tables, and threads for blocking work, come and go.
@@ -91,12 +93,17 @@ fn least(counts: &[Counts], round: usize) -> Counts {
     window.iter().copied().reduce(Counts::least).expect("counts")
 }
 
+fn activations() -> usize {
+    std::env::var("MORTISE_ACTIVATIONS").map_or(ACTIVATIONS, |count| count.parse().expect("a number"))
+}
+
 /// Says, past the test harness's capture, what was measured: the figure is worth more than that it is small.
 fn tell(settled: Counts, last: Counts) {
     use std::io::Write as _;
     let line = format!(
-        "memory in use after {ACTIVATIONS} activations less that after {SETTLED}: {} KiB on the heap, {} KiB \
+        "memory in use after {} activations less that after {SETTLED}: {} KiB on the heap, {} KiB \
          resident; open files {} and {}, threads {} and {}",
+        activations(),
         (last.heap_bytes as i64 - settled.heap_bytes as i64) / 1024,
         (last.resident_bytes as i64 - settled.resident_bytes as i64) / 1024,
         settled.open_files,
@@ -110,9 +117,11 @@ fn tell(settled: Counts, last: Counts) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_activations_leak_neither_files_nor_threads_nor_memory() {
     let directory = tempfile::tempdir().expect("a directory");
+    // Small, so that they are full soon: what grows beyond is a leak.
     let config = NodeConfig {
-        cache_bytes: 4 << 20,
-        memtable_bytes: 1 << 20,
+        cache_bytes: 128 << 10,
+        memtable_bytes: 512 << 10,
+        log_memtable_bytes: 512 << 10,
         reserve_disk_bytes: 0,
         ..NodeConfig::new(directory.path())
     };
@@ -131,14 +140,15 @@ async fn a_thousand_activations_leak_neither_files_nor_threads_nor_memory() {
     for name in names {
         system.plugin_limits(name, move |_| patient, Cause::default()).await.expect("the limits");
     }
-    let mut counts = Vec::with_capacity(ACTIVATIONS);
-    for round in 0..ACTIVATIONS {
+    let activations = activations();
+    let mut counts = Vec::with_capacity(activations);
+    for round in 0..activations {
         let activation =
             system.plugin_use(names[round % names.len()], None, "default", None, Cause::default()).await;
         assert!(activation.expect("an activation").changed, "round {round}");
         counts.push(Counts::now());
     }
-    let (settled, last) = (least(&counts, SETTLED), least(&counts, ACTIVATIONS));
+    let (settled, last) = (least(&counts, SETTLED), least(&counts, activations));
     tell(settled, last);
     assert!(last.open_files <= settled.open_files + SLACK_COUNT, "open files: {settled:?}, then {last:?}");
     assert!(last.threads <= settled.threads + SLACK_COUNT, "threads: {settled:?}, then {last:?}");

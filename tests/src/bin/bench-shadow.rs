@@ -1,13 +1,15 @@
 //! Measures what a shadow costs the requests of a volume: puts and gets with `mortise bench`, without a
-//! shadow, with one, and without one again, in turn on one machine.
+//! shadow, with one, and without one again, in turn on one node.
 //!
-//! The second «without» is measured like a third variant: how far it is from the first is what chance does
-//! on this machine, and a difference of that size says nothing. The order shifts from round to round. Every
-//! measurement has a node of its own, with small memtables, so that the strategy and its shadow are asked
-//! much more often than in service, and with some content before.
+//! What counts is the ratio within a round, whose three measurements follow each other; stated are its
+//! median over the rounds and the quartiles. The second «without» is measured like a third variant: its
+//! ratio is what chance does on this machine, and a difference of that size says nothing. The order shifts
+//! from round to round. Before each measurement a shadow is cast, and before those without one it is
+//! ended, so that all of them follow the same work. Memtables are small, so that the strategy and its shadow
+//! are asked much more often than in service.
 //!
 //! `--json FILE` writes every single measurement. Nothing is stated that was not measured here.
-#![allow(clippy::print_stdout, reason = "a program prints")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,8 +27,8 @@ const OPERATIONS: [&str; 2] = ["put", "get"];
 /// What to measure.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Rounds; the table shows medians over them.
-    #[arg(long, default_value = "5")]
+    /// Rounds, each with all variants.
+    #[arg(long, default_value = "15")]
     rounds: usize,
     /// Numbers of clients.
     #[arg(long, value_delimiter = ',', default_value = "1,64")]
@@ -38,11 +40,14 @@ struct Options {
     #[arg(long, default_value = "256")]
     value_size: u64,
     /// Size of a memtable: the smaller, the more often strategies are asked.
-    #[arg(long, default_value = "1MiB")]
+    #[arg(long, default_value = "256KiB")]
     memtable_size: String,
     /// The plugin that shadows.
     #[arg(long, default_value = "compaction-tiered")]
     shadow: String,
+    /// A component that is added under that name first.
+    #[arg(long)]
+    component: Option<PathBuf>,
     /// Writes every measurement to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -56,22 +61,40 @@ type Key = (&'static str, u64, &'static str);
 
 #[derive(Default)]
 struct Results {
+    /// In the order of the rounds.
     measured: BTreeMap<Key, Vec<Measured>>,
-    /// Views that shadows were asked about, and that they missed.
-    asked: u64,
-    skipped: u64,
+    /// Views that the shadow was asked about, and that it missed, by operation and clients.
+    views: BTreeMap<(&'static str, u64), (u64, u64)>,
+    faults: u64,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    let directory = match &options.data {
+        Some(folder) => TempDir::new_in(folder)?,
+        None => TempDir::new()?,
+    };
+    let node = Mortise::start_with(directory.path(), &["--memtable-size", &options.memtable_size])?;
+    let requests = Requests { total: options.total, value_size: options.value_size };
+    Requests { total: options.total.div_ceil(4), ..requests }.bench(&node.endpoint(), "put", 64)?;
+    if let Some(component) = &options.component {
+        run(&node, &["plugin", "add", &component.to_string_lossy(), "--name", &options.shadow])?;
+    }
     let mut results = Results::default();
     for round in 0..options.rounds {
-        for turn in 0..VARIANTS.len() {
-            let variant = VARIANTS[(round + turn) % VARIANTS.len()];
-            measure(variant, &options, &mut results).with_context(|| format!("round {round}, {variant}"))?;
-            println!("round {round}: {variant} is measured");
+        for &clients in &options.clients {
+            for operation in OPERATIONS {
+                for turn in 0..VARIANTS.len() {
+                    let variant = VARIANTS[(round + turn) % VARIANTS.len()];
+                    let key = (operation, clients, variant);
+                    measure(&node, key, requests, &options, &mut results)
+                        .with_context(|| format!("round {round}, {key:?}"))?;
+                }
+            }
         }
+        eprintln!("round {} of {} is measured", round + 1, options.rounds);
     }
+    node.stop()?;
     print(&results, &options);
     if let Some(path) = &options.json {
         fs::write(path, serde_json::to_string_pretty(&as_json(&results))?)?;
@@ -80,62 +103,85 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Measures all operations on a node of their own.
-fn measure(variant: &'static str, options: &Options, results: &mut Results) -> Result<()> {
-    let directory = match &options.data {
-        Some(folder) => TempDir::new_in(folder)?,
-        None => TempDir::new()?,
-    };
-    let node = Mortise::start_with(directory.path(), &["--memtable-size", &options.memtable_size])?;
-    let requests = Requests { total: options.total, value_size: options.value_size };
-    Requests { total: options.total.div_ceil(4), ..requests }.bench(&node.endpoint(), "put", 64)?;
-    let shadowed = variant == "with a shadow";
-    if shadowed {
-        let finished = node.cli(&["plugin", "shadow", &options.shadow, "--volume", "default"])?;
-        ensure!(finished.success(), "{}", finished.stderr);
+fn run(node: &Mortise, arguments: &[&str]) -> Result<()> {
+    let finished = node.cli(arguments)?;
+    ensure!(finished.success(), "{arguments:?}: {}", finished.stderr);
+    Ok(())
+}
+
+/// Takes one measurement.
+fn measure(
+    node: &Mortise,
+    key: Key,
+    requests: Requests,
+    options: &Options,
+    results: &mut Results,
+) -> Result<()> {
+    let (operation, clients, variant) = key;
+    let stop = ["plugin", "shadow", "--stop", "--volume", "default"];
+    run(node, &["plugin", "shadow", &options.shadow, "--volume", "default"])?;
+    let shadowed = variant == VARIANTS[1];
+    if !shadowed {
+        run(node, &stop)?;
     }
-    for &clients in &options.clients {
-        for operation in OPERATIONS {
-            let one = requests.bench(&node.endpoint(), operation, clients)?;
-            results.measured.entry((operation, clients, variant)).or_default().push(one);
-        }
-    }
+    let one = requests.bench(&node.endpoint(), operation, clients)?;
+    results.measured.entry(key).or_default().push(one);
     if shadowed {
-        let report = node.cli_json(&["plugin", "shadow", "--stop", "--volume", "default"])?;
+        let report = node.cli_json(&stop)?;
         let count = |field: &str| report[field].as_u64().with_context(|| format!("no {field} in {report}"));
-        ensure!(count("calls")? > 0, "the shadow was never asked: {report}");
-        results.asked += count("calls")?;
-        results.skipped += count("skipped")?;
+        let views = results.views.entry((operation, clients)).or_default();
+        views.0 += count("calls")?;
+        views.1 += count("skipped")?;
+        let faults = report["faults"].as_object().context("the faults")?;
+        results.faults += faults.values().filter_map(Value::as_u64).sum::<u64>();
     }
-    node.stop()
+    Ok(())
+}
+
+/// Lower quartile, median and upper quartile of how a variant compares with the first one, round by round.
+fn ratios(results: &Results, key: Key, field: fn(&Measured) -> f64) -> [f64; 3] {
+    let (operation, clients, _) = key;
+    let of = |key: Key| results.measured[&key].iter().map(field);
+    let mut ratios: Vec<f64> =
+        of(key).zip(of((operation, clients, VARIANTS[0]))).map(|(one, first)| one / first).collect();
+    ratios.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| ratios[(ratios.len() * quarter / 4).min(ratios.len() - 1)])
 }
 
 fn print(results: &Results, options: &Options) {
-    let Results { measured, asked, skipped } = results;
     println!(
-        "\nMedians of {} rounds, values of {} bytes, memtables of {}, {} as shadow: asked about {asked} views, \
-         {skipped} skipped.\n",
-        options.rounds, options.value_size, options.memtable_size, options.shadow
+        "\n{} rounds, values of {} bytes, memtables of {}, {} as shadow, {} faults of it. Of each round the \
+         ratio to its measurement without a shadow: median (quartiles).\n",
+        options.rounds, options.value_size, options.memtable_size, options.shadow, results.faults
     );
-    println!("| call | clients | variant | calls/s | of without | p50 µs | p99 µs | of without | errors |");
-    println!("|---|--:|---|--:|--:|--:|--:|--:|--:|");
+    println!("| call | clients | views, skipped | variant | calls/s | ratio | p99 µs | ratio | errors |");
+    println!("|---|--:|--:|---|--:|---|--:|---|--:|");
     for operation in OPERATIONS {
         for &clients in &options.clients {
-            let of = |variant, field: fn(&Measured) -> f64| {
-                median(&measured[&(operation, clients, variant)], field)
-            };
             for variant in VARIANTS {
-                let (rate, p99) = (of(variant, |one| one.per_second), of(variant, |one| one.p99_us));
-                let errors: u64 = measured[&(operation, clients, variant)].iter().map(|one| one.errors).sum();
-                println!(
-                    "| {operation} | {clients} | {variant} | {rate:.0} | {:.3} | {:.0} | {p99:.0} | {:.3} | {errors} |",
-                    rate / of(VARIANTS[0], |one| one.per_second),
-                    of(variant, |one| one.p50_us),
-                    p99 / of(VARIANTS[0], |one| one.p99_us),
-                );
+                print_line(results, (operation, clients, variant));
             }
         }
     }
+}
+
+fn print_line(results: &Results, key: Key) {
+    let (operation, clients, variant) = key;
+    let measured = &results.measured[&key];
+    let (asked, skipped) = results.views[&(operation, clients)];
+    let views = if variant == VARIANTS[1] { format!("{asked}, {skipped}") } else { String::new() };
+    let compared = |field: fn(&Measured) -> f64| {
+        let [low, middle, high] = ratios(results, key, field);
+        format!("{middle:.3} ({low:.3} to {high:.3})")
+    };
+    println!(
+        "| {operation} | {clients} | {views} | {variant} | {:.0} | {} | {:.0} | {} | {} |",
+        median(measured, |one| one.per_second),
+        compared(|one| one.per_second),
+        median(measured, |one| one.p99_us),
+        compared(|one| one.p99_us),
+        measured.iter().map(|one| one.errors).sum::<u64>(),
+    );
 }
 
 fn as_json(results: &Results) -> Value {
@@ -144,5 +190,9 @@ fn as_json(results: &Results) -> Value {
         json!({ "call": call, "clients": clients, "variant": variant, "rounds": rounds(values) })
     });
     let measured: Vec<_> = measured.collect();
-    json!({ "asked": results.asked, "skipped": results.skipped, "measured": measured })
+    let views = results.views.iter().map(|((call, clients), (asked, skipped))| {
+        json!({ "call": call, "clients": clients, "asked": asked, "skipped": skipped })
+    });
+    let views: Vec<_> = views.collect();
+    json!({ "views": views, "faults": results.faults, "measured": measured })
 }

@@ -105,7 +105,8 @@ impl Node {
         }
         let log_path = root.create_child(LOG)?.path().to_path_buf();
         let disk = Arc::clone(&seams.disk);
-        let log = Log::open(LogConfig { must_exist, disk, ..LogConfig::new(&log_path) })?;
+        let memtable_bytes = config.log_memtable_bytes;
+        let log = Log::open(LogConfig { must_exist, disk, memtable_bytes, ..LogConfig::new(&log_path) })?;
         let disk = DiskGauge::new(seams.disk, root.path().to_path_buf(), config.reserve_disk_bytes);
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),

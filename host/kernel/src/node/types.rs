@@ -39,6 +39,8 @@ pub struct NodeConfig {
     pub cache_bytes: u64,
     /// A memtable is sealed at this size, in bytes.
     pub memtable_bytes: u64,
+    /// The same for the raft log, which has one memtable for all volumes.
+    pub log_memtable_bytes: u64,
     /// Writers are slowed from this number of sealed memtables on.
     pub slow_sealed_memtables: usize,
     /// Most bytes of rows that one write may move at once, with what they take in memory beside their bytes:
@@ -64,6 +66,7 @@ impl NodeConfig {
             data_dir: data_dir.into(),
             cache_bytes: 256 * 1024 * 1024,
             memtable_bytes: 64 * 1024 * 1024,
+            log_memtable_bytes: 32 * 1024 * 1024,
             slow_sealed_memtables: 4,
             // As much as waits in memtables before writers are slowed.
             most_at_once: 4 * 64 * 1024 * 1024,
