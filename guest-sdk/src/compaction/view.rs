@@ -215,10 +215,11 @@ impl View {
     /// assert_eq!(tree.sinks_to(0), 3);
     /// assert_eq!(tree.sinks_to(3), 3);
     /// assert_eq!(tree.sinks_to(4), 6);
+    /// assert_eq!(tree.sinks_to(u8::MAX), u8::MAX);
     /// ```
     #[must_use]
     pub fn sinks_to(&self, level: u8) -> u8 {
-        (level + 1..LEVELS).take_while(|below| self.runs(*below) == 0).last().unwrap_or(level)
+        (level.saturating_add(1)..LEVELS).take_while(|below| self.runs(*below) == 0).last().unwrap_or(level)
     }
 
     /// Bytes above the deepest filled level, in hundredths of that level's bytes, rounded up: what a full

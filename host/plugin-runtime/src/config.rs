@@ -58,9 +58,10 @@ impl Default for RuntimeConfig {
     }
 }
 
-/// What one call of a plugin may use.
+/// What one call of a plugin may use. Fields that it doesn't know are passed over when it is read: a newer
+/// program that knows more limits may have written it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Limits {
     /// Bytes of all memories and tables of the instance together; a table element counts eight bytes.
     pub memory_bytes: u64,

@@ -71,6 +71,8 @@ impl Setup {
             ("scale", self.scale, 1, 256),
             ("write rate", self.write_rate, 1 << 10, 1 << 40),
             ("disk rate", self.disk_rate, 1 << 10, 1 << 40),
+            ("disk", self.disk_bytes, 1 << 20, 1 << 50),
+            ("guard of level 0", self.guard_l0_runs as u64, 1, 10_000),
         ];
         for (what, found, least, most) in bounds {
             if !(least..=most).contains(&found) {

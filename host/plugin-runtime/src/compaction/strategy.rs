@@ -241,10 +241,13 @@ fn weight_of_call(call: &Call) -> u64 {
 fn weight_of_view(view: &View) -> u64 {
     const LIST: usize = 8;
     const NUMBERS_OF_TABLE: usize = 5 * size_of::<u64>();
+    // A number of four bytes; whether there is a previous step, the step, by whom and how, and its time.
+    const GUARD_AND_PREVIOUS: usize = 8 + 8 + 32 + 8;
     let table = |table: &Table| NUMBERS_OF_TABLE + 2 * LIST + table.min_key.len() + table.max_key.len();
     let run = |run: &Run| LIST + run.tables.iter().map(table).sum::<usize>();
     let level = |level: &Level| LIST + level.runs.iter().map(run).sum::<usize>();
-    (view.levels.iter().map(level).sum::<usize>() + LIST + 3 * size_of::<u64>()) as u64
+    let levels = view.levels.iter().map(level).sum::<usize>() + LIST;
+    (levels + 3 * size_of::<u64>() + GUARD_AND_PREVIOUS) as u64
 }
 
 /// Bytes of an answer: a step is a record of at most 24 bytes, the rest is text.

@@ -3,8 +3,8 @@
 //! Everything follows from the call's time and seed, so the same call meets the same world on every machine
 //! and, because randomness is made of SHA-256, in every version of the host. Time moves by looking at it and
 //! by waiting, so that a loop that waits for time to pass comes to an end. Nothing overflows, whatever a
-//! plugin asks for, and what it can make the host keep is bounded: a line for each stream, and as many
-//! pollables as their table takes.
+//! plugin asks for, and what it can make the host keep is bounded: a line for each stream, and 1,000
+//! pollables.
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Resource, ResourceTable};
@@ -24,8 +24,11 @@ pub(crate) struct Pollable {
     pub(crate) at: u64,
 }
 
+/// Most pollables at a time. Each costs the host memory that the limits of a call don't count.
+const MOST_POLLABLES: usize = 1_000;
+
 /// The world of one call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Virtual {
     /// Unix time at the begin of the call, in milliseconds.
     now: u64,
@@ -43,6 +46,14 @@ pub(crate) struct Virtual {
 pub(crate) enum Print {
     Out,
     Err,
+}
+
+impl Default for Virtual {
+    fn default() -> Self {
+        let mut pollables = ResourceTable::new();
+        pollables.set_max_capacity(MOST_POLLABLES);
+        Self { now: 0, elapsed: 0, seed: 0, drawn: 0, pollables, lines: Default::default() }
+    }
 }
 
 impl Virtual {
@@ -174,6 +185,15 @@ mod tests {
         assert_eq!(it.poll(&[late, soon]).unwrap(), [1]);
         assert_eq!(it.glance(), 8_000);
         assert!(it.poll(&[]).is_err());
+    }
+
+    #[test]
+    fn no_more_than_so_many_waits_are_kept() {
+        let mut it = world(0, 0);
+        let kept: Vec<_> = (0..MOST_POLLABLES).map(|_| it.ready_after(1).unwrap()).collect();
+        assert!(it.ready_after(1).is_err());
+        it.pollables.delete(Resource::<Pollable>::new_own(kept[0].rep())).unwrap();
+        assert!(it.ready_after(1).is_ok());
     }
 
     #[test]

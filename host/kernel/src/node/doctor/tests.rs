@@ -184,6 +184,19 @@ async fn what_this_version_does_not_know_is_no_damage() {
 }
 
 #[tokio::test]
+async fn a_note_of_what_is_kept_that_says_nothing_is_named() {
+    let directory = stopped_node().await;
+    let path = format!("{GENERATION}/KEPT");
+    for content in ["{", r#"{"generation": 99}"#] {
+        fs::write(directory.path().join(&path), content).expect("written");
+        only(&examined(directory.path()), Severity::Leftover, &path);
+    }
+    fs::remove_file(directory.path().join(&path)).expect("removed");
+    fs::create_dir(directory.path().join(&path)).expect("made");
+    only(&examined(directory.path()), Severity::Damaged, "volumes/7");
+}
+
+#[tokio::test]
 async fn a_directory_in_use_is_refused_and_one_that_is_none() {
     let directory = tempfile::tempdir().expect("a directory");
     assert!(matches!(examine(directory.path(), &|_| {}), Err(Error::NoDataDirectory(_))));

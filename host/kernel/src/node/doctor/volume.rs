@@ -12,7 +12,29 @@ use crate::format::FormatId;
 use crate::node::VolumeId;
 use crate::node::directory::{Directory, TEMPORARY};
 use crate::node::generation::{self, BUILDING, CURRENT};
-use crate::node::kept;
+use crate::node::kept::{self, KEPT};
+
+/// The generation that is kept beside `current`. A note that a start would take for none is named: what it stood
+/// for is gone with that start.
+fn kept_beside(current: u64, volume: &Directory, report: &mut Report) -> Result<Option<u64>> {
+    let found =
+        kept::find(volume, current).and_then(|kept| Ok((kept, generation::directory(volume, current)?)));
+    match found {
+        Ok((Some(kept), _)) => Ok(Some(kept.generation)),
+        Ok((None, serving)) => {
+            if serving.has(KEPT) {
+                let detail = "it cannot be read or names a generation that is not there, so nothing is kept; \
+                              the next start removes it";
+                report.find(Severity::Leftover, serving.path_of(KEPT), detail);
+            }
+            Ok(None)
+        }
+        Err(error) => {
+            note(report, volume.path(), error)?;
+            Ok(None)
+        }
+    }
+}
 
 pub(super) fn examine(
     id: VolumeId,
@@ -35,8 +57,10 @@ pub(super) fn examine(
         }
     };
     examined.current = current;
-    let kept = current.and_then(|current| kept::find(volume, current).ok().flatten());
-    let kept = kept.map(|kept| kept.generation);
+    let kept = match current {
+        Some(current) => kept_beside(current, volume, report)?,
+        None => None,
+    };
     for name in volume.names()? {
         let text = name.to_string_lossy().into_owned();
         if text == CURRENT {

@@ -90,8 +90,9 @@ impl Follower {
                 None => {
                     if let Some(stated) = ours.filter(|_| !cancelling) {
                         cancelling = true;
-                        self.display.say(&format!("cancelling job {id}"))?;
+                        // First of all: nothing that can fail on the terminal may keep it from being done.
                         cancel(client, id, stated)?;
+                        self.display.say(&format!("cancelling job {id}"))?;
                         continue;
                     }
                     self.display.end();
