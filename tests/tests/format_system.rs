@@ -68,6 +68,7 @@ impl Running {
             ..SystemConfig::new(shipped.collect(), "compaction-leveled")
         };
         let system = System::start(Arc::clone(&node), runtime, config).await.expect("the system starts");
+        system.opened().await;
         Self { node, system, clock }
     }
 

@@ -1,8 +1,9 @@
 //! Puts the daemon together and takes it apart: the one place that knows every layer.
 //!
 //! **Start**: sockets are bound first (a port in use costs nothing), HTTP answers «starting» from then on,
-//! the node and the mechanisms are opened, gRPC calls are accepted last. **Stop**: readiness falls, no
-//! connection is accepted, calls under way get the grace time, then the mechanisms and the node stop, HTTP
+//! the node and the mechanisms are opened, gRPC calls are accepted last. Volumes that wait for a codec open
+//! meanwhile: they keep others from nothing but readiness, and that not for long. **Stop**: readiness falls,
+//! no connection is accepted, calls under way get the grace time, then the mechanisms and the node stop, HTTP
 //! last. What could not finish is reported, never waited for longer than stated.
 
 use std::net::SocketAddr;
@@ -130,7 +131,8 @@ pub struct Stopped {
 }
 
 impl Daemon {
-    /// Starts everything; returns when calls are served.
+    /// Starts everything; returns when calls are served, while volumes that need a codec may still open; see
+    /// [`Daemon::ready`].
     ///
     /// # Errors
     /// When an address is in use, the data directory is in use, damaged or of an unknown format, or a volume
@@ -168,7 +170,6 @@ impl Daemon {
             bail!("the daemon was started twice");
         }
         let calls = tokio::spawn(serve_calls(calls_listener, front, phase.subscribe()));
-        phase.send_replace(Phase::Ready);
         Ok(Self {
             grpc,
             http,
@@ -201,6 +202,12 @@ impl Daemon {
     #[must_use]
     pub fn system(&self) -> &Arc<System> {
         &self.system
+    }
+
+    /// Waits until the volumes are open, for those with codecs not long, and says that the node is ready.
+    pub async fn ready(&self) {
+        self.system.opened().await;
+        self.phase.send_replace(Phase::Ready);
     }
 
     /// Returns when calls are no longer taken although nobody asked for a stop.

@@ -59,10 +59,17 @@ impl Lifecycle {
         watch?.suspicion()
     }
 
-    /// A compiled component by digest: from memory, else from its file.
+    /// A compiled component by digest: from memory, else from the compile cache, else compiled when its turn
+    /// has come. What is compiled already never waits for a compiler.
     fn component(&self, digest: &str, wants: &Capabilities) -> Result<Arc<dyn Loaded>, String> {
         if let Some(component) = self.known(digest) {
             return Ok(component);
+        }
+        let capabilities = wants.union(&capability::by_default()).copied().collect();
+        let bytes = self.blobs.get(digest).map_err(|error| error.to_string())?;
+        let compiled = self.host.load_compiled(&bytes, &capabilities).map_err(|error| error.to_string())?;
+        if let Some(component) = compiled {
+            return Ok(self.keep(digest, component));
         }
         let handle = Handle::try_current().map_err(|error| error.to_string())?;
         let _alone = handle.block_on(self.compile_alone()).map_err(|error| error.to_string())?;
@@ -70,11 +77,8 @@ impl Lifecycle {
         if let Some(component) = self.known(digest) {
             return Ok(component);
         }
-        let bytes = self.blobs.get(digest).map_err(|error| error.to_string())?;
-        let capabilities = wants.union(&capability::by_default()).copied().collect();
         let component = self.host.load(&bytes, &capabilities).map_err(|error| error.to_string())?;
-        self.keep(digest, Arc::clone(&component));
-        Ok(component)
+        Ok(self.keep(digest, component))
     }
 }
 

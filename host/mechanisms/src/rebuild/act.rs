@@ -21,13 +21,14 @@ use tokio::sync::watch;
 use super::decide::{self, Begun, Ended, Facts, JobRequest};
 use super::launch::{End, Work, kept, launch};
 use super::observe::{JobInfo, JobMetrics, JobProgress, JobResult, JobState};
+use super::settle::Left;
 use crate::catalog::{Catalog, JobRow};
 use crate::cause::Cause;
 use crate::plugins::Lifecycle;
 use crate::{Error, Result};
 
 /// Pause between two tries to write down how a job ended.
-const WRITE_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A job that runs, or whose end is not written down yet.
 struct Live {
@@ -39,14 +40,16 @@ struct Live {
 
 /// All jobs of a node.
 pub(crate) struct Jobs {
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     lifecycle: Arc<Lifecycle>,
-    clock: SharedClock,
+    pub(super) clock: SharedClock,
     /// Those that run or whose end is not written down yet, by id.
     live: Mutex<BTreeMap<u64, Arc<Live>>>,
+    /// Those that the last stop cut off and whose end is not written down yet, by id.
+    pub(super) left: Mutex<BTreeMap<u64, Left>>,
     /// Held while a job is begun, so that two on one volume cannot both find it free.
-    beginning: tokio::sync::Mutex<()>,
-    stopping: AtomicBool,
+    pub(super) beginning: tokio::sync::Mutex<()>,
+    pub(super) stopping: AtomicBool,
 }
 
 impl Jobs {
@@ -56,6 +59,7 @@ impl Jobs {
             lifecycle,
             clock,
             live: Mutex::default(),
+            left: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
         })
@@ -112,6 +116,7 @@ impl Jobs {
             let kind = running.kind.as_str();
             return Err(Error::JobUnderWay { volume: name.into(), id: running.id, kind });
         }
+        self.write_left(volume.id()).await?;
         let unix_ms = self.clock.unix_millis();
         let decide = |model: &_| decide::begin(model, name, facts, &request.work, unix_ms);
         let begun = self.catalog.commit_for(cause, decide).await?;
@@ -233,12 +238,13 @@ impl Jobs {
     /// The jobs that run and the latest ones that have ended, newest first.
     pub(crate) fn list(&self, volume: Option<&str>) -> Vec<JobInfo> {
         let model = self.catalog.model();
-        let live = self.live.lock();
+        let (live, left) = (self.live.lock(), self.left.lock());
         let wanted = |row: &JobRow| volume.is_none_or(|volume| row.volume == volume);
         let rows = model.jobs.iter().rev().filter(|(_, row)| wanted(row));
-        rows.map(|(id, row)| match live.get(id) {
-            Some(live) => live.info.borrow().clone(),
-            None => JobInfo::new(*id, row),
+        rows.map(|(id, row)| match (live.get(id), left.get(id)) {
+            (Some(live), _) => live.info.borrow().clone(),
+            (None, Some(left)) => left.info.borrow().clone(),
+            (None, None) => JobInfo::new(*id, row),
         })
         .collect()
     }
@@ -247,6 +253,9 @@ impl Jobs {
     pub(crate) fn watch(&self, id: u64) -> Result<watch::Receiver<JobInfo>> {
         if let Some(live) = self.live.lock().get(&id) {
             return Ok(live.info.subscribe());
+        }
+        if let Some(left) = self.left.lock().get(&id) {
+            return Ok(left.info.subscribe());
         }
         let model = self.catalog.model();
         let row = model.jobs.get(&id).ok_or(Error::NoSuchJob(id))?;
@@ -290,25 +299,6 @@ impl Jobs {
             drop(live);
             drop(info.wait_for(|info| !info.runs()).await);
             tokio::task::yield_now().await;
-        }
-    }
-
-    /// Writes down what became of the jobs that the last stop interrupted.
-    pub(crate) async fn recover(&self, open: impl Fn(&str) -> Option<Arc<Volume>>) {
-        let model = self.catalog.model();
-        for (id, row) in model.jobs.iter().filter(|(_, row)| row.state == JobState::Running) {
-            let volume = open(&row.volume).filter(|volume| volume.id().0 == row.volume_id);
-            let found = volume.as_ref().map(|volume| (volume.status().generation, volume.format()));
-            let (state, detail) = decide::interrupted(row, found);
-            tracing::info!(
-                job = id,
-                volume = row.volume,
-                state = state.as_str(),
-                detail,
-                "a job was interrupted"
-            );
-            let now = volume.map(|volume| (volume.format(), kept(&volume)));
-            self.write_end(*id, &Ended { state, detail, result: None, now, by: None }).await;
         }
     }
 }

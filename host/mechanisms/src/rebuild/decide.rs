@@ -300,8 +300,8 @@ fn settle(
     Ok(())
 }
 
-/// How a job ended that a stop of the node interrupted, from what its volume is now. `None` when the volume
-/// is not open, and nothing more is known.
+/// How a job ended that a stop of the node interrupted, from what its volume is now that it opens; `None`
+/// when the volume is gone.
 pub(super) fn interrupted(row: &JobRow, found: Option<(u64, FormatId)>) -> (JobState, String) {
     match found {
         // The way back leads to a generation with a smaller number.
@@ -313,7 +313,7 @@ pub(super) fn interrupted(row: &JobRow, found: Option<(u64, FormatId)>) -> (JobS
             (JobState::Interrupted, "the node stopped before it ended; the volume is as it was".into())
         }
         None => {
-            (JobState::Interrupted, "the node stopped before it ended, and the volume is not open".into())
+            (JobState::Interrupted, "the node stopped before it ended, and the volume was deleted".into())
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `decide` | which work may begin, and what the catalog says before and after it, as pure functions |
 //! | `tell` | what the history says of jobs |
 //! | `act` | the jobs that run: beginning, watching, cancelling, ending |
+//! | `settle` | what became of the jobs that the last stop cut off |
 //! | `launch` | a request as the kernel's rebuild |
 //! | `codec` | components of the world `format` as the kernel's codecs |
 
@@ -18,6 +19,7 @@ mod codec;
 mod decide;
 mod launch;
 mod observe;
+mod settle;
 mod tell;
 
 #[cfg(test)]

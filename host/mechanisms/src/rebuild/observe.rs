@@ -62,6 +62,9 @@ pub enum JobState {
     Cancelled,
     /// The node stopped before it ended, and the volume is as it was.
     Interrupted,
+    /// The node stopped before it ended, and what came of it is told when the volume opens. A row says
+    /// `running` until then.
+    Unsettled,
 }
 
 impl JobState {
@@ -74,6 +77,7 @@ impl JobState {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
+            Self::Unsettled => "unsettled",
         }
     }
 }
@@ -193,7 +197,7 @@ impl JobInfo {
 /// The progress of a job of which only the row is left.
 fn last_word(row: &JobRow) -> JobProgress {
     let phase = match row.state {
-        JobState::Running => Phase::Preparing,
+        JobState::Running | JobState::Unsettled => Phase::Preparing,
         JobState::Done => Phase::Done,
         JobState::Failed | JobState::Cancelled | JobState::Interrupted => Phase::Failed,
     };

@@ -56,6 +56,9 @@ pub struct SystemConfig {
     pub safety_tick: Duration,
     /// Wait for the catalog's reads and writes.
     pub catalog_deadline: Duration,
+    /// How long a volume is waited for whose codec has to be there: by the start of a node, and by volumes of
+    /// the same codec that are opened after it. It goes on opening, and is served when it is open.
+    pub codec_patience: Duration,
     /// How long [`System::shutdown`](crate::System::shutdown) waits for steps that are under way.
     pub shutdown_grace: Duration,
     /// Largest component accepted, in bytes; the runtime takes none above [`MAX_COMPONENT_BYTES`].
@@ -84,6 +87,7 @@ impl SystemConfig {
             max_parallel_steps: 2,
             safety_tick: Duration::from_secs(30),
             catalog_deadline: Duration::from_secs(10),
+            codec_patience: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(5),
             max_component_bytes: MAX_COMPONENT_BYTES,
             codecs: FormatCodecs::new(),

@@ -18,6 +18,8 @@ mod shadow;
 mod start;
 
 #[cfg(test)]
+mod opening_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use mortise_kernel::node::Volume;
 use mortise_plugin_runtime::{Limits, World};
+use parking_lot::Mutex;
 
 pub use config::{NewPlugin, ShippedPlugin, SystemConfig};
 pub use info::{
@@ -38,7 +41,7 @@ use crate::cause::Cause;
 use crate::plugins::{Addition, Capabilities, Judged, Lifecycle, Step, capability_named};
 use crate::rebuild::{Jobs, WantedFormat};
 use crate::recording::{Recorded, RecordingInfo};
-use crate::volumes::{DEFAULT, Volumes};
+use crate::volumes::{DEFAULT, Opening, Volumes};
 use crate::{Error, Result};
 
 /// Name of the strategy that is part of the program. It needs no plugin and always works.
@@ -50,6 +53,10 @@ pub struct System {
     lifecycle: Arc<Lifecycle>,
     volumes: Arc<Volumes>,
     jobs: Arc<Jobs>,
+    /// What the start has begun to open.
+    opening: Mutex<Opening>,
+    /// How long codecs are waited for.
+    patience: Duration,
     stop_grace: Duration,
 }
 

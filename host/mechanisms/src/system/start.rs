@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use mortise_kernel::node::{Node, Volume, VolumeConfig, VolumeId};
 use mortise_plugin_runtime::Runtime;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{System, SystemConfig};
 use crate::catalog::{Blobs, Catalog, Keep, SystemVolume};
@@ -19,8 +21,9 @@ use crate::volumes::{
 use crate::{NATIVE_STRATEGY, Result};
 
 impl System {
-    /// Opens the system volume (or makes it, on a new node), finishes what a crash interrupted, opens all
-    /// volumes of the catalog and starts their loops.
+    /// Opens the system volume (or makes it, on a new node), finishes what a crash interrupted, opens the
+    /// volumes of the catalog and starts their loops. Returns when the natural ones are served; those that
+    /// need a codec follow, see [`System::opened`].
     ///
     /// # Errors
     /// [`Error::CatalogMissing`](crate::Error::CatalogMissing) when volumes are on the disk without the
@@ -68,21 +71,33 @@ impl System {
             guard_l0_runs: config.guard_l0_runs,
             tick: config.safety_tick,
             stop_grace: config.shutdown_grace,
+            codec_patience: config.codec_patience,
         };
         let jobs = Jobs::new(Arc::clone(&catalog), Arc::clone(&lifecycle), Arc::clone(&clock));
+        jobs.recover().await;
         let volumes = Arc::new(Volumes::new(
             node,
             Arc::clone(&catalog),
             Arc::clone(&lifecycle),
+            Arc::clone(&jobs),
             clock,
             config.max_parallel_steps,
             loops,
         ));
         volumes.serve(SYSTEM, system_volume).await;
-        volumes.start(start_plan(&catalog.model(), &ids)).await;
-        jobs.recover(|name| volumes.opened(name).ok().map(|open| Arc::clone(&open.volume))).await;
-        let stop_grace = config.shutdown_grace;
-        Ok(Arc::new(Self { catalog, lifecycle, volumes, jobs, stop_grace }))
+        let opening = volumes.start(start_plan(&catalog.model(), &ids)).await;
+        let opening = Mutex::new(opening.natural().await);
+        let (patience, stop_grace) = (config.codec_patience, config.shutdown_grace);
+        Ok(Arc::new(Self { catalog, lifecycle, volumes, jobs, opening, patience, stop_grace }))
+    }
+}
+
+impl System {
+    /// Waits until every volume that was there at the start is served or has its reason why not, but not
+    /// long for codecs that do not answer; their volumes are served as soon as they are open.
+    pub async fn opened(&self) {
+        let opening = std::mem::take(&mut *self.opening.lock());
+        opening.until(Instant::now() + self.patience).await;
     }
 }
 

@@ -23,11 +23,11 @@ use parking_lot::Mutex;
 
 use super::decide;
 use super::observe::on_disk;
-use crate::catalog::{Catalog, Change, HistoryRow, Model, VolumeState};
+use crate::catalog::{Catalog, Change, HistoryRow, Model};
 use crate::cause::Cause;
 use crate::compaction::{self, FreeDisk, Handle, Observer, Permits, Supervisor, Task};
 use crate::plugins::{Attempt, Lifecycle};
-use crate::rebuild::{WantedFormat, kept, note_format};
+use crate::rebuild::{Jobs, WantedFormat, kept, note_format};
 use crate::system::VolumeInfo;
 use crate::{Error, Result};
 
@@ -44,6 +44,7 @@ pub(crate) struct LoopConfig {
     pub guard_l0_runs: usize,
     pub tick: Duration,
     pub stop_grace: Duration,
+    pub codec_patience: Duration,
 }
 
 /// The volumes of this node.
@@ -51,6 +52,7 @@ pub(crate) struct Volumes {
     pub(super) node: Arc<Node>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) lifecycle: Arc<Lifecycle>,
+    jobs: Arc<Jobs>,
     pub(super) open: ArcSwap<HashMap<String, Arc<Open>>>,
     /// Why volumes of the catalog are not served.
     pub(super) failed: Mutex<BTreeMap<String, String>>,
@@ -59,7 +61,7 @@ pub(crate) struct Volumes {
     opening: Mutex<()>,
     permits: Arc<Permits>,
     clock: SharedClock,
-    config: LoopConfig,
+    pub(super) config: LoopConfig,
 }
 
 /// A name that somebody works on; released when dropped.
@@ -79,6 +81,7 @@ impl Volumes {
         node: Arc<Node>,
         catalog: Arc<Catalog>,
         lifecycle: Arc<Lifecycle>,
+        jobs: Arc<Jobs>,
         clock: SharedClock,
         permits: usize,
         config: LoopConfig,
@@ -87,6 +90,7 @@ impl Volumes {
             node,
             catalog,
             lifecycle,
+            jobs,
             open: ArcSwap::default(),
             failed: Mutex::default(),
             claimed: Mutex::default(),
@@ -137,29 +141,6 @@ impl Volumes {
         }
     }
 
-    /// Tries again to open the volumes that could not be opened, because what they lacked may be there now.
-    pub(crate) async fn open_failed(&self) {
-        let failed: Vec<String> = self.failed.lock().keys().cloned().collect();
-        for name in failed {
-            let Ok(_claim) = self.claim(&name) else { continue };
-            let model = self.catalog.model();
-            let Some(row) = model.volumes.get(&name).filter(|row| row.state != VolumeState::Deleting) else {
-                continue;
-            };
-            let opened = match row.state {
-                VolumeState::Creating => self.complete(&name, row.id, row.format_id()).await,
-                _ => self.open_one(&name, row.id).await,
-            };
-            match opened {
-                Ok(()) => {
-                    self.failed.lock().remove(&name);
-                    tracing::info!(volume = name, "the volume is served again");
-                }
-                Err(error) => drop(self.failed.lock().insert(name, error.to_string())),
-            }
-        }
-    }
-
     /// Completes a creation that was interrupted: makes the files, or opens them when they were complete.
     pub(super) async fn complete(&self, name: &str, id: u64, format: FormatId) -> Result<()> {
         let volume = match self.node.create_volume_with(config(name, id), format).await {
@@ -186,8 +167,10 @@ impl Volumes {
         Ok(())
     }
 
-    /// Starts the loop of an open volume and hands it out from now on.
+    /// Starts the loop of an open volume and hands it out from now on. What the last stop cut off on it is
+    /// told first, before anything else can begin on it.
     pub(crate) async fn serve(&self, name: &str, volume: Arc<Volume>) {
+        self.jobs.settle(&volume).await;
         let node = Arc::clone(&self.node);
         let tree: Arc<Volume> = Arc::clone(&volume);
         let observer = Arc::new(Observer::new(tree, free_disk(node), self.config.guard_l0_runs));
@@ -300,6 +283,7 @@ impl Volumes {
     async fn remove_rows(&self, name: &str, id: u64, audit: &HistoryRow) -> Result<()> {
         let default = self.lifecycle.default_strategy();
         while self.catalog.commit(|model| decide::bury(model, name, id, default, audit)).await? {}
+        self.jobs.settle_gone(id).await;
         Ok(())
     }
 

@@ -20,3 +20,4 @@ pub(crate) use decide::{DEFAULT, SYSTEM, SystemVolumeStart, found, start_plan, s
 #[cfg(test)]
 pub(crate) use decide::{bury, doom, ready, reserve};
 pub(crate) use observe::on_disk;
+pub(crate) use start::Opening;

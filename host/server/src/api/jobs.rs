@@ -200,7 +200,7 @@ pub(super) async fn rebuild(context: &Context, volume: &str, cause: Cause) -> Re
     match ended.state {
         JobState::Done => Ok(()),
         JobState::Cancelled => Err(Status::aborted(format!("rebuild {} was cancelled", ended.id))),
-        JobState::Running | JobState::Interrupted => {
+        JobState::Running | JobState::Interrupted | JobState::Unsettled => {
             Err(Status::unavailable(format!("rebuild {} was interrupted by a stop of the node", ended.id)))
         }
         JobState::Failed => Err(Status::internal(format!("rebuild {} failed: {}", ended.id, ended.detail))),

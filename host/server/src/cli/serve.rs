@@ -176,6 +176,17 @@ impl Serve {
         Ok(Trust { keys, required: self.require_signed })
     }
 
+    /// Says where the daemon is reached, and that it is ready.
+    fn announce(&self, daemon: &Daemon) {
+        let (grpc, http, data) = (daemon.grpc(), daemon.http(), self.data_dir.display());
+        tracing::info!(%grpc, %http, %data, "listening");
+        if self.log_format == LogFormat::Text {
+            tracing::info!("try it: mortise kv put greeting hello --endpoint http://{grpc}");
+            tracing::info!("    or: etcdctl --endpoints {grpc} get greeting");
+            tracing::info!("health: http://{http}/readyz   metrics: http://{http}/metrics");
+        }
+    }
+
     pub(super) async fn run(&self) -> anyhow::Result<()> {
         let options = self.options()?;
         logging::install(self.log_format, &self.log_level)?;
@@ -189,15 +200,13 @@ impl Serve {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         };
-        let (grpc, http) = (daemon.grpc(), daemon.http());
-        tracing::info!(%grpc, %http, %data, "listening");
-        if self.log_format == LogFormat::Text {
-            tracing::info!("try it: mortise kv put greeting hello --endpoint http://{grpc}");
-            tracing::info!("    or: etcdctl --endpoints {grpc} get greeting");
-            tracing::info!("health: http://{http}/readyz   metrics: http://{http}/metrics");
-        }
+        let served = async {
+            daemon.ready().await;
+            self.announce(&daemon);
+            daemon.failed().await
+        };
         let name = tokio::select! {
-            error = daemon.failed() => return Err(error),
+            error = served => return Err(error),
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };

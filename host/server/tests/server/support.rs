@@ -17,6 +17,7 @@ impl Running {
     pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let daemon = Daemon::start(options(&directory)).await.expect("the daemon starts");
+        daemon.ready().await;
         Self { daemon, directory }
     }
 
@@ -24,6 +25,7 @@ impl Running {
     pub(crate) async fn restart(self) -> Self {
         self.daemon.stop().await.expect("the daemon stops");
         let daemon = Daemon::start(options(&self.directory)).await.expect("the daemon starts again");
+        daemon.ready().await;
         Self { daemon, directory: self.directory }
     }
 

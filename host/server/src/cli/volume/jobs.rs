@@ -232,7 +232,7 @@ impl Job {
                 let request = stated.request(&target, Work::Usual, message)?;
                 let job = jobs_client(&target).await?.cancel_job(request).await.map_err(refused)?;
                 let job = job.into_inner().job.unwrap_or_default();
-                target.output.emit(|| format!("job {id} cancelled\n"), || job_json(&job))
+                target.output.emit(|| format!("job {id} {}\n", job.state), || job_json(&job))
             }
             JobAction::Watch { id, target } => {
                 let mut follower = Follower::new(target.output)?;
