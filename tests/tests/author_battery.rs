@@ -59,7 +59,7 @@ fn shipped_plugins_pass_everything() -> Result<()> {
 
 /// Guests that a host takes and the battery finds out, with a word that its findings must hold.
 const FOUND_OUT: [(&str, &str); 14] = [
-    ("huge_error", "answer_too_large"),
+    ("huge_error", "answer-too-large"),
     ("invalid_step", "trap"),
     ("invalid_text", "trap"),
     ("last_words", "the tree makes no sense"),
@@ -95,13 +95,13 @@ fn bad_plugins_are_found_out_with_a_reason() -> Result<()> {
 const FORMATS_FOUND_OUT: [(&str, &str, &str); 10] = [
     ("format_counts_calls", "values come back", "unreachable"),
     ("format_decodes_anything", "nothing is guessed", "taken for"),
-    ("format_huge_answer", "keys come back", "answer_too_large"),
+    ("format_huge_answer", "keys come back", "answer-too-large"),
     ("format_inflates", "values come back", "comes back"),
     ("format_loop_in_encode_keys", "keys come back", "deadline"),
     ("format_memory_hog", "keys come back", "memory"),
     ("format_merges_keys", "keys are told apart", "is stored as the same bytes"),
     ("format_merges_keys", "keys come back", "comes back"),
-    ("format_too_few", "keys come back", "invalid_answer"),
+    ("format_too_few", "keys come back", "invalid-answer"),
     ("format_trap_in_third_call", "keys come back", "unreachable"),
 ];
 

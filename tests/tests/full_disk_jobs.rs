@@ -21,7 +21,7 @@ const VALUES: usize = 96;
 const STANDSTILLS: &str = "rebuild-copy-middle=8*off->1*sleep(4000);rebuild-verify-middle=1*sleep(4000);\
                            rebuild-caught-up=2*sleep(4000)";
 /// The phases, in the order in which one job after the other meets them.
-const PHASES: [&str; 3] = ["copying", "verifying", "catching_up"];
+const PHASES: [&str; 3] = ["copying", "verifying", "catching-up"];
 
 /// The job that runs, if one does.
 fn running(endpoint: &str) -> Result<Option<Value>> {

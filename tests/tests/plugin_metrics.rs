@@ -23,7 +23,7 @@ const STRATEGY_FAULTS: [(&str, &str); 7] = [
     ("loop", "deadline"),
     ("loop", "fuel"),
     ("memory", "memory"),
-    ("answer", "answer_too_large"),
+    ("answer", "answer-too-large"),
     ("refuse", "refused"),
     ("illegal", "illegal"),
 ];
@@ -34,8 +34,8 @@ const FORMAT_FAULTS: [(&str, &[u8], &str); 7] = [
     ("dawdles", guests::FORMAT_DAWDLES, "deadline"),
     ("loops", guests::FORMAT_LOOP_IN_ENCODE_KEYS, "fuel"),
     ("hog", guests::FORMAT_MEMORY_HOG, "memory"),
-    ("gigantic", guests::FORMAT_GIGANTIC_ANSWER, "answer_too_large"),
-    ("too-few", guests::FORMAT_TOO_FEW, "invalid_answer"),
+    ("gigantic", guests::FORMAT_GIGANTIC_ANSWER, "answer-too-large"),
+    ("too-few", guests::FORMAT_TOO_FEW, "invalid-answer"),
     ("inflates", guests::FORMAT_INFLATES, "illegal"),
 ];
 

@@ -43,7 +43,7 @@ pub use mortise_plugin_runtime::{Capability, Limits, MAX_COMPONENT_BYTES, Usage}
 pub use plugins::{Admission, Ground, Judged, Refusal, SignatureState, Step, Trust, TrustedKey, Who};
 pub use rebuild::{
     FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
-    phase_name, recoded,
+    recoded,
 };
 pub use recording::{Became, DecisionInfo, Recorded, RecordingInfo};
 pub use system::{

@@ -17,7 +17,7 @@ use crate::runtime::Bound;
 
 /// The sort of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FaultKind {
     /// The plugin trapped: it panicked, ran out of stack, or broke the component model's rules.
@@ -39,7 +39,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Name for metric labels and tables.
+    /// Name in tables, JSON, traces and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -47,8 +47,8 @@ impl FaultKind {
             Self::Deadline => "deadline",
             Self::Fuel => "fuel",
             Self::Memory => "memory",
-            Self::AnswerTooLarge => "answer_too_large",
-            Self::InvalidAnswer => "invalid_answer",
+            Self::AnswerTooLarge => "answer-too-large",
+            Self::InvalidAnswer => "invalid-answer",
             Self::Refused => "refused",
             Self::Busy => "busy",
         }

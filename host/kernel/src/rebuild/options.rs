@@ -40,7 +40,7 @@ impl fmt::Debug for RebuildOptions {
 
 /// How thoroughly a copy is checked before the switch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Verify {
     /// Every row is read back and compared by checksum.
     #[default]
@@ -51,7 +51,7 @@ pub enum Verify {
 
 /// Where a rebuild stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Space is checked, superseded revisions are removed, the new directory is made.
     #[default]
@@ -68,6 +68,22 @@ pub enum Phase {
     Done,
     /// The rebuild ended without a switch. The volume is as it was, but for its time.
     Failed,
+}
+
+impl Phase {
+    /// Its name in messages and labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Copying => "copying",
+            Self::Verifying => "verifying",
+            Self::CatchingUp => "catching-up",
+            Self::Switching => "switching",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A rebuild's progress.
@@ -95,12 +111,13 @@ pub struct Progress {
     pub remaining: Option<Duration>,
 }
 
-/// What a rebuild did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a rebuild did. What is missing where it was written down is zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RebuildOutcome {
-    /// Number of the generation that serves now.
+    /// Number of the generation that serves now; 0 when nothing was switched.
     pub generation: u64,
-    /// Number of the generation that served before.
+    /// Number of the generation that served before; 0 when nothing was switched.
     pub previous: u64,
     /// Whether the previous generation is kept.
     pub kept: bool,

@@ -127,7 +127,7 @@ pub(crate) struct ArrivalRow {
     /// Bytes.
     pub size: u64,
     pub since_unix_ms: u64,
-    pub state: Origin,
+    pub origin: Origin,
     pub stage: Stage,
 }
 
@@ -142,7 +142,7 @@ pub(crate) struct PluginRow {
     /// Bytes.
     pub size: u64,
     pub added_unix_ms: u64,
-    pub state: Origin,
+    pub origin: Origin,
     #[serde(default)]
     pub summary: String,
     #[serde(default)]

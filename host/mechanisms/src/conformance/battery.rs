@@ -58,10 +58,10 @@ pub struct Outcome {
     pub sections: Vec<Section>,
     /// Calls that were made.
     pub calls: u64,
-    /// The longest call.
-    pub longest: Duration,
-    /// The call in the middle of all calls by their duration.
-    pub median: Duration,
+    /// Microseconds of the longest call.
+    pub longest_us: u64,
+    /// Microseconds of the call in the middle of all calls by their duration.
+    pub median_us: u64,
     /// What they used, as the host counts it: memory, fuel, bytes.
     pub used: Usage,
     /// What calls may use.
@@ -105,6 +105,11 @@ pub struct Failure {
     /// The call in full, to replay it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<Record>>,
+}
+
+/// Whole microseconds, as figures are told.
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A battery under way.
@@ -197,8 +202,8 @@ impl<'a> Battery<'a> {
             config: self.options.config.clone(),
             sections: self.sections,
             calls: self.took.len() as u64,
-            longest,
-            median: self.took.get(self.took.len() / 2).copied().unwrap_or_default(),
+            longest_us: micros(longest),
+            median_us: micros(self.took.get(self.took.len() / 2).copied().unwrap_or_default()),
             used: specimen.usage(),
             limits: specimen.limits(),
         }

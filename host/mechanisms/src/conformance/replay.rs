@@ -8,10 +8,11 @@
 //! A difference is no failure here: whoever asked decides what it means. Only strategies are recorded, so a
 //! component of another world is refused.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
+use super::battery::micros;
 use super::strategy;
 use super::trace::{Question, Record, Reply};
 use super::views::described;
@@ -31,8 +32,8 @@ pub struct Replayed {
     pub bad: u64,
     /// The others.
     pub differences: Vec<Difference>,
-    /// The longest call.
-    pub longest: Duration,
+    /// Microseconds of the longest call.
+    pub longest_us: u64,
 }
 
 /// A call that is answered otherwise.
@@ -62,13 +63,13 @@ pub(super) fn replay(
         same: 0,
         bad: 0,
         differences: Vec::new(),
-        longest: Duration::ZERO,
+        longest_us: 0,
     };
     for (number, record) in (1..).zip(records) {
         let Question::CompactionStrategy { view } = &record.question;
         let begun = Instant::now();
         let (found, legal) = strategy::replay(&subject, record, view);
-        replayed.longest = replayed.longest.max(begun.elapsed());
+        replayed.longest_us = replayed.longest_us.max(micros(begun.elapsed()));
         replayed.calls += 1;
         replayed.bad += u64::from(!legal);
         if same(&record.answer, &found) {

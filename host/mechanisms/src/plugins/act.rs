@@ -264,7 +264,7 @@ impl Lifecycle {
             });
         }
         // What comes with the program is trusted like the program.
-        if chosen.row.state == Origin::Shipped { Ok(()) } else { self.trust.permits(&chosen.row.signature) }
+        if chosen.row.origin == Origin::Shipped { Ok(()) } else { self.trust.permits(&chosen.row.signature) }
     }
 
     /// A plugin version, ready to be asked: from memory, else from its file.

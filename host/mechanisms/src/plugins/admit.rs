@@ -175,8 +175,9 @@ impl Lifecycle {
         let digest = Digest::of(&plugin.bytes).to_string();
         self.shipped.lock().insert(digest.clone());
         let model = self.catalog.model();
-        let known =
-            model.versions(&plugin.name).any(|(_, row)| row.digest == digest && row.state == Origin::Shipped);
+        let known = model
+            .versions(&plugin.name)
+            .any(|(_, row)| row.digest == digest && row.origin == Origin::Shipped);
         if known {
             // Compiling waits until someone is bound to it; the file is repaired if need be.
             let (blobs, bytes) = (Arc::clone(&self.blobs), plugin.bytes.clone());

@@ -175,7 +175,7 @@ pub(crate) fn resolve(
         Target::Native => Ok(None),
         Target::Default if default_strategy == NATIVE_STRATEGY => Ok(None),
         Target::Default => {
-            let shipped = model.versions(default_strategy).filter(|(_, row)| row.state == Origin::Shipped);
+            let shipped = model.versions(default_strategy).filter(|(_, row)| row.origin == Origin::Shipped);
             let newest = shipped.max_by_key(|(version, _)| Version::parse(version).ok());
             let version = newest.map(|(version, _)| version.to_owned());
             pick(model, default_strategy, version.as_deref()).map(|chosen| Some((chosen, "{}".into())))
@@ -184,7 +184,7 @@ pub(crate) fn resolve(
             let chosen = pick(model, plugin, Some(version))?;
             // A build that comes with this program replaces the one of the program before; everything else
             // of another digest is another component that nobody rehearsed.
-            if chosen.row.digest != *digest && chosen.row.state != Origin::Shipped {
+            if chosen.row.digest != *digest && chosen.row.origin != Origin::Shipped {
                 return Err(Error::PluginConflict {
                     name: plugin.clone(),
                     version: version.clone(),

@@ -31,11 +31,11 @@ impl Lifecycle {
     pub(crate) fn codec(&self, volume: &str, format: &FormatId) -> Result<Arc<dyn Codec>, String> {
         let model = self.catalog.model();
         let trusted =
-            |row: &PluginRow| row.state == Origin::Shipped || self.trust.permits(&row.signature).is_ok();
+            |row: &PluginRow| row.origin == Origin::Shipped || self.trust.permits(&row.signature).is_ok();
         let chosen = choose(&model, format, trusted)?;
         let row = &chosen.row;
         // What comes with the program is trusted like the program.
-        if row.state != Origin::Shipped {
+        if row.origin != Origin::Shipped {
             self.trust.permits(&row.signature).map_err(|error| error.to_string())?;
         }
         let Some(digest) = &format.digest else {

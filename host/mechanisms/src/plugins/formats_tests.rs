@@ -14,7 +14,7 @@ fn model(rows: &[(&str, &str, &str)]) -> Model {
             "wit_version": "0.2.0",
             "size": 1,
             "added_unix_ms": 1,
-            "state": "added",
+            "origin": "added",
         });
         let row: PluginRow = serde_json::from_value(row).unwrap();
         model.plugins.insert(((*name).into(), (*version).into()), row);

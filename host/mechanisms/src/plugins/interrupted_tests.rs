@@ -220,7 +220,7 @@ async fn an_answer_that_was_lost_does_not_hide_that_the_change_was_made() {
 fn write_old_rows(world: &World, digest: &str) {
     let plugin = format!(
         r#"{{"version":1,"digest":"{digest}","world":"compaction-strategy","wit_version":"0.1.0","size":12,
-            "added_unix_ms":5,"state":"added","summary":"does wait","limits":{{"memory_bytes":16777216,
+            "added_unix_ms":5,"origin":"added","summary":"does wait","limits":{{"memory_bytes":16777216,
             "deadline_ms":100,"answer_bytes":65536}}}}"#
     );
     let target = |name: &str| {

@@ -73,7 +73,7 @@ async fn what_a_plugin_has_holds_for_the_check_of_its_next_version() {
         assert_eq!(admission.grants, [Capability::Log, Capability::WasiMinimal]);
         assert_eq!(admission.signature, SignatureState::Unsigned);
         let row = node.lifecycle.add(named("p", line)).await.unwrap().row;
-        assert_eq!((row.limits, row.state), (ROOMY, Origin::Added), "as the check said");
+        assert_eq!((row.limits, row.origin), (ROOMY, Origin::Added), "as the check said");
         assert!(node.lifecycle.check(named("p", line)).await.unwrap().admission.unwrap().known);
     }
     let judged = node.lifecycle.check(addition("new 1.0.0 wait")).await.unwrap();

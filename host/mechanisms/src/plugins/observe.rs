@@ -49,7 +49,7 @@ impl Lifecycle {
             wit_version: row.wit_version.clone(),
             bytes: row.size,
             added_unix_ms: row.added_unix_ms,
-            state: match row.state {
+            origin: match row.origin {
                 Origin::Shipped => "shipped".into(),
                 Origin::Added => "added".into(),
             },
@@ -76,7 +76,7 @@ impl Lifecycle {
             wit_version: String::new(),
             bytes: 0,
             added_unix_ms: 0,
-            state: "built-in".into(),
+            origin: "built-in".into(),
             summary: "Leveled compaction, part of the daemon; serves where no plugin can.".into(),
             limits: None,
             stage: String::new(),

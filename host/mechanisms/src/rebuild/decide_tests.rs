@@ -48,7 +48,7 @@ pub(super) async fn catalog() -> Catalog {
         {
             let row = serde_json::json!({
                 "digest": digest, "world": world.as_str(), "wit_version": "0.2.0", "size": 1,
-                "added_unix_ms": 1, "state": "added",
+                "added_unix_ms": 1, "origin": "added",
             });
             change.put(model, Key::plugin(name, "1.0.0"), &row)?;
         }

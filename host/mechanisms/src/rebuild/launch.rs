@@ -41,7 +41,7 @@ impl From<Rebuild> for Work {
         Self {
             progress: rebuild.progress(),
             end: Box::new(move || cancel.request()),
-            outcome: rebuild.wait().map(|outcome| outcome.map(JobResult::from)).boxed(),
+            outcome: rebuild.wait().boxed(),
         }
     }
 }

@@ -33,4 +33,4 @@ pub use codec::{FormatCodecs, recoded};
 pub use decide::{JobRequest, JobWork, WantedFormat};
 pub(crate) use decide::{note_format, wanted_format};
 pub(crate) use launch::{kept, kept_info};
-pub use observe::{JobInfo, JobKind, JobProgress, JobResult, JobState, phase_name};
+pub use observe::{JobInfo, JobKind, JobProgress, JobResult, JobState};

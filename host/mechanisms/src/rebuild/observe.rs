@@ -6,8 +6,6 @@
 //!
 //! The metrics of a job fall to zero when it ends, however it ends.
 
-use std::time::Duration;
-
 use metrics::{Gauge, gauge};
 use mortise_kernel::format::FormatId;
 use mortise_kernel::rebuild::{Phase, Progress, RebuildOutcome};
@@ -85,60 +83,8 @@ impl JobState {
 /// How far the work has come.
 pub type JobProgress = Progress;
 
-/// What a job did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct JobResult {
-    /// Number of the generation that serves now; 0 when nothing was switched.
-    pub generation: u64,
-    /// Number of the generation that served before; 0 when nothing was switched.
-    pub previous: u64,
-    /// Whether that one is kept.
-    pub kept: bool,
-    /// Rows copied or, in a dry run, tried.
-    pub records: u64,
-    /// Their bytes of keys and values.
-    pub bytes: u64,
-    /// Bytes of tables before.
-    pub disk_bytes_before: u64,
-    /// Bytes of tables after.
-    pub disk_bytes_after: u64,
-    /// Entries of the raft log applied before apply was held.
-    pub entries: u64,
-    /// Entries applied while it was held.
-    pub switch_entries: u64,
-    /// For how long writes waited for that.
-    pub switch_held: Duration,
-    /// Time that the first phase took: copying, and reading the copy back.
-    pub copy_took: Duration,
-    /// Time that everything took.
-    pub took: Duration,
-    /// Whether writers had to be slowed.
-    pub slowed_writers: bool,
-    /// Keys and values that the format refused; only a dry run goes on after one.
-    pub refused: u64,
-}
-
-impl From<RebuildOutcome> for JobResult {
-    fn from(outcome: RebuildOutcome) -> Self {
-        Self {
-            generation: outcome.generation,
-            previous: outcome.previous,
-            kept: outcome.kept,
-            records: outcome.records,
-            bytes: outcome.bytes,
-            disk_bytes_before: outcome.disk_bytes_before,
-            disk_bytes_after: outcome.disk_bytes_after,
-            entries: outcome.entries,
-            switch_entries: outcome.switch_entries,
-            switch_held: outcome.switch_held,
-            copy_took: outcome.copy_took,
-            took: outcome.took,
-            slowed_writers: outcome.slowed_writers,
-            refused: 0,
-        }
-    }
-}
+/// What a job did. Of a dry run there are only the records and the time.
+pub type JobResult = RebuildOutcome;
 
 /// A job.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,7 +147,8 @@ fn last_word(row: &JobRow) -> JobProgress {
         JobState::Done => Phase::Done,
         JobState::Failed | JobState::Cancelled | JobState::Interrupted => Phase::Failed,
     };
-    let (records, bytes) = row.result.as_ref().map_or((0, 0), |result| (result.records, result.bytes));
+    let done = row.result.as_ref().map(|result| (result.records, result.bytes));
+    let (records, bytes) = done.unwrap_or_default();
     JobProgress { phase, records, bytes, ..JobProgress::default() }
 }
 
@@ -233,7 +180,7 @@ impl JobMetrics {
             lag: of("mortise_rebuild_lag_entries"),
             remaining: of("mortise_rebuild_remaining_seconds"),
             phases: PHASES.map(|phase| {
-                let labels = [&labels[..], &[("phase", phase_name(phase))]].concat();
+                let labels = [&labels[..], &[("phase", phase.as_str().to_owned())]].concat();
                 gauge!("mortise_rebuild_phase", &labels)
             }),
         };
@@ -253,13 +200,6 @@ impl JobMetrics {
             gauge.set(f64::from(u8::from(*phase == progress.phase)));
         }
     }
-}
-
-/// The name of a phase in rows, labels and answers.
-#[must_use]
-pub fn phase_name(phase: Phase) -> String {
-    let name = serde_json::to_value(phase).ok();
-    name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned()
 }
 
 impl Drop for JobMetrics {

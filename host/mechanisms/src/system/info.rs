@@ -52,7 +52,7 @@ pub struct PluginInfo {
     /// When it was added, Unix milliseconds.
     pub added_unix_ms: u64,
     /// `shipped`, `added`, or `built-in` for the strategy that is part of the daemon.
-    pub state: String,
+    pub origin: String,
     /// The stage that says most about it: `active` where it serves anything, else what happened to it last.
     pub stage: String,
     /// Its stage on every binding that knows it.

@@ -79,7 +79,7 @@ pub(super) fn plugin(info: PluginInfo) -> pb::Plugin {
         wit_version: info.wit_version,
         bytes: info.bytes,
         added_unix_ms: info.added_unix_ms,
-        state: info.state,
+        origin: info.origin,
         summary: info.summary,
         limits: info.limits.map(limits),
         serves: info.serves,

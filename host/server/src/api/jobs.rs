@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 use mortise_kernel::format::FormatId;
 use mortise_mechanisms::{
-    Cause, JobInfo, JobProgress, JobRequest, JobState, JobWork, WantedFormat, phase_name,
+    Cause, JobInfo, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -153,22 +153,25 @@ pub(super) fn job(info: JobInfo) -> pb::Job {
         ended_unix_ms: info.ended_unix_ms.unwrap_or_default(),
         progress: Some(progress(&info.progress)),
         detail: info.detail,
-        result: info.result.map(|result| pb::JobResult {
-            generation: result.generation,
-            previous: result.previous,
-            kept: result.kept,
-            records: result.records,
-            bytes: result.bytes,
-            disk_bytes_before: result.disk_bytes_before,
-            disk_bytes_after: result.disk_bytes_after,
-            entries: result.entries,
-            switch_entries: result.switch_entries,
-            switch_us: u64::try_from(result.switch_held.as_micros()).unwrap_or(u64::MAX),
-            copy_ms: millis(result.copy_took),
-            took_ms: millis(result.took),
-            slowed_writers: result.slowed_writers,
-            refused: result.refused,
-        }),
+        result: info.result.map(result),
+    }
+}
+
+fn result(result: JobResult) -> pb::JobResult {
+    pb::JobResult {
+        generation: result.generation,
+        previous: result.previous,
+        kept: result.kept,
+        records: result.records,
+        bytes: result.bytes,
+        disk_bytes_before: result.disk_bytes_before,
+        disk_bytes_after: result.disk_bytes_after,
+        entries: result.entries,
+        switch_entries: result.switch_entries,
+        switch_us: u64::try_from(result.switch_held.as_micros()).unwrap_or(u64::MAX),
+        copy_ms: millis(result.copy_took),
+        took_ms: millis(result.took),
+        slowed_writers: result.slowed_writers,
     }
 }
 
@@ -178,7 +181,7 @@ fn millis(time: Duration) -> u64 {
 
 fn progress(progress: &JobProgress) -> pb::JobProgress {
     pb::JobProgress {
-        phase: phase_name(progress.phase),
+        phase: progress.phase.as_str().to_owned(),
         records: progress.records,
         records_estimate: progress.records_estimate,
         bytes: progress.bytes,

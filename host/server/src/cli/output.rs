@@ -37,6 +37,16 @@ impl Format {
     }
 }
 
+/// What a message says, for JSON: an empty text in a message means that there is none, and JSON says null.
+pub(super) fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// The same for a time, size or number of which 0 means that there is none.
+pub(super) fn some_number(number: u64) -> Option<u64> {
+    (number > 0).then_some(number)
+}
+
 /// Writes `text` to standard output.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     print_bytes(text.as_bytes())

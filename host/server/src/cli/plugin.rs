@@ -205,11 +205,17 @@ impl Plugin {
             }
             Action::Remove { name, version, stated, target } => {
                 let what = format!("{name} {}", version.as_deref().unwrap_or("(all versions)"));
-                let (version, reason) = (version.unwrap_or_default(), stated.reason());
-                let message = pb::RemovePluginRequest { name, version, reason };
+                let message = pb::RemovePluginRequest {
+                    name: name.clone(),
+                    version: version.clone().unwrap_or_default(),
+                    reason: stated.reason(),
+                };
                 let request = stated.request(&target, Work::Usual, message)?;
                 admin(&target).await?.remove_plugin(request).await.map_err(refused)?;
-                target.output.emit(|| format!("plugin {what} removed\n"), || json!({ "removed": what }))
+                target.output.emit(
+                    || format!("plugin {what} removed\n"),
+                    || json!({ "name": name, "version": version }),
+                )
             }
             Action::Record(record) => record.run().await,
             Action::Quarantine { version, stated, target } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::output::{or_dash, size, time};
+use super::output::{given, or_dash, size, time};
 use super::plugin_tables::some;
 use crate::pb::mortise::v1 as pb;
 
@@ -83,11 +83,11 @@ pub(super) fn decision_json(decision: &pb::Decision) -> Value {
     json!({
         "unix_ms": decision.unix_ms,
         "plugin": decision.plugin,
-        "version": decision.version,
+        "version": given(&decision.version),
         "step": serde_json::from_str::<Value>(&decision.step_json).ok(),
-        "reason": decision.reason,
+        "reason": given(&decision.reason),
         "became": decision.became,
-        "detail": decision.detail,
+        "detail": given(&decision.detail),
         "took_ms": decision.took_ms,
         "bytes_in": decision.bytes_in,
         "bytes_out": decision.bytes_out,

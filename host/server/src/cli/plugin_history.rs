@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::output::{line_width, or_dash, readable, time, wrapped};
+use super::output::{given, line_width, or_dash, readable, time, wrapped};
 use super::plugin_tables::{DIGEST, some};
 use crate::pb::mortise::v1 as pb;
 
@@ -91,16 +91,19 @@ fn config(row: &pb::HistoryRow) -> String {
     format!("{} bytes, SHA-256 {sha256}", row.config_bytes)
 }
 
-/// A row as JSON; what does not concern it is an empty text, an empty list or null.
+/// A row as JSON; what does not concern it is null, or an empty list.
 pub(super) fn row_json(row: &pb::HistoryRow) -> Value {
     let config = (row.config_bytes > 0)
-        .then(|| json!({ "bytes": row.config_bytes, "json": row.config_json, "sha256": row.config_sha256 }));
+        .then(|| json!({ "bytes": row.config_bytes, "json": given(&row.config_json), "sha256": given(&row.config_sha256) }));
     json!({
-        "unix_ms": row.unix_ms, "actor": row.actor, "operator": row.operator, "peer": row.peer,
-        "action": row.action, "volume": row.volume, "plugin": row.plugin, "version": row.version,
-        "digest": row.digest, "from": row.from_stage, "to": row.to_stage, "reason": row.reason,
-        "operator_reason": row.operator_reason, "grants": row.grants, "signature": row.signature_state,
-        "key_id": row.key_id, "config": config, "outcome": row.outcome, "refused": row.refused,
+        "unix_ms": row.unix_ms, "actor": row.actor,
+        "operator": given(&row.operator), "peer": given(&row.peer),
+        "action": row.action, "volume": given(&row.volume),
+        "plugin": given(&row.plugin), "version": given(&row.version), "digest": given(&row.digest),
+        "from": given(&row.from_stage), "to": given(&row.to_stage),
+        "reason": given(&row.reason), "operator_reason": given(&row.operator_reason),
+        "grants": row.grants, "signature": given(&row.signature_state), "key_id": given(&row.key_id),
+        "config": config, "outcome": given(&row.outcome), "refused": row.refused,
     })
 }
 

@@ -12,6 +12,7 @@ use mortise_mechanisms::conformance::trace::Reply;
 use mortise_mechanisms::conformance::{Replayed, Workbench};
 
 use super::plugin_author::{CallLimits, Output, grouped, specimen};
+use super::plugin_limits::milliseconds;
 use super::plugin_test::records;
 use crate::wiring;
 
@@ -68,11 +69,11 @@ pub(super) fn told(replayed: &Replayed) -> String {
         text += &format!("\n… and {more} more; --output json has all of them\n");
     }
     text + &format!(
-        "\n{}: {} of {} recorded calls are answered as recorded; the longest took {:.3} ms\n",
+        "\n{}: {} of {} recorded calls are answered as recorded; the longest took {}\n",
         replayed.plugin,
         grouped(replayed.same),
         grouped(replayed.calls),
-        replayed.longest.as_secs_f64() * 1000.0
+        milliseconds(replayed.longest_us)
     )
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::client::{Target, refused};
-use super::output::{line_width, or_dash, pairs, table as laid_out, time, wrapped};
+use super::output::{given, line_width, or_dash, pairs, table as laid_out, time, wrapped};
 use super::plugin::{VolumeFlag, report};
 use super::plugin_author::grouped;
 use super::plugin_limits::milliseconds;
@@ -202,7 +202,7 @@ fn shadow_json(shadow: &pb::Shadow) -> Value {
         "unmatched": shadow.unmatched,
         "skipped": shadow.skipped,
         "faults": shadow.faults,
-        "last_fault": shadow.last_fault,
+        "last_fault": given(&shadow.last_fault),
         "examples": shadow.examples.iter().map(example).collect::<Vec<_>>(),
         "active_times": times(shadow.active_times),
         "candidate_times": times(shadow.candidate_times),

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::output::{line_width, or_dash, pairs, size, time, wrapped};
+use super::output::{given, line_width, or_dash, pairs, size, some_number, time, wrapped};
 use super::plugin_record::recording_json;
 use super::{plugin_decisions as decisions, plugin_history as history, plugin_limits as limits};
 use crate::pb::mortise::v1 as pb;
@@ -17,7 +17,7 @@ pub(super) fn list(plugins: &[pb::Plugin]) -> String {
             plugin.name.clone(),
             plugin.version.clone(),
             plugin.world.clone(),
-            plugin.state.clone(),
+            plugin.origin.clone(),
             or_dash(&plugin.stage),
             size(plugin.bytes),
             or_dash(&plugin.serves.join(", ")),
@@ -69,7 +69,7 @@ fn versions(versions: &[pb::Plugin]) -> String {
     let rows = versions.iter().map(|version| {
         vec![
             version.version.clone(),
-            version.state.clone(),
+            version.origin.clone(),
             version.stage.clone(),
             version.signature.as_ref().map_or("-", |signature| &signature.state).to_owned(),
             size(version.bytes),
@@ -173,19 +173,19 @@ pub(super) fn activation(activation: &pb::Activation) -> String {
 pub(super) fn plugin_json(plugin: &pb::Plugin) -> Value {
     json!({
         "name": plugin.name,
-        "version": plugin.version,
-        "digest": plugin.digest,
+        "version": given(&plugin.version),
+        "digest": given(&plugin.digest),
         "world": plugin.world,
-        "wit_version": plugin.wit_version,
-        "bytes": plugin.bytes,
-        "added_unix_ms": plugin.added_unix_ms,
-        "state": plugin.state,
-        "summary": plugin.summary,
-        "limits": limits::limits_json(plugin.limits.unwrap_or_default()),
+        "wit_version": given(&plugin.wit_version),
+        "bytes": some_number(plugin.bytes),
+        "added_unix_ms": some_number(plugin.added_unix_ms),
+        "origin": plugin.origin,
+        "summary": given(&plugin.summary),
+        "limits": plugin.limits.map(limits::limits_json),
         "usage": plugin.usage.as_ref().map(limits::usage_json),
         "serves": plugin.serves,
         "quarantined": plugin.quarantined,
-        "stage": plugin.stage,
+        "stage": given(&plugin.stage),
         "standings": plugin.standings.iter().map(standing_json).collect::<Vec<_>>(),
         "signature": plugin.signature.as_ref().map(signature_json),
         "grants": plugin.grants,
@@ -198,16 +198,16 @@ fn standing_json(standing: &pb::Standing) -> Value {
         "volume": standing.volume,
         "world": standing.world,
         "stage": standing.stage,
-        "since_unix_ms": standing.since_unix_ms,
-        "reason": standing.reason,
+        "since_unix_ms": some_number(standing.since_unix_ms),
+        "reason": given(&standing.reason),
     })
 }
 
 fn signature_json(signature: &pb::Signature) -> Value {
     json!({
         "state": signature.state,
-        "key_id": signature.key_id,
-        "trusted_comment": signature.trusted_comment,
+        "key_id": given(&signature.key_id),
+        "trusted_comment": given(&signature.trusted_comment),
     })
 }
 
@@ -217,10 +217,10 @@ pub(super) fn binding_json(binding: &pb::Binding) -> Value {
         "world": binding.world,
         "serving": binding.serving.as_ref().map(strategy_json),
         "bound": binding.bound.as_ref().map(strategy_json),
-        "problem": binding.problem,
-        "since_unix_ms": binding.since_unix_ms,
+        "problem": given(&binding.problem),
+        "since_unix_ms": some_number(binding.since_unix_ms),
         "explicit": binding.explicit,
-        "watched_until_unix_ms": binding.watched_until_unix_ms,
+        "watched_until_unix_ms": some_number(binding.watched_until_unix_ms),
         "previous": binding.previous.iter().map(strategy_json).collect::<Vec<_>>(),
         "candidate": binding.candidate.as_ref().map(|candidate| json!({
             "strategy": candidate.strategy.as_ref().map(strategy_json),
@@ -236,9 +236,9 @@ pub(super) fn binding_json(binding: &pb::Binding) -> Value {
 pub(super) fn strategy_json(strategy: &pb::Strategy) -> Value {
     json!({
         "plugin": strategy.plugin,
-        "version": strategy.version,
-        "digest": strategy.digest,
-        "config": strategy.config_json,
+        "version": given(&strategy.version),
+        "digest": given(&strategy.digest),
+        "config": given(&strategy.config_json),
     })
 }
 
@@ -251,7 +251,7 @@ pub(super) fn detail_json(plugin: &pb::ShowPluginResponse) -> Value {
     };
     let fault = |row: &pb::PluginFault| {
         json!({
-            "unix_ms": row.unix_ms, "volume": row.volume, "plugin": row.plugin, "version": row.version,
+            "unix_ms": row.unix_ms, "volume": row.volume, "plugin": row.plugin, "version": given(&row.version),
             "kind": row.kind, "detail": row.detail,
         })
     };
@@ -317,7 +317,7 @@ mod tests {
     fn the_built_in_strategy_is_described_without_a_component() {
         let native = pb::Plugin {
             name: "native".into(),
-            state: "built-in".into(),
+            origin: "built-in".into(),
             summary: "Leveled compaction.".into(),
             serves: vec!["tenant".into()],
             ..Default::default()

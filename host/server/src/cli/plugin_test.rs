@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::output;
 use super::plugin_author::{CallLimits, Output, grouped, specimen};
+use super::plugin_limits::milliseconds;
 use super::plugin_replay;
 use crate::wiring;
 
@@ -104,11 +105,11 @@ fn told(outcome: &Outcome) -> String {
     let rows = outcome.sections.iter().map(row).collect();
     text += &output::table(&["SECTION", "PASSED", "FAILED", "VERDICT"], &[1, 2], rows);
     text += &format!(
-        "\n{} calls: half of them within {:.3} ms, the longest {:.3} ms of {} ms\n\
+        "\n{} calls: half of them within {}, the longest {} of {} ms\n\
          memory of one call: {} of {}; fuel of one call: at most {}\n",
         grouped(outcome.calls),
-        outcome.median.as_secs_f64() * 1000.0,
-        outcome.longest.as_secs_f64() * 1000.0,
+        milliseconds(outcome.median_us),
+        milliseconds(outcome.longest_us),
         outcome.limits.deadline.as_millis(),
         output::size(outcome.used.peak_memory_bytes),
         output::size(outcome.limits.memory_bytes),

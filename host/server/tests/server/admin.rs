@@ -38,7 +38,7 @@ async fn plugins_are_listed_used_limited_and_rolled_back() {
     let mut admin = running.admin().await;
     let list = admin.list_plugins(pb::ListPluginsRequest {}).await.expect("a list").into_inner().plugins;
     let tiered = list.iter().find(|plugin| plugin.name == "compaction-tiered").expect("it is shipped");
-    assert_eq!(tiered.state, "shipped");
+    assert_eq!(tiered.origin, "shipped");
     let wanted = pb::UsePluginRequest {
         name: tiered.name.clone(),
         volume: "default".to_owned(),
@@ -61,7 +61,7 @@ async fn plugins_are_listed_used_limited_and_rolled_back() {
     assert!(!shown.history.is_empty() && !shown.versions.is_empty(), "{shown:?}");
     let show = pb::ShowPluginRequest { name: "native".to_owned() };
     let shown = admin.show_plugin(show).await.expect("the built-in one is shown").into_inner();
-    assert_eq!((shown.versions[0].state.as_str(), shown.versions[0].limits), ("built-in", None));
+    assert_eq!((shown.versions[0].origin.as_str(), shown.versions[0].limits), ("built-in", None));
     let missing = pb::ShowPluginRequest { name: "nowhere".to_owned() };
     assert_eq!(admin.show_plugin(missing).await.expect_err("missing").code(), Code::NotFound);
     running.stop().await;

@@ -77,7 +77,7 @@ pub(crate) fn arrive(model: &Model, papers: &Papers) -> Result<(Change, ())> {
         name: papers.name.clone(),
         size: papers.description.bytes,
         since_unix_ms: papers.unix_ms,
-        state: papers.origin,
+        origin: papers.origin,
         stage: Stage::Added,
     };
     change.put(model, Key::Arrival(papers.digest()), &row)?;
@@ -150,7 +150,7 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
     let mut reason = "added";
     let row = match existing {
         None => new_row(model, name, papers, identity),
-        Some(row) if row.digest == digest && (!shipped || row.state == Origin::Shipped) => {
+        Some(row) if row.digest == digest && (!shipped || row.origin == Origin::Shipped) => {
             // It came in before; it may have got a signature or a grant since.
             let again = seen_again(row, papers);
             if again != *row {
@@ -161,7 +161,7 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
             }
             return Ok((change, chosen(again)));
         }
-        Some(row) if row.digest == digest || (shipped && row.state == Origin::Shipped) => {
+        Some(row) if row.digest == digest || (shipped && row.origin == Origin::Shipped) => {
             reason = "replaced by the build that comes with this program";
             PluginRow { limits: row.limits, ..new_row(model, name, papers, identity) }
         }
@@ -204,7 +204,7 @@ fn new_row(model: &Model, name: &str, papers: &Papers, identity: &Identity) -> P
         wit_version: papers.description.wit_version.clone(),
         size: papers.description.bytes,
         added_unix_ms: papers.unix_ms,
-        state: papers.origin,
+        origin: papers.origin,
         summary: identity.summary.clone(),
         limits,
         stage: Stage::Verified,

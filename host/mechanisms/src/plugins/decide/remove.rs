@@ -94,7 +94,7 @@ fn check_removable(
     serving: &dyn Fn(&str) -> Vec<String>,
 ) -> Result<()> {
     let Chosen { name, version, row } = victim;
-    if shipped_digests.contains(&row.digest) && row.state == Origin::Shipped {
+    if shipped_digests.contains(&row.digest) && row.origin == Origin::Shipped {
         return Err(Error::PluginShipped { name: name.clone(), version: version.clone() });
     }
     check_unused(model, victim, serving)

@@ -12,7 +12,7 @@ use super::jobs_client;
 use super::progress::Follower;
 use crate::cli::client::{Target, refused};
 use crate::cli::config::byte_size;
-use crate::cli::output::{self, size, time};
+use crate::cli::output::{self, given, size, some_number, time};
 use crate::cli::stated::{Stated, Work};
 use crate::pb::mortise::v1 as pb;
 use pb::start_job_request::Kind;
@@ -272,7 +272,7 @@ fn list(jobs: &[pb::Job]) -> String {
 
 /// A phase for people.
 pub(super) fn spaced(phase: &str) -> String {
-    phase.replace('_', " ")
+    phase.replace('-', " ")
 }
 
 /// Hundredths of the copy that are done, while it is under way.
@@ -289,9 +289,9 @@ pub(super) fn format_name(format: Option<&pb::Format>) -> String {
 pub(super) fn format_json(format: &pb::Format) -> Value {
     json!({
         "name": format.name,
-        "version": format.version,
-        "digest": (!format.digest.is_empty()).then_some(&format.digest),
-        "config": format.config_json,
+        "version": given(&format.version),
+        "digest": given(&format.digest),
+        "config": given(&format.config_json),
     })
 }
 
@@ -306,8 +306,8 @@ pub(super) fn job_json(job: &pb::Job) -> Value {
         "from": job.from.as_ref().map(format_json),
         "to": job.to.as_ref().map(format_json),
         "started_unix_ms": job.started_unix_ms,
-        "ended_unix_ms": (job.ended_unix_ms > 0).then_some(job.ended_unix_ms),
-        "detail": job.detail,
+        "ended_unix_ms": some_number(job.ended_unix_ms),
+        "detail": given(&job.detail),
         "progress": {
             "phase": progress.phase,
             "records": progress.records,
@@ -316,12 +316,12 @@ pub(super) fn job_json(job: &pb::Job) -> Value {
             "bytes_estimate": progress.bytes_estimate,
             "entries": progress.entries,
             "lag_entries": progress.lag_entries,
-            "remaining_ms": (progress.remaining_ms > 0).then_some(progress.remaining_ms),
+            "remaining_ms": some_number(progress.remaining_ms),
             "slows_writers": progress.slows_writers,
         },
         "result": job.result.as_ref().map(|result| json!({
-            "generation": result.generation,
-            "previous": result.previous,
+            "generation": some_number(result.generation),
+            "previous": some_number(result.previous),
             "kept": result.kept,
             "records": result.records,
             "bytes": result.bytes,
@@ -333,7 +333,6 @@ pub(super) fn job_json(job: &pb::Job) -> Value {
             "copy_ms": result.copy_ms,
             "took_ms": result.took_ms,
             "slowed_writers": result.slowed_writers,
-            "refused": result.refused,
         })),
     })
 }

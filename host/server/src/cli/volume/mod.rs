@@ -130,7 +130,7 @@ impl Volume {
                 let message = pb::DeleteVolumeRequest { name: name.clone(), reason: stated.reason() };
                 let request = stated.request(&target, Work::Usual, message)?;
                 admin(&target).await?.delete_volume(request).await.map_err(refused)?;
-                target.output.emit(|| format!("volume {name} deleted\n"), || json!({ "deleted": name }))
+                target.output.emit(|| format!("volume {name} deleted\n"), || json!({ "name": name }))
             }
         }
     }
@@ -166,8 +166,8 @@ pub(super) fn volume_json(volume: &pb::Volume) -> Value {
         "name": volume.name,
         "id": volume.id,
         "state": volume.state,
-        "problem": volume.problem,
-        "generation": volume.generation,
+        "problem": output::given(&volume.problem),
+        "generation": output::some_number(volume.generation),
         "format": volume.format,
         "created_unix_ms": volume.created_unix_ms,
     })

@@ -175,7 +175,7 @@ fn told(progress: &pb::JobProgress) -> String {
             let (done, all) = (size(progress.bytes), size(progress.bytes_estimate.max(progress.bytes)));
             format!("{} records, {done} of {all}{left}{slowed}", progress.records)
         }
-        "catching_up" => format!("{} log entries to go{left}{slowed}", progress.lag_entries),
+        "catching-up" => format!("{} log entries to go{left}{slowed}", progress.lag_entries),
         _ => format!("{} records{left}{slowed}", progress.records),
     }
 }
@@ -196,7 +196,7 @@ mod tests {
         };
         assert_eq!(told(&copying), "1000 records, 1.0 MiB of 4.0 MiB, about 12 s left");
         let behind = pb::JobProgress {
-            phase: "catching_up".into(),
+            phase: "catching-up".into(),
             lag_entries: 70,
             slows_writers: true,
             ..Default::default()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::jobs::{format_json, format_name, job_json, spaced};
 use super::volume_json;
-use crate::cli::output::{self, pairs, size, time};
+use crate::cli::output::{self, pairs, size, some_number, time};
 use crate::pb::mortise::v1 as pb;
 
 pub(super) fn status(answer: &pb::VolumeStatusResponse) -> String {
@@ -154,7 +154,7 @@ pub(super) fn status_json(answer: &pb::VolumeStatusResponse) -> Value {
         "raft_index": answer.raft_index,
         "raft_applied_index": answer.raft_applied_index,
         "flushed_index": answer.flushed_index,
-        "leader": answer.leader,
+        "leader": some_number(answer.leader),
         "node_id": answer.node_id,
         "disk_bytes": answer.disk_bytes,
         "memtable_bytes": answer.memtable_bytes,
@@ -168,7 +168,7 @@ pub(super) fn status_json(answer: &pb::VolumeStatusResponse) -> Value {
             "compaction_out_bytes": counters.compaction_out_bytes,
             "slowed_writes": counters.slowed_writes,
         },
-        "write_rate": answer.write_rate,
+        "write_bytes_per_second": answer.write_rate,
         "write_amplification": answer.write_amplification,
         "format": answer.format.as_ref().map(format_json),
         "previous": answer.previous.as_ref().map(|previous| json!({
