@@ -33,7 +33,7 @@ async fn a_volume_is_converted_to_a_dictionary_and_back() -> Result<()> {
     let (mortise, mut client) = filled(&directory).await?;
     let before = hashes(&mut client).await?;
     let config = format!(r#"{{"id": 7, "dictionary": {COMMON:?}}}"#);
-    let convert = ["volume", "convert", "default", "--to", "dictionary", "--config", &config];
+    let convert = ["volume", "convert", "default", "--to", "dictionary", "--format-config", &config];
     let job = mortise.cli_json(&convert)?;
     ensure!(job["state"] == "done" && job["to"]["name"] == "dictionary", "{job}");
     ensure!(hashes(&mut client).await? == before, "the content is what it was");
@@ -42,11 +42,12 @@ async fn a_volume_is_converted_to_a_dictionary_and_back() -> Result<()> {
     client.put("/key/since", COMMON).await.ok().context("a put is accepted")?;
 
     // Other settings are another format, and wrong ones none.
-    let wrong = ["volume", "convert", "default", "--to", "dictionary", "--config", r#"{"id": "seven"}"#];
+    let wrong =
+        ["volume", "convert", "default", "--to", "dictionary", "--format-config", r#"{"id": "seven"}"#];
     let refused = mortise.cli(&wrong)?;
     ensure!(!refused.success() && refused.stderr.contains("id"), "{refused:?}");
     let other = format!(r#"{{"id": 8, "dictionary": {:?}}}"#, &COMMON[..20]);
-    let other = ["volume", "convert", "default", "--to", "dictionary", "--config", &other];
+    let other = ["volume", "convert", "default", "--to", "dictionary", "--format-config", &other];
     ensure!(mortise.cli_json(&other)?["state"] == "done", "other settings are another format");
 
     mortise.kill()?;

@@ -57,7 +57,7 @@ impl Bench {
 
     /// The latest call that a strategy answered, as it was recorded.
     fn recorded(&self) -> Result<Value> {
-        let trace = self.works(&["record", "--volume", "default", "--output", "json"])?;
+        let trace = self.works(&["record", "--volume", "default", "--trace"])?;
         serde_json::from_str(trace.lines().last().context("a call")?).context("a line of a trace")
     }
 }

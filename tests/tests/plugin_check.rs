@@ -128,7 +128,7 @@ fn signatures_are_asked_for_as_an_addition_would() -> Result<()> {
     let (mine, stranger) =
         (KeyPair::generate_unencrypted_keypair()?, KeyPair::generate_unencrypted_keypair()?);
     let key = mine.pk.to_base64();
-    let bench = Bench::new(&["--require-signed", "--trusted-key", &key])?;
+    let bench = Bench::new(&["--require-signed", "--trusted-keys", &key])?;
     let bytes = mortise_plugins::COMPACTION_TIERED;
     let file = bench.component("mine", bytes)?;
     let flags = ["--name", "mine"];

@@ -25,7 +25,7 @@ use Outcome::{Answers, Undecided, Unloaded, Unnamed};
 
 /// Every guest and its outcome.
 const OUTCOMES: &[(&str, Outcome)] = &[
-    ("bad_name", Unnamed(InvalidAnswer, "name is \"../../a/etc\"; expected 1 to 64 lower-case letters")),
+    ("bad_name", Unnamed(InvalidAnswer, "name is \"../../a/etc\"; expected 1 to 63 lower-case letters")),
     ("chatterbox", Answers),
     ("core_module", Unloaded("core module, expected a component")),
     (

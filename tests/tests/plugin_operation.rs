@@ -137,7 +137,7 @@ fn a_node_that_requires_signatures_takes_and_runs_nothing_else() -> Result<()> {
     let file = bench.component("old", bytes)?;
     bench.works(&["add", &file, "--name", "old"])?;
     bench.works(&["use", "old", "--volume", "default"])?;
-    let required = ["--require-signed", "--trusted-key", &*path.to_string_lossy()];
+    let required = ["--require-signed", "--trusted-keys", &*path.to_string_lossy()];
     bench.restart(&required)?;
 
     let status = bench.mortise.cli_json(&["volume", "status", "default"])?["strategy"].clone();
@@ -172,10 +172,10 @@ fn keys_that_are_none_keep_the_daemon_from_starting() -> Result<()> {
     let config = directory.path().join("mortise.toml");
     fs::write(&config, "require-signed = true\n")?;
     for (arguments, expected) in [
-        (["--trusted-key", "nonsense"], "minisign"),
-        (["--trusted-key", "/nowhere/key.pub"], "/nowhere/key.pub"),
-        (["--trusted-key", &*file.to_string_lossy()], "not.pub"),
-        (["--config", &*config.to_string_lossy()], "--trusted-key"),
+        (["--trusted-keys", "nonsense"], "minisign"),
+        (["--trusted-keys", "/nowhere/key.pub"], "/nowhere/key.pub"),
+        (["--trusted-keys", &*file.to_string_lossy()], "not.pub"),
+        (["--config", &*config.to_string_lossy()], "--trusted-keys"),
     ] {
         let mut command = Mortise::command(&directory.path().join("data"), &arguments)?;
         let mut process = Process::spawn("mortise serve", &mut command)?;
@@ -195,7 +195,7 @@ fn trusted_keys_come_from_the_environment_and_the_file_too() -> Result<()> {
     let component = component.to_string_lossy().into_owned();
     let config = keys.path().join("mortise.toml");
     let line = pair.pk.to_base64();
-    fs::write(&config, format!("require-signed = true\ntrusted-key = [\"{line}\"]\n"))?;
+    fs::write(&config, format!("require-signed = true\ntrusted-keys = [\"{line}\"]\n"))?;
     for from_file in [true, false] {
         let data = TempDir::new()?;
         let mut command = Mortise::command(data.path(), &[])?;

@@ -128,7 +128,7 @@ async fn recorded_calls_are_answered_alike_by_the_same_component_and_otherwise_b
     ensure!(names(bench.folder.path())? == ["calls.jsonl"], "nothing else is left");
     let steps = calls.iter().filter(|call| is_work(&call["answer"]["decision"]["step"])).count();
     ensure!(steps > 0, "no step was recorded: {text}");
-    let printed = bench.works(&["record", "--volume", "default", "--output", "json"])?;
+    let printed = bench.works(&["record", "--volume", "default", "--trace"])?;
     ensure!(records(&printed)?[0] == calls[0], "the trace goes to standard output, too");
 
     let tiered = bench.component("tiered", mortise_plugins::COMPACTION_TIERED)?;

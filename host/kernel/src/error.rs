@@ -32,6 +32,8 @@ pub enum ErrorKind {
     FailedPrecondition,
     /// Stored bytes are damaged. Stop and keep the evidence.
     Corrupt,
+    /// The disk, the file system or a library that keeps files failed. Look at the node's disk, then retry.
+    Storage,
     /// A defect of Mortise.
     Internal,
 }
@@ -251,7 +253,8 @@ impl Error {
             | Self::ConversionRefused { .. }
             | Self::IllegalStep(_) => ErrorKind::FailedPrecondition,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Io { .. } | Self::Storage { .. } | Self::Internal(_) => ErrorKind::Internal,
+            Self::Io { .. } | Self::Storage { .. } => ErrorKind::Storage,
+            Self::Internal(_) => ErrorKind::Internal,
         }
     }
 }

@@ -162,7 +162,7 @@ async fn write_large(one: &Volume, keys: usize) {
 async fn what_moves_too_much_at_once_is_refused_and_smaller_ranges_are_not() {
     const LIMIT: u64 = 2 << 20;
     let dir = tempfile::tempdir().expect("a directory");
-    let node = open(NodeConfig { most_at_once: LIMIT, ..config(dir.path()) }).await;
+    let node = open(NodeConfig { max_write_bytes: LIMIT, ..config(dir.path()) }).await;
     let one = node.create_volume(volume(2)).await.expect("created");
     write_large(&one, 16).await;
     let before = (one.status().revision, one.content_hash(0).await.expect("hashed"));
@@ -204,7 +204,7 @@ fn a_delete_that_the_log_holds_is_replayed_whatever_it_moves() {
     });
     let path = dir.path().to_path_buf();
     life(async move {
-        let node = open(NodeConfig { most_at_once: 1 << 20, ..config(&path) }).await;
+        let node = open(NodeConfig { max_write_bytes: 1 << 20, ..config(&path) }).await;
         let one = node.open_volume(volume(2)).await.expect("opened");
         assert_eq!(get(&one, "after").await.as_deref(), Some("1"));
         assert_eq!(one.content_hash(0).await.expect("hashed").keys, 1);

@@ -4,9 +4,10 @@
 //! kernel's [`ErrorKind`], so that the server has one table of codes for everything below it.
 
 use mortise_kernel::ErrorKind;
-use mortise_plugin_runtime::Fault;
+use mortise_plugin_runtime::{Fault, NAME_RULE};
 
 use crate::cause::CauseError;
+use crate::plugins::StageError;
 
 /// Result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,10 +74,7 @@ pub enum Error {
     #[error("the catalog changed {0} times while this change was being made; retry a little later")]
     CatalogContention(usize),
     /// A plugin name breaks the rules.
-    #[error(
-        "{name:?} cannot name a plugin: {why}; use 1 to 63 lower-case letters, digits and hyphens, \
-         with a letter or digit at both ends"
-    )]
+    #[error("{name:?} cannot name a plugin: {why}; use {NAME_RULE}")]
     PluginName {
         /// The name given.
         name: String,
@@ -188,9 +186,9 @@ pub enum Error {
         /// The flags that grant it.
         flags: String,
     },
-    /// The plugin is in a stage in which this cannot be done.
-    #[error("{0}")]
-    PluginStage(String),
+    /// The plugin is in a stage, or serves or shadows something, so that this cannot be done.
+    #[error(transparent)]
+    PluginStage(#[from] StageError),
     /// The plugin is of another world than it is to serve.
     #[error("plugin {name} {version} implements world `{found}`, expected `{expected}`; {cure}")]
     WrongWorld {
@@ -387,7 +385,8 @@ impl Error {
             | Self::PluginShipped { .. } => ErrorKind::FailedPrecondition,
             Self::VolumeFailed { .. } | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::CatalogRow { .. } | Self::Blob { .. } => ErrorKind::Corrupt,
-            Self::Runtime(_) | Self::Io { .. } | Self::Internal(_) => ErrorKind::Internal,
+            Self::Io { .. } => ErrorKind::Storage,
+            Self::Runtime(_) | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 }

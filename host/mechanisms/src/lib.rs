@@ -39,8 +39,11 @@ mod volumes;
 pub use cause::{Actor, Cause, CauseError, MAX_OPERATOR_CHARS, MAX_REASON_CHARS};
 pub use compaction::{Verdict, judge};
 pub use error::{Error, Result};
-pub use mortise_plugin_runtime::{Capability, Limits, MAX_COMPONENT_BYTES, Usage};
-pub use plugins::{Admission, Ground, Judged, Refusal, SignatureState, Step, Trust, TrustedKey, Who};
+pub use mortise_plugin_runtime::{Capability, Limits, MAX_COMPONENT_BYTES, NAME_RULE, Usage, name_problem};
+pub use plugins::{
+    Admission, Ground, IllegalTransition, Judged, Refusal, SignatureState, StageError, Step, Trust,
+    TrustedKey, Who,
+};
 pub use rebuild::{
     FormatCodecs, JobInfo, JobKind, JobProgress, JobRequest, JobResult, JobState, JobWork, WantedFormat,
     recoded,

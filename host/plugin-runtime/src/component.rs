@@ -17,12 +17,11 @@ use crate::compaction::CompactionStrategy;
 use crate::exports::{Exports, Serves};
 use crate::format::Format;
 use crate::log::LogGate;
-use crate::present::is_unpresentable;
 use crate::runtime::{Bound, CallState, Shared, unfit};
 use crate::usage::Meter;
 use crate::{
     CallUsage, Description, Error, Fault, FaultKind, Grants, ILLEGAL, Limits, Result, SharedLimits, Usage,
-    World,
+    World, identity,
 };
 
 pub use crate::bindings::exports::mortise::plugin::compaction::Call;
@@ -83,7 +82,7 @@ impl Component {
         let (identity,) = self.call(limits, Given::default(), weight_of_identity, |instance, store| {
             instance.get_typed_func::<(), (Identity,)>(&mut *store, describe)?.call(store, ())
         })?;
-        check_identity(&identity).inspect_err(|fault| self.count_fault(fault.kind))?;
+        identity::check(&identity).inspect_err(|fault| self.count_fault(fault.kind))?;
         Ok(identity)
     }
 
@@ -217,72 +216,5 @@ fn weight_of_identity((identity,): &(Identity,)) -> u64 {
 impl std::fmt::Debug for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Component").field(self.description()).finish()
-    }
-}
-
-/// Checks the rules that the contract states in words.
-fn check_identity(identity: &Identity) -> Result<(), Fault> {
-    let invalid = |what: &str, expected: &str, found: &str| {
-        let detail = format!(
-            "the plugin's {what} is {:?}; expected {expected}",
-            found.chars().take(100).collect::<String>()
-        );
-        Err(Fault::new(FaultKind::InvalidAnswer, detail))
-    };
-    let Identity { name, version, summary } = identity;
-    let named = (1..=64).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !named {
-        return invalid("name", "1 to 64 lower-case letters, digits and hyphens, a letter first", name);
-    }
-    if version.len() > 64 || !is_semantic(version) {
-        return invalid("version", "three numbers as in `1.2.3`", version);
-    }
-    if summary.len() > 1024 || summary.chars().any(is_unpresentable) {
-        return invalid("summary", "one line of at most 1024 bytes", summary);
-    }
-    Ok(())
-}
-
-/// Whether a text is `number.number.number`, with whatever semantic versioning allows after it.
-fn is_semantic(version: &str) -> bool {
-    let core = version.split(['-', '+']).next().unwrap_or_default();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
-    version.chars().all(allowed)
-        && core.split('.').count() == 3
-        && core.split('.').all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn identity(name: &str, version: &str) -> Identity {
-        Identity { name: name.into(), version: version.into(), summary: "Does things.".into() }
-    }
-
-    #[test]
-    fn identities_follow_the_contract() {
-        for (name, version) in
-            [("a", "0.0.1"), ("compaction-leveled", "1.2.3-rc.1+build.5"), ("x9", "10.0.0")]
-        {
-            check_identity(&identity(name, version)).unwrap();
-        }
-        for (name, version) in [
-            ("", "1.0.0"),
-            ("Upper", "1.0.0"),
-            ("9lives", "1.0.0"),
-            ("a/../b", "1.0.0"),
-            ("a", "1.0"),
-            ("a", "1..0"),
-            ("a", "1.0.0 "),
-            ("a", "1.0.0/.."),
-        ] {
-            let fault = check_identity(&identity(name, version)).unwrap_err();
-            assert_eq!(fault.kind, FaultKind::InvalidAnswer, "{name} {version}");
-        }
-        let long = Identity { summary: "x".repeat(1025), ..identity("a", "1.0.0") };
-        assert!(check_identity(&long).unwrap_err().detail.contains("summary"));
     }
 }

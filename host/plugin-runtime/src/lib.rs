@@ -14,6 +14,7 @@
 //! | `origin` | which language and tools made a component |
 //! | `compile` | compiling, in a process of its own |
 //! | `runtime`, `component` | loading, instantiating, calling |
+//! | `identity` | the rules for names and versions |
 //! | `world`, `exports` | which worlds and versions are served, and where a component has their functions |
 //! | [`compaction`], [`format`] | the worlds |
 //! | `bindings` | types generated from the contract |
@@ -40,6 +41,7 @@ mod fault;
 pub mod format;
 mod grants;
 mod hostcall;
+mod identity;
 mod inspect;
 mod limiter;
 mod log;
@@ -62,6 +64,7 @@ pub use config::{
 pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};
 pub use grants::{Capability, Grants};
+pub use identity::{NAME_RULE, is_version, name_problem};
 pub use inspect::{Description, Digest, inspect};
 pub use origin::{Form, Language, Origin, Tool};
 pub use present::is_unpresentable;

@@ -66,7 +66,7 @@ pub(super) fn repair(folder: &Path) -> Result<()> {
             Verdict::Whole => {}
             Verdict::Torn(at) => {
                 tracing::info!(path = %path.display(), at, bytes, "cut off the torn end of a journal");
-                cut(&path, at as u64).map_err(io_error(&path))?;
+                cut(&path, at as u64)?;
             }
             Verdict::Damaged(detail) => return Err(Error::Corrupt { path, detail }),
         }
@@ -84,14 +84,16 @@ pub(crate) fn examine(folder: &Path) -> Result<Vec<(PathBuf, u64, Judgement)>> {
     Ok(judged.collect())
 }
 
-fn io_error(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    move |source| Error::Io { context: format!("reading the raft log {}", path.display()), source }
+/// The system's refusal of what was done with a file of the raft log, such as `reading`.
+fn io_error(doing: &str, path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Io { context: format!("{doing} the raft log {}", path.display()), source }
 }
 
-fn cut(path: &Path, at: u64) -> std::io::Result<()> {
-    let file = std::fs::OpenOptions::new().write(true).open(path)?;
-    file.set_len(at)?;
-    file.sync_all()
+fn cut(path: &Path, at: u64) -> Result<()> {
+    let file = std::fs::OpenOptions::new().write(true).open(path);
+    let file = file.map_err(io_error("opening for writing", path))?;
+    file.set_len(at).map_err(io_error("cutting the torn end off", path))?;
+    file.sync_all().map_err(io_error("syncing", path))
 }
 
 /// The journals of a database, the oldest first.
@@ -99,11 +101,11 @@ pub(super) fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
     let files = match std::fs::read_dir(folder) {
         Ok(files) => files,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(io_error(folder)(error)),
+        Err(error) => return Err(io_error("listing", folder)(error)),
     };
     let mut found = Vec::new();
     for file in files {
-        let path = file.map_err(io_error(folder))?.path();
+        let path = file.map_err(io_error("listing", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "jnl") {
             found.push(path);
         }
@@ -118,7 +120,7 @@ fn judge_all(folder: &Path) -> Result<Vec<(PathBuf, u64, Verdict)>> {
     let last = paths.len().saturating_sub(1);
     let mut secret = None;
     let judged = paths.into_iter().enumerate().map(|(number, path)| {
-        let bytes = std::fs::read(&path).map_err(io_error(&path))?;
+        let bytes = std::fs::read(&path).map_err(io_error("reading", &path))?;
         let verdict = judge(&bytes, number < last, &mut secret);
         Ok((path, bytes.len() as u64, verdict))
     });
@@ -200,7 +202,7 @@ pub(super) fn tear(folder: &Path) -> Result<()> {
 
     let missing = || Error::Internal("there is no batch that could be torn".to_owned());
     let path = journals(folder)?.pop().ok_or_else(missing)?;
-    let bytes = std::fs::read(&path).map_err(io_error(&path))?;
+    let bytes = std::fs::read(&path).map_err(io_error("reading", &path))?;
     let (mut start, mut end) = (0, 0);
     while let Some(Batch { length, .. }) = bytes.get(end..).and_then(batch) {
         (start, end) = (end, end + length);
@@ -209,8 +211,9 @@ pub(super) fn tear(folder: &Path) -> Result<()> {
     if middle == end {
         return Err(missing());
     }
-    let file = std::fs::OpenOptions::new().write(true).open(&path).map_err(io_error(&path))?;
-    file.write_all_at(&vec![0; end - middle], middle as u64).map_err(io_error(&path))
+    let file = std::fs::OpenOptions::new().write(true).open(&path);
+    let file = file.map_err(io_error("opening for writing", &path))?;
+    file.write_all_at(&vec![0; end - middle], middle as u64).map_err(io_error("tearing", &path))
 }
 
 /// Whether the last bytes are a trailer, of which one bit may have been flipped.

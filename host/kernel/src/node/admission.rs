@@ -3,7 +3,7 @@
 //! An entry of the log takes effect as a whole, so that all it changes is in memory at once. A request is
 //! bounded in bytes; what it moves is not: a delete of all keys has a few bytes and moves every value. So
 //! writes that may be heavy are weighed before they are proposed, those above a limit are refused
-//! ([`super::NodeConfig::most_at_once`]),
+//! ([`super::NodeConfig::max_write_bytes`]),
 //! and one heavy write of a volume is under way at a time. Between being weighed and being applied a range
 //! grows by what waits in the queue before it at most, which is bounded in bytes.
 //!
@@ -31,7 +31,7 @@ impl Volume {
         prepared: Option<&Prepared>,
         deadline: Deadline,
     ) -> Result<Option<OwnedMutexGuard<()>>> {
-        let limit = self.shared.config.most_at_once;
+        let limit = self.shared.config.max_write_bytes;
         let heavy = HEAVY.min(limit);
         if !kv::may_be_heavy(command) || self.weigh(command, prepared, heavy, deadline).await? <= heavy {
             return Ok(None);

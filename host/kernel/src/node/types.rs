@@ -45,7 +45,7 @@ pub struct NodeConfig {
     pub slow_sealed_memtables: usize,
     /// Most bytes of rows that one write may move at once, with what they take in memory beside their bytes:
     /// a delete of a range moves every row that it deletes.
-    pub most_at_once: u64,
+    pub max_write_bytes: u64,
     /// Writers are slowed from this number of level-0 runs on, and stopped at twice as many.
     pub slow_l0_runs: usize,
     /// Writes are refused below this much free disk space, in bytes.
@@ -68,8 +68,9 @@ impl NodeConfig {
             memtable_bytes: 64 * 1024 * 1024,
             log_memtable_bytes: 32 * 1024 * 1024,
             slow_sealed_memtables: 4,
-            // As much as waits in memtables before writers are slowed.
-            most_at_once: 4 * 64 * 1024 * 1024,
+            // As much as waits in memtables before writers are slowed, by the defaults above. Other sizes of
+            // memtables leave it as it is: what it bounds is the memory of one write, not theirs.
+            max_write_bytes: 256 * 1024 * 1024,
             slow_l0_runs: 24,
             reserve_disk_bytes: 256 * 1024 * 1024,
             max_request_bytes: 1536 * 1024,

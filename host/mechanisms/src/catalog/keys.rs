@@ -117,7 +117,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// The rule of DNS labels that `name` breaks, if it breaks one. Volumes and plugins are named by such labels.
+/// The rule of DNS labels that `name` breaks, if it breaks one. Volumes are named by such labels.
 pub(crate) fn label_problem(name: &str) -> Option<&'static str> {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     if name.is_empty() {

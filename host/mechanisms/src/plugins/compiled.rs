@@ -11,6 +11,7 @@ use super::act::{Lifecycle, blocking};
 use super::capability::{self, Capabilities};
 use super::choose::Chosen;
 use super::host::Loaded;
+use super::stage_error::StageError;
 use crate::{Error, Result};
 
 /// Whether a component that is not compiled yet is waited for.
@@ -37,11 +38,8 @@ impl Lifecycle {
             return Ok(self.keep(&digest, compiled));
         }
         if compiling == Compiling::Never {
-            return Err(Error::PluginStage(format!(
-                "plugin {} {} has to be compiled before it serves, which is not waited for here; \
-                 `mortise plugin use` does",
-                chosen.name, chosen.version
-            )));
+            let (name, version) = (chosen.name.clone(), chosen.version.clone());
+            return Err(StageError::NotCompiled { name, version }.into());
         }
         let alone = self.compile_alone().await?;
         // Whoever was first may have compiled the same.

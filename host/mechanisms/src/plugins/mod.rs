@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `observe`, `standing` | the catalog's rows joined with what runs, for people |
-//! | `stage` | the stages of a version's life, and what leads from one to the next |
+//! | `stage`, `stage_error` | the stages of a version's life, what leads from one to the next, what they forbid |
 //! | `capability`, `signature` | what a component may use, and who vouches for it |
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume; what is told of refusals |
@@ -44,6 +44,7 @@ mod remove;
 mod shadow;
 mod signature;
 mod stage;
+mod stage_error;
 mod standing;
 mod supervise;
 
@@ -82,4 +83,6 @@ pub(crate) use host::Host;
 pub use judge::{Admission, Judged, Refusal, Step, Who};
 pub(crate) use judge::{Yardstick, judge};
 pub use signature::{SignatureState, Trust, TrustedKey};
+pub use stage::IllegalTransition;
 pub(crate) use stage::Stage;
+pub use stage_error::StageError;

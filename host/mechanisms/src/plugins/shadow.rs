@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::act::{Attached, Lifecycle, candidate, is_native};
 use super::choose;
 use super::decide::{self, Attempt, Start};
+use super::stage_error::StageError;
 use crate::catalog::{CandidateRow, HistoryRow, Target};
 use crate::cause::Cause;
 use crate::compaction::{Candidate, Shadow};
@@ -43,8 +44,7 @@ impl Lifecycle {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
         if is_native(name) {
-            let reason = "the native strategy is part of the daemon and no candidate; `plugin use` takes it";
-            return Err(Error::PluginStage(reason.into()));
+            return Err(StageError::NativeIsNoCandidate.into());
         }
         let chosen = choose::pick(&self.catalog.model(), name, version)?;
         let target = chosen.target(&config);
@@ -204,21 +204,16 @@ impl Lifecycle {
 }
 
 fn none_shadows(volume: &str) -> Error {
-    let message =
-        format!("no plugin shadows volume {volume:?}; begin with `plugin shadow NAME --volume {volume}`");
-    Error::PluginStage(message)
+    StageError::NothingShadows(volume.to_owned()).into()
 }
 
 fn is_called(info: &ShadowInfo, name: &str) -> Result<()> {
     if info.candidate.plugin == name {
         return Ok(());
     }
-    let ShadowInfo { volume, candidate, .. } = info;
-    let (plugin, version) = (&candidate.plugin, &candidate.version);
-    Err(Error::PluginStage(format!(
-        "plugin {plugin} {version} shadows volume {volume:?}, not {name}; name {plugin}, or begin with `plugin \
-         shadow {name} --volume {volume}`"
-    )))
+    let ShadowInfo { volume, candidate, .. } = info.clone();
+    let (plugin, version) = (candidate.plugin, candidate.version);
+    Err(StageError::AnotherShadows { volume, wanted: name.to_owned(), plugin, version }.into())
 }
 
 /// A report in one line, for the history.

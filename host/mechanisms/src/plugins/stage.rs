@@ -71,11 +71,11 @@ pub(crate) enum Event {
 /// An event that has no place in a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a plugin version that is {stage} cannot be {}", .event.done())]
-pub(crate) struct IllegalTransition {
+pub struct IllegalTransition {
     /// The stage.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// What was to happen.
-    pub event: Event,
+    pub(crate) event: Event,
 }
 
 impl Stage {

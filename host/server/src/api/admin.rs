@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use mortise_mechanisms::{Error, Limits, MAX_COMPONENT_BYTES};
+use mortise_mechanisms::{Limits, MAX_COMPONENT_BYTES};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Context;
@@ -46,10 +46,6 @@ fn kept<T: Default + PartialEq>(wanted: T, now: T) -> T {
     if wanted == T::default() { now } else { wanted }
 }
 
-fn failed(error: Error) -> Status {
-    from_mechanisms(&error)
-}
-
 #[tonic::async_trait]
 impl Admin for AdminService {
     async fn create_volume(
@@ -59,7 +55,7 @@ impl Admin for AdminService {
         let cause = cause(&request, &request.get_ref().reason);
         let pb::CreateVolumeRequest { name, format, .. } = request.into_inner();
         let format = format.map(jobs::wanted).unwrap_or_default();
-        let info = self.context.system.create_volume(&name, format, cause).await.map_err(failed)?;
+        let info = self.context.system.create_volume(&name, format, cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::CreateVolumeResponse { volume: Some(messages::volume(info)) }))
     }
 
@@ -75,7 +71,7 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::VolumeStatusRequest>,
     ) -> Result<Response<pb::VolumeStatusResponse>, Status> {
-        let report = self.context.system.volume_report(&request.get_ref().name).map_err(failed)?;
+        let report = self.context.system.volume_report(&request.get_ref().name).map_err(from_mechanisms)?;
         Ok(Response::new(messages::volume_status(report)))
     }
 
@@ -84,7 +80,7 @@ impl Admin for AdminService {
         request: Request<pb::DeleteVolumeRequest>,
     ) -> Result<Response<pb::DeleteVolumeResponse>, Status> {
         let cause = cause(&request, &request.get_ref().reason);
-        self.context.system.delete_volume(&request.get_ref().name, cause).await.map_err(failed)?;
+        self.context.system.delete_volume(&request.get_ref().name, cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::DeleteVolumeResponse {}))
     }
 
@@ -97,9 +93,9 @@ impl Admin for AdminService {
         cause.reason = reason;
         if new.bytes.len() > MAX_COMPONENT_BYTES {
             let name = new.name.as_deref();
-            return Err(failed(self.context.system.plugin_oversized(name, cause).await));
+            return Err(from_mechanisms(self.context.system.plugin_oversized(name, cause).await));
         }
-        let info = self.context.system.plugin_add(new, cause).await.map_err(failed)?;
+        let info = self.context.system.plugin_add(new, cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::AddPluginResponse { plugin: Some(messages::plugin(info)) }))
     }
 
@@ -108,7 +104,7 @@ impl Admin for AdminService {
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::CheckPluginResponse>, Status> {
         let (new, _) = self.uploads.receive(request.into_inner()).await?;
-        let judged = self.context.system.plugin_check(new).await.map_err(failed)?;
+        let judged = self.context.system.plugin_check(new).await.map_err(from_mechanisms)?;
         Ok(Response::new(messages::judged(judged)))
     }
 
@@ -124,7 +120,7 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::ShowPluginRequest>,
     ) -> Result<Response<pb::ShowPluginResponse>, Status> {
-        let detail = self.context.system.plugin_show(&request.get_ref().name).map_err(failed)?;
+        let detail = self.context.system.plugin_show(&request.get_ref().name).map_err(from_mechanisms)?;
         Ok(Response::new(messages::plugin_detail(detail)))
     }
 
@@ -133,7 +129,7 @@ impl Admin for AdminService {
         request: Request<pb::PluginHistoryRequest>,
     ) -> Result<Response<pb::PluginHistoryResponse>, Status> {
         let name = given(&request.get_ref().name);
-        let rows = self.context.system.plugin_history(name.as_deref()).map_err(failed)?;
+        let rows = self.context.system.plugin_history(name.as_deref()).map_err(from_mechanisms)?;
         let rows = rows.into_iter().map(messages::history_row).collect();
         Ok(Response::new(pb::PluginHistoryResponse { rows }))
     }
@@ -150,7 +146,7 @@ impl Admin for AdminService {
             .system
             .plugin_use(&wanted.name, version.as_deref(), &wanted.volume, config, cause)
             .await
-            .map_err(failed)?;
+            .map_err(from_mechanisms)?;
         Ok(Response::new(pb::UsePluginResponse { activation: Some(messages::activation(activation)) }))
     }
 
@@ -160,7 +156,7 @@ impl Admin for AdminService {
     ) -> Result<Response<pb::RollbackPluginResponse>, Status> {
         let cause = cause(&request, &request.get_ref().reason);
         let volume = &request.get_ref().volume;
-        let activation = self.context.system.plugin_rollback(volume, cause).await.map_err(failed)?;
+        let activation = self.context.system.plugin_rollback(volume, cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::RollbackPluginResponse { activation: Some(messages::activation(activation)) }))
     }
 
@@ -171,7 +167,11 @@ impl Admin for AdminService {
         let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
         let version = given(&wanted.version);
-        self.context.system.plugin_remove(&wanted.name, version.as_deref(), cause).await.map_err(failed)?;
+        self.context
+            .system
+            .plugin_remove(&wanted.name, version.as_deref(), cause)
+            .await
+            .map_err(from_mechanisms)?;
         Ok(Response::new(pb::RemovePluginResponse {}))
     }
 
@@ -181,7 +181,8 @@ impl Admin for AdminService {
     ) -> Result<Response<pb::RecordPluginResponse>, Status> {
         let cause = cause(&request, &request.get_ref().reason);
         let pb::RecordPluginRequest { volume, calls, bytes, .. } = request.into_inner();
-        let info = self.context.system.record_plugin(&volume, calls, bytes, cause).await.map_err(failed)?;
+        let info =
+            self.context.system.record_plugin(&volume, calls, bytes, cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::RecordPluginResponse { recording: Some(recording::recording(info)) }))
     }
 
@@ -191,7 +192,7 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::RecordedCallsRequest>,
     ) -> Result<Response<Self::RecordedCallsStream>, Status> {
-        let calls = self.context.system.recorded_calls(&request.get_ref().volume).map_err(failed)?;
+        let calls = self.context.system.recorded_calls(&request.get_ref().volume).map_err(from_mechanisms)?;
         Ok(Response::new(recording::chunks(calls)))
     }
 
@@ -203,7 +204,7 @@ impl Admin for AdminService {
         let wanted = request.into_inner();
         let version = given(&wanted.version);
         let plugin = self.context.system.plugin_quarantine(&wanted.name, version.as_deref(), cause).await;
-        let plugin = Some(messages::plugin(plugin.map_err(failed)?));
+        let plugin = Some(messages::plugin(plugin.map_err(from_mechanisms)?));
         Ok(Response::new(pb::QuarantinePluginResponse { plugin }))
     }
 
@@ -215,7 +216,7 @@ impl Admin for AdminService {
         let wanted = request.into_inner();
         let version = given(&wanted.version);
         let plugin = self.context.system.plugin_release(&wanted.name, version.as_deref(), cause).await;
-        let plugin = Some(messages::plugin(plugin.map_err(failed)?));
+        let plugin = Some(messages::plugin(plugin.map_err(from_mechanisms)?));
         Ok(Response::new(pb::ReleasePluginResponse { plugin }))
     }
 
@@ -226,7 +227,8 @@ impl Admin for AdminService {
         let cause = cause(&request, &request.get_ref().reason);
         let wanted = request.into_inner();
         let change = move |now| limits(wanted.limits.unwrap_or_default(), now);
-        let plugins = self.context.system.plugin_limits(&wanted.name, change, cause).await.map_err(failed)?;
+        let plugins =
+            self.context.system.plugin_limits(&wanted.name, change, cause).await.map_err(from_mechanisms)?;
         let plugins = plugins.into_iter().map(messages::plugin).collect();
         Ok(Response::new(pb::SetPluginLimitsResponse { plugins }))
     }

@@ -131,7 +131,7 @@ pub(super) fn volume(
             "volume {name:?}, named by the {VOLUME_HEADER} header, does not exist; \
              create it with `mortise volume create {name}`"
         )),
-        _ => errors::from_mechanisms(&error),
+        _ => errors::from_mechanisms(error),
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Where etcd has an error of its own, its code and its exact text are used, because clients compare texts.
 //! Everything else carries our message, which says what was expected, what was found and what to do, under
-//! the code that fits its [`ErrorKind`]. Defects and damage are logged here, since a client can do nothing
-//! about them.
+//! the code that fits its [`ErrorKind`]. Defects, damage and failing storage are logged here, since a client
+//! can do nothing about them.
 
 use mortise_kernel::{Error, ErrorKind};
 use tonic::{Code, Status};
@@ -23,9 +23,9 @@ pub(super) fn from_kernel(error: &Error, deadline_from_client: bool) -> Status {
 }
 
 /// The status for an error of the mechanisms.
-pub(super) fn from_mechanisms(error: &mortise_mechanisms::Error) -> Status {
+pub(super) fn from_mechanisms(error: mortise_mechanisms::Error) -> Status {
     match error {
-        mortise_mechanisms::Error::Kernel(error) => from_kernel(error, false),
+        mortise_mechanisms::Error::Kernel(error) => from_kernel(&error, false),
         _ => ours(error.kind(), error.to_string()),
     }
 }
@@ -71,11 +71,19 @@ fn ours(kind: ErrorKind, message: String) -> Status {
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
         ErrorKind::Corrupt => Code::DataLoss,
+        // As of an etcd whose disk fails: this node cannot serve the call now, another one or a later try may.
+        ErrorKind::Storage => Code::Unavailable,
         ErrorKind::Internal => Code::Internal,
     };
-    if matches!(kind, ErrorKind::Corrupt | ErrorKind::Internal) {
+    if matches!(kind, ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Internal) {
         tracing::error!(error = message, "a call failed for a reason that no client can mend");
     }
+    let message = match kind {
+        ErrorKind::Storage => {
+            format!("{message}; the storage of this node failed: look at its disk, then retry")
+        }
+        _ => message,
+    };
     Status::new(code, message)
 }
 

@@ -6,7 +6,7 @@ use mortise_kernel::Error;
 use mortise_kernel::node::VolumeId;
 use tonic::Code;
 
-use super::from_kernel;
+use super::{from_kernel, from_mechanisms};
 
 #[test]
 fn etcd_errors_have_etcds_codes_and_texts() {
@@ -77,4 +77,22 @@ fn other_errors_keep_our_message() {
         let status = from_kernel(&error, false);
         assert_eq!((status.code(), status.message()), (code, error.to_string().as_str()));
     }
+}
+
+#[test]
+fn a_disk_that_fails_is_no_defect_and_its_message_names_the_disk() {
+    let failed = || std::io::Error::other("input/output error");
+    let errors = [
+        Error::Io { context: "syncing the raft log".into(), source: failed() },
+        Error::Storage { context: "flushing", detail: "input/output error".into() },
+    ];
+    for error in errors {
+        let status = from_kernel(&error, false);
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        let parts = ["input/output error", "look at its disk"];
+        assert!(parts.iter().all(|part| status.message().contains(part)), "{status:?}");
+    }
+    let of_plugins =
+        mortise_mechanisms::Error::Io { context: "writing a component".into(), source: failed() };
+    assert_eq!(from_mechanisms(of_plugins).code(), Code::Unavailable);
 }

@@ -39,10 +39,6 @@ impl JobsService {
     }
 }
 
-fn failed(error: mortise_mechanisms::Error) -> Status {
-    from_mechanisms(&error)
-}
-
 #[tonic::async_trait]
 impl Jobs for JobsService {
     async fn start_job(
@@ -54,7 +50,8 @@ impl Jobs for JobsService {
         let rate = NonZeroU64::new(wanted.bytes_per_second);
         let work = work(wanted.kind)?;
         let request = JobRequest { rate, work };
-        let info = self.context.system.start_job(&wanted.volume, request, cause).await.map_err(failed)?;
+        let info =
+            self.context.system.start_job(&wanted.volume, request, cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::StartJobResponse { job: Some(job(info)) }))
     }
 
@@ -64,7 +61,7 @@ impl Jobs for JobsService {
         &self,
         request: Request<pb::WatchJobRequest>,
     ) -> Result<Response<Self::WatchJobStream>, Status> {
-        let watched = self.context.system.watch_job(request.get_ref().id).map_err(failed)?;
+        let watched = self.context.system.watch_job(request.get_ref().id).map_err(from_mechanisms)?;
         let told = |info| Ok(pb::WatchJobResponse { job: Some(job(info)) });
         Ok(Response::new(told_in_time(watched).map(told).boxed()))
     }
@@ -75,7 +72,7 @@ impl Jobs for JobsService {
     ) -> Result<Response<pb::ListJobsResponse>, Status> {
         let volume = request.into_inner().volume;
         let volume = (!volume.is_empty()).then_some(volume.as_str());
-        let jobs = self.context.system.jobs(volume).map_err(failed)?;
+        let jobs = self.context.system.jobs(volume).map_err(from_mechanisms)?;
         Ok(Response::new(pb::ListJobsResponse { jobs: jobs.into_iter().map(job).collect() }))
     }
 
@@ -84,7 +81,8 @@ impl Jobs for JobsService {
         request: Request<pb::CancelJobRequest>,
     ) -> Result<Response<pb::CancelJobResponse>, Status> {
         let cause = cause(&request, &request.get_ref().reason);
-        let info = self.context.system.cancel_job(request.get_ref().id, &cause).await.map_err(failed)?;
+        let info =
+            self.context.system.cancel_job(request.get_ref().id, &cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::CancelJobResponse { job: Some(job(info)) }))
     }
 }
@@ -196,8 +194,8 @@ fn progress(progress: &JobProgress) -> pb::JobProgress {
 /// Rebuilds a volume and returns when that is done. The work goes on when nobody waits any more.
 pub(super) async fn rebuild(context: &Context, volume: &str, cause: Cause) -> Result<(), Status> {
     let request = JobRequest { rate: None, work: JobWork::Rebuild };
-    let info = context.system.start_job(volume, request, cause).await.map_err(failed)?;
-    let mut watched = context.system.watch_job(info.id).map_err(failed)?;
+    let info = context.system.start_job(volume, request, cause).await.map_err(from_mechanisms)?;
+    let mut watched = context.system.watch_job(info.id).map_err(from_mechanisms)?;
     let ended = watched.wait_for(|info| !info.runs()).await.map(|info| info.clone());
     let ended = ended.unwrap_or_else(|_| watched.borrow().clone());
     match ended.state {

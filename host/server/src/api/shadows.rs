@@ -3,7 +3,7 @@
 //! Requests go down to the mechanisms with who asked and why, and answers come back field for field. Whether
 //! a volume has a shadow is an answer, not an error. Nothing is compared or decided here.
 
-use mortise_mechanisms::{CallTimes, Error, ShadowExample, ShadowInfo};
+use mortise_mechanisms::{CallTimes, ShadowExample, ShadowInfo};
 use tonic::{Request, Response, Status};
 
 use super::Context;
@@ -23,10 +23,6 @@ impl ShadowsService {
     }
 }
 
-fn failed(error: Error) -> Status {
-    from_mechanisms(&error)
-}
-
 #[tonic::async_trait]
 impl Shadows for ShadowsService {
     async fn cast_shadow(
@@ -41,7 +37,7 @@ impl Shadows for ShadowsService {
             .system
             .plugin_shadow(&name, version.as_deref(), &volume, config, cause)
             .await
-            .map_err(failed)?;
+            .map_err(from_mechanisms)?;
         Ok(Response::new(pb::CastShadowResponse { shadow: Some(shadow(info)) }))
     }
 
@@ -49,7 +45,8 @@ impl Shadows for ShadowsService {
         &self,
         request: Request<pb::ShowShadowRequest>,
     ) -> Result<Response<pb::ShowShadowResponse>, Status> {
-        let info = self.context.system.plugin_shadow_show(&request.get_ref().volume).map_err(failed)?;
+        let info =
+            self.context.system.plugin_shadow_show(&request.get_ref().volume).map_err(from_mechanisms)?;
         Ok(Response::new(pb::ShowShadowResponse { shadow: info.map(shadow) }))
     }
 
@@ -61,7 +58,7 @@ impl Shadows for ShadowsService {
         let pb::EndShadowRequest { volume, name, .. } = request.into_inner();
         let name = given(&name);
         let ended = self.context.system.plugin_shadow_stop(name.as_deref(), &volume, cause).await;
-        let info = ended.map_err(failed)?;
+        let info = ended.map_err(from_mechanisms)?;
         Ok(Response::new(pb::EndShadowResponse { shadow: Some(shadow(info)) }))
     }
 
@@ -71,7 +68,8 @@ impl Shadows for ShadowsService {
     ) -> Result<Response<pb::PromoteShadowResponse>, Status> {
         let cause = cause(&request, &request.get_ref().reason);
         let pb::PromoteShadowRequest { name, volume, .. } = request.into_inner();
-        let activation = self.context.system.plugin_promote(&name, &volume, cause).await.map_err(failed)?;
+        let activation =
+            self.context.system.plugin_promote(&name, &volume, cause).await.map_err(from_mechanisms)?;
         Ok(Response::new(pb::PromoteShadowResponse { activation: Some(messages::activation(activation)) }))
     }
 }

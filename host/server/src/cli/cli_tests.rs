@@ -25,6 +25,7 @@ fn help_of_serve_names_every_default_and_every_variable() {
             assert!(help.contains(&default), "{default} of --{long} is missing");
         }
         let variable = format!("MORTISE_{}", long.to_uppercase().replace('-', "_"));
+        assert_eq!(arg.get_env(), Some(variable.as_ref()), "the variable of --{long}");
         assert!(help.contains(&variable), "{variable} of --{long} is missing");
     }
 }
@@ -69,12 +70,45 @@ fn a_check_names_its_limits_or_a_node_that_has_them() {
 
 #[test]
 fn a_volume_is_named_in_either_way_but_not_in_both() {
-    for args in [&["tenant"][..], &["--volume", "tenant"], &[]] {
-        let line = [&["mortise", "volume", "status"], args].concat();
-        assert!(Cli::try_parse_from(&line).is_ok(), "{line:?}");
+    for command in ["status", "jobs"] {
+        for args in [&["tenant"][..], &["--volume", "tenant"], &[]] {
+            let line = [&["mortise", "volume", command], args].concat();
+            assert!(Cli::try_parse_from(&line).is_ok(), "{line:?}");
+        }
+        contradicts(&["volume", command, "tenant", "--volume", "tenant"]);
     }
-    let both = ["mortise", "volume", "status", "tenant", "--volume", "tenant"];
-    assert_eq!(Cli::try_parse_from(both).expect_err("both").kind(), clap::error::ErrorKind::ArgumentConflict);
+}
+
+fn contradicts(args: &[&str]) {
+    let line = [&["mortise"], args].concat();
+    let error = Cli::try_parse_from(&line).expect_err("a contradiction");
+    assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{line:?}");
+}
+
+#[test]
+fn what_is_neither_a_table_nor_json_takes_no_output() {
+    contradicts(&["kv", "get", "k", "--value-only", "--output", "json"]);
+    contradicts(&["plugin", "record", "--trace", "-o", "json"]);
+    for line in
+        [&["mortise", "kv", "get", "k", "--value-only"][..], &["mortise", "plugin", "record", "--trace"]]
+    {
+        assert!(Cli::try_parse_from(line).is_ok(), "{line:?}");
+    }
+    let version = ["mortise", "version", "-o", "json"];
+    assert!(Cli::try_parse_from(version).is_ok(), "{version:?}");
+}
+
+#[test]
+fn a_format_and_its_settings_are_named_alike_everywhere() {
+    let command = Cli::command();
+    let volume = command.find_subcommand("volume").expect("volume");
+    for action in ["create", "convert"] {
+        let action = volume.find_subcommand(action).expect(action);
+        let longs: Vec<_> = action.get_arguments().filter_map(clap::Arg::get_long).collect();
+        for flag in ["format-version", "format-config"] {
+            assert!(longs.contains(&flag), "--{flag} of {action}");
+        }
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use mortise_mechanisms::doctor::{self, Examination, GenerationReport, Role, Severity, TreeReport};
 
-use super::output::{self, Format, size};
+use super::output::{self, Output, size};
 
 const LEFTOVERS: u8 = 3;
 const TROUBLE: u8 = 4;
@@ -27,9 +27,8 @@ pub(super) struct Doctor {
     /// The data directory.
     #[arg(env = "MORTISE_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: PathBuf,
-    /// A table for people or JSON for programs.
-    #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Doctor {
@@ -44,7 +43,7 @@ impl Doctor {
             tokio::task::spawn_blocking(move || doctor::examine(&directory, &|bytes| checked.inc(bytes)));
         let examined = examined.await.context("the check ended early")??;
         bar.finish_and_clear();
-        self.output.emit(|| text(&examined), || json(&examined))?;
+        self.output.output.emit(|| text(&examined), || json(&examined))?;
         Ok(match examined.report.worst() {
             None => ExitCode::SUCCESS,
             Some(Severity::Leftover | Severity::Unknown) => ExitCode::from(LEFTOVERS),

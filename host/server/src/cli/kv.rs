@@ -110,7 +110,7 @@ struct Get {
     #[arg(long, conflicts_with_all = ["keys_only", "value_only"])]
     count_only: bool,
     /// Print the bare values, each followed by a line break, and nothing else.
-    #[arg(long, conflicts_with = "keys_only")]
+    #[arg(long, conflicts_with_all = ["keys_only", "output"])]
     value_only: bool,
     /// Direction of the order.
     #[arg(long, value_enum, value_name = "ORDER")]

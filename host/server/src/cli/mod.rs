@@ -85,7 +85,7 @@ enum Command {
     #[command(hide = true, name = wiring::COMPILE_COMMAND)]
     CompilePlugin,
     /// Print the version.
-    Version,
+    Version(output::Output),
 }
 
 /// Runs the command line of this process.
@@ -146,11 +146,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(bench) => bench.run().await,
         Command::BenchStub(stub) => stub.run().await,
         Command::CompilePlugin => unreachable!("it was answered before there was a runtime"),
-        Command::Version => output::print(&format!(
-            "mortise {}\netcd API {}\n",
-            env!("CARGO_PKG_VERSION"),
-            crate::api::ETCD_VERSION
-        )),
+        Command::Version(output) => {
+            let (version, etcd) = (env!("CARGO_PKG_VERSION"), crate::api::ETCD_VERSION);
+            let json = || serde_json::json!({ "version": version, "etcd_version": etcd });
+            output.output.emit(|| format!("mortise {version}\netcd API {etcd}\n"), json)
+        }
     };
     done.map(|()| ExitCode::SUCCESS)
 }

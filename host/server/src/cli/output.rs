@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::Args;
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
 use serde_json::Value;
 
@@ -18,6 +19,14 @@ pub(super) enum Format {
     Table,
     /// JSON.
     Json,
+}
+
+/// How the answer is printed.
+#[derive(Debug, Args)]
+pub(super) struct Output {
+    /// A table for people or JSON for programs.
+    #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value = "table")]
+    pub(super) output: Format,
 }
 
 impl Format {

@@ -78,23 +78,9 @@ enum Action {
     Record(Record),
     /// Bar a format: no volume is created in it, converted to it or opened with it. Refused while the data
     /// of a volume is in it. Whoever is refused the format reads the reason.
-    Quarantine {
-        #[command(flatten)]
-        version: Version,
-        #[command(flatten)]
-        stated: Stated,
-        #[command(flatten)]
-        target: Target,
-    },
+    Quarantine(Bar),
     /// End the quarantine of a format.
-    Release {
-        #[command(flatten)]
-        version: Version,
-        #[command(flatten)]
-        stated: Stated,
-        #[command(flatten)]
-        target: Target,
-    },
+    Release(Bar),
     /// Show what one call of a plugin may use and what calls did use, or set it. What is not named stays as
     /// it is.
     Limits(Limits),
@@ -102,13 +88,18 @@ enum Action {
     Author(Author),
 }
 
+/// A version of a format that is to be barred, or no longer.
 #[derive(Debug, Args)]
-struct Version {
+struct Bar {
     /// Name of the plugin.
     name: String,
     /// The version; without it the newest.
     #[arg(long)]
     version: Option<String>,
+    #[command(flatten)]
+    stated: Stated,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -218,22 +209,8 @@ impl Plugin {
                 )
             }
             Action::Record(record) => record.run().await,
-            Action::Quarantine { version, stated, target } => {
-                let Version { name, version } = version;
-                let (version, reason) = (version.unwrap_or_default(), stated.reason());
-                let message = pb::QuarantinePluginRequest { name, version, reason };
-                let request = stated.request(&target, Work::Usual, message)?;
-                let answer = admin(&target).await?.quarantine_plugin(request).await.map_err(refused)?;
-                barred(&target, answer.into_inner().plugin, "is in quarantine: no volume gets it")
-            }
-            Action::Release { version, stated, target } => {
-                let Version { name, version } = version;
-                let (version, reason) = (version.unwrap_or_default(), stated.reason());
-                let message = pb::ReleasePluginRequest { name, version, reason };
-                let request = stated.request(&target, Work::Usual, message)?;
-                let answer = admin(&target).await?.release_plugin(request).await.map_err(refused)?;
-                barred(&target, answer.into_inner().plugin, "is in quarantine no longer")
-            }
+            Action::Quarantine(bar) => bar.quarantine().await,
+            Action::Release(bar) => bar.release().await,
             Action::Limits(limits) => limits.run().await,
             Action::Author(author) => author.run().await,
         }
@@ -280,8 +257,32 @@ pub(super) fn report(target: &Target, activation: &pb::Activation) -> anyhow::Re
     target.output.emit(|| tables::activation(activation), || tables::activation_json(activation))
 }
 
+impl Bar {
+    async fn quarantine(self) -> anyhow::Result<()> {
+        let message = pb::QuarantinePluginRequest {
+            name: self.name,
+            version: self.version.unwrap_or_default(),
+            reason: self.stated.reason(),
+        };
+        let request = self.stated.request(&self.target, Work::Usual, message)?;
+        let answer = admin(&self.target).await?.quarantine_plugin(request).await.map_err(refused)?;
+        became(&self.target, answer.into_inner().plugin, "is in quarantine: no volume gets it")
+    }
+
+    async fn release(self) -> anyhow::Result<()> {
+        let message = pb::ReleasePluginRequest {
+            name: self.name,
+            version: self.version.unwrap_or_default(),
+            reason: self.stated.reason(),
+        };
+        let request = self.stated.request(&self.target, Work::Usual, message)?;
+        let answer = admin(&self.target).await?.release_plugin(request).await.map_err(refused)?;
+        became(&self.target, answer.into_inner().plugin, "is in quarantine no longer")
+    }
+}
+
 /// Says what became of a format.
-fn barred(target: &Target, plugin: Option<pb::Plugin>, what: &str) -> anyhow::Result<()> {
+fn became(target: &Target, plugin: Option<pb::Plugin>, what: &str) -> anyhow::Result<()> {
     let plugin = plugin.unwrap_or_default();
     let text = || format!("plugin {} {} {what}\n", plugin.name, plugin.version);
     target.output.emit(text, || tables::plugin_json(&plugin))

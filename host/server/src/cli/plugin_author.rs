@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use mortise_mechanisms::Capability;
 use mortise_mechanisms::conformance::{Allowance, Specimen, Workbench};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::byte_size;
-use super::output::Format;
 use super::plugin_build::Build;
 use super::plugin_check::Check;
 use super::plugin_new::New;
@@ -37,6 +37,9 @@ pub(super) enum Author {
     /// Drive compaction strategies against a real store in simulated time. Needs no daemon.
     Simulate(Simulate),
 }
+
+/// The capability that is not everyone's.
+const WASI_MINIMAL: &str = Capability::WasiMinimal.as_str();
 
 /// Set when the user wants no more.
 pub(super) type Stop = Arc<AtomicBool>;
@@ -73,22 +76,14 @@ impl Author {
     }
 }
 
-/// How the answer is printed.
-#[derive(Debug, Args)]
-pub(super) struct Output {
-    /// A table for people or JSON for programs.
-    #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value = "table")]
-    pub(super) output: Format,
-}
-
 /// What a call of the component may use.
 #[derive(Debug, Args)]
 pub(super) struct CallLimits {
     #[command(flatten)]
     size: CallSize,
     /// Grant a capability, as the operator would.
-    #[arg(long, value_name = "CAPABILITY", value_parser = ["wasi-minimal"])]
-    grant: Option<String>,
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', value_parser = ["log", WASI_MINIMAL])]
+    grant: Vec<String>,
 }
 
 /// How much a call of the component may use.
@@ -104,7 +99,7 @@ pub(super) struct CallSize {
 
 impl CallLimits {
     pub(super) fn allowance(&self) -> Allowance {
-        self.size.allowance(self.grant.is_some())
+        self.size.allowance(self.grant.iter().any(|granted| granted == WASI_MINIMAL))
     }
 }
 

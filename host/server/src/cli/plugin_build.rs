@@ -11,8 +11,8 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::output::Output;
 use super::output::{self, Format};
-use super::plugin_author::Output;
 
 /// The file that says how a component is made.
 const RECIPE: &str = "mortise-plugin.toml";

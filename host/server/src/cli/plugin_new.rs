@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use mortise_mechanisms::{NAME_RULE, name_problem};
 use serde_json::json;
 
-use super::plugin_author::Output;
+use super::output::Output;
 use super::plugin_templates::{self as templates, Sdk};
 
 /// Write a small plugin project that builds.
 #[derive(Debug, Args)]
 pub(super) struct New {
-    /// The plugin's name: lower-case letters, digits and hyphens, a letter first.
+    /// The plugin's name: 1 to 63 lower-case letters, digits and hyphens, a letter first and no hyphen last.
     name: String,
     /// The world that it implements.
     #[arg(long, default_value = "compaction-strategy")]
@@ -37,7 +38,9 @@ pub(super) struct New {
 
 impl New {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        check_name(&self.name)?;
+        if let Some(why) = name_problem(&self.name) {
+            bail!("{:?} cannot name a plugin: {why}; use {NAME_RULE}", self.name);
+        }
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from(&self.name));
         ensure!(is_free(&dir)?, "{} exists and is not empty; choose another with --dir", dir.display());
         let sdk = self.sdk.as_deref().map(sdk_path).transpose()?;
@@ -67,21 +70,6 @@ impl New {
             json!({ "name": self.name, "world": self.world, "lang": self.lang, "dir": dir, "files": files })
         })
     }
-}
-
-/// The contract's rules for names.
-fn check_name(name: &str) -> anyhow::Result<()> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let good = (1..=63).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && name.chars().all(allowed);
-    ensure!(
-        good,
-        "{name:?} cannot name a plugin; use 1 to 63 lower-case letters, digits and hyphens, a letter first \
-         and no hyphen last"
-    );
-    Ok(())
 }
 
 fn is_free(dir: &Path) -> anyhow::Result<bool> {

@@ -15,7 +15,7 @@ use tonic::Streaming;
 
 use super::client::{Target, refused};
 use super::config::byte_size;
-use super::output::{self, Format, pairs, size};
+use super::output::{self, pairs, size};
 use super::plugin::VolumeFlag;
 use super::plugin_author::grouped;
 use super::stated::{Stated, Work};
@@ -23,8 +23,7 @@ use super::volume::admin;
 use crate::pb::mortise::v1 as pb;
 
 /// Set how many of its strategy's latest calls the daemon keeps for a volume, in memory, or fetch them for
-/// `plugin replay`. Without --calls and --save it is shown how many there are; with --output json the calls
-/// themselves are printed, as a trace.
+/// `plugin replay`. Without --calls, --save and --trace it is shown how many there are.
 #[derive(Debug, Args)]
 pub(super) struct Record {
     #[command(flatten)]
@@ -38,6 +37,9 @@ pub(super) struct Record {
     /// Write the calls that are kept into this file, a trace.
     #[arg(long, value_name = "FILE", conflicts_with = "calls")]
     save: Option<PathBuf>,
+    /// Print the calls that are kept, a trace: one JSON object a line.
+    #[arg(long, conflicts_with_all = ["calls", "save", "output"])]
+    trace: bool,
     #[command(flatten)]
     stated: Stated,
     #[command(flatten)]
@@ -54,27 +56,28 @@ impl Record {
             }
             return self.keep(volume, calls, bytes.unwrap_or_default()).await;
         }
-        match (&self.save, self.target.output) {
-            (Some(path), _) => {
-                let calls = self.save(&volume, path).await?;
-                let told = || format!("{} saved to {}\n", counted(calls), path.display());
-                let json = || json!({ "volume": volume, "calls": calls, "file": path.display().to_string() });
-                self.target.output.emit(told, json)
-            }
-            (None, Format::Json) => {
-                let mut trace = self.fetch(&volume).await?;
-                while let Some(part) = trace.message().await.map_err(refused)? {
-                    output::print_bytes(&part.chunk)?;
-                }
-                Ok(())
-            }
-            (None, Format::Table) => {
-                let request = self.target.request(None, pb::VolumeStatusRequest { name: volume.clone() })?;
-                let answer = admin(&self.target).await?.volume_status(request).await.map_err(refused)?;
-                let binding = answer.into_inner().strategy.unwrap_or_default();
-                output::print(&table(&volume, &binding.recording.unwrap_or_default()))
-            }
+        if let Some(path) = &self.save {
+            let calls = self.save(&volume, path).await?;
+            let told = || format!("{} saved to {}\n", counted(calls), path.display());
+            let json = || json!({ "volume": volume, "calls": calls, "file": path.display().to_string() });
+            return self.target.output.emit(told, json);
         }
+        if self.trace {
+            let mut trace = self.fetch(&volume).await?;
+            while let Some(part) = trace.message().await.map_err(refused)? {
+                output::print_bytes(&part.chunk)?;
+            }
+            return Ok(());
+        }
+        let request = self.target.request(None, pb::VolumeStatusRequest { name: volume.clone() })?;
+        let answer = admin(&self.target).await?.volume_status(request).await.map_err(refused)?;
+        let binding = answer.into_inner().strategy.unwrap_or_default();
+        self.show(&volume, &binding.recording.unwrap_or_default())
+    }
+
+    fn show(&self, volume: &str, recording: &pb::Recording) -> anyhow::Result<()> {
+        let json = || json!({ "volume": volume, "recording": recording_json(recording) });
+        self.target.output.emit(|| table(volume, recording), json)
     }
 
     async fn keep(&self, volume: String, calls: u64, bytes: u64) -> anyhow::Result<()> {
@@ -82,9 +85,7 @@ impl Record {
         let message = pb::RecordPluginRequest { volume: volume.clone(), calls, bytes, reason };
         let request = self.stated.request(&self.target, Work::Usual, message)?;
         let answer = admin(&self.target).await?.record_plugin(request).await.map_err(refused)?;
-        let recording = answer.into_inner().recording.unwrap_or_default();
-        let json = || json!({ "volume": volume, "recording": recording_json(&recording) });
-        self.target.output.emit(|| table(&volume, &recording), json)
+        self.show(&volume, &answer.into_inner().recording.unwrap_or_default())
     }
 
     async fn fetch(&self, volume: &str) -> anyhow::Result<Streaming<pb::RecordedCallsResponse>> {

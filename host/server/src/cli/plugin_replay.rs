@@ -11,7 +11,8 @@ use clap::Args;
 use mortise_mechanisms::conformance::trace::Reply;
 use mortise_mechanisms::conformance::{Replayed, Workbench};
 
-use super::plugin_author::{CallLimits, Output, grouped, specimen};
+use super::output::Output;
+use super::plugin_author::{CallLimits, grouped, specimen};
 use super::plugin_limits::milliseconds;
 use super::plugin_test::records;
 use crate::wiring;

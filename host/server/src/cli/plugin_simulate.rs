@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::config::byte_size;
 use super::output::Format;
-use super::plugin_author::{CallLimits, Output, Stop, grouped, specimen};
+use super::plugin_author::{CallLimits, Stop, grouped, specimen};
 use super::{output, plugin_plot};
 use crate::wiring;
 
@@ -77,7 +77,7 @@ pub(super) struct Simulate {
     #[command(flatten)]
     limits: CallLimits,
     #[command(flatten)]
-    output: Output,
+    output: output::Output,
 }
 
 fn workload() -> impl clap::builder::TypedValueParser<Value = Workload> {

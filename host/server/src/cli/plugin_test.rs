@@ -16,7 +16,7 @@ use mortise_mechanisms::conformance::{Failure, Options, Outcome, Replayed, Workb
 use serde_json::json;
 
 use super::output;
-use super::plugin_author::{CallLimits, Output, grouped, specimen};
+use super::plugin_author::{CallLimits, grouped, specimen};
 use super::plugin_limits::milliseconds;
 use super::plugin_replay;
 use crate::wiring;
@@ -47,7 +47,7 @@ pub(super) struct Test {
     #[command(flatten)]
     limits: CallLimits,
     #[command(flatten)]
-    output: Output,
+    output: output::Output,
 }
 
 impl Test {

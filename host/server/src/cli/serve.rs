@@ -97,9 +97,9 @@ pub(super) struct Serve {
     /// Compaction steps that may run at once.
     #[arg(long, env = "MORTISE_PARALLEL_STEPS", value_name = "COUNT", default_value = "2")]
     parallel_steps: usize,
-    /// Key whose signatures on components are trusted: minisign's line of base64, or a .pub file.
+    /// Keys whose signatures on components are trusted: minisign's line of base64, or a .pub file.
     #[arg(long, env = "MORTISE_TRUSTED_KEYS", value_name = "KEY-OR-FILE", value_delimiter = ',')]
-    trusted_key: Vec<String>,
+    trusted_keys: Vec<String>,
     /// Take and run no components but those that a trusted key has signed, and those of the program itself.
     #[arg(long, env = "MORTISE_REQUIRE_SIGNED", value_name = "BOOL", num_args = 0..=1,
         require_equals = true, default_value = "false", default_missing_value = "true")]
@@ -169,9 +169,9 @@ impl Serve {
     /// The keys that are trusted.
     fn trust(&self) -> anyhow::Result<Trust> {
         let keys: Vec<_> =
-            self.trusted_key.iter().map(|given| trusted_key(given)).collect::<Result<_, _>>()?;
+            self.trusted_keys.iter().map(|given| trusted_key(given)).collect::<Result<_, _>>()?;
         if self.require_signed && keys.is_empty() {
-            bail!("--require-signed without --trusted-key would take no component at all; name a key");
+            bail!("--require-signed without --trusted-keys would take no component at all; name a key");
         }
         Ok(Trust { keys, required: self.require_signed })
     }
@@ -231,7 +231,7 @@ fn trusted_key(given: &str) -> anyhow::Result<TrustedKey> {
     if !path.is_file() {
         let looks_like_path = given.contains('.') || given.starts_with('/');
         if looks_like_path {
-            bail!("--trusted-key {given}: there is no such file");
+            bail!("--trusted-keys {given}: there is no such file");
         }
         return Ok(TrustedKey::parse(given)?);
     }

@@ -1,12 +1,13 @@
 //! Cures for who a component says it is: its name, its version, and answers that change.
 
+use mortise_plugin_runtime::{Language, NAME_RULE};
+
 use super::describe;
-use mortise_plugin_runtime::Language;
 
 pub(super) fn answer(language: Option<Language>) -> String {
     format!(
-        "a name has 1 to 64 lower-case letters, digits and hyphens, a version is a semantic one such as \
-         1.2.3, and the summary is one line: change them in {}",
+        "a name has {NAME_RULE}; a version is a semantic one such as 1.2.3; the summary is one line: change \
+         them in {}",
         describe(language)
     )
 }

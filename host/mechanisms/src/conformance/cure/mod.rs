@@ -66,7 +66,7 @@ pub(super) fn cure(ground: Ground, origin: &Origin, bytes: &[u8]) -> String {
         }
         Ground::WrongSignature => {
             "sign the file anew after every build, with the key that is expected; or ask the operator to \
-             trust yours (`mortise serve --trusted-key`)"
+             trust yours (`mortise serve --trusted-keys`)"
                 .to_owned()
         }
     }

@@ -260,7 +260,7 @@ const EXPECTED: &[(&[Ground], [&str; 8])] = &[
         ],
     ),
     (&[Ground::Unsigned], all(".minisig")),
-    (&[Ground::WrongSignature], all("--trusted-key")),
+    (&[Ground::WrongSignature], all("--trusted-keys")),
 ];
 
 /// Words that belong to one language's tools, and whose they are.

@@ -3,17 +3,17 @@
 //! An arrival is written before anything of the component runs, because what runs then may be what stops the
 //! node: the next start finds the arrival, undoes it, and says so, instead of running it again.
 
-use mortise_plugin_runtime::{Description, Identity, Limits, World};
-use semver::Version;
+use mortise_plugin_runtime::{Description, Identity, Limits, World, is_version, name_problem};
 
 use super::super::capability::{self, Capabilities};
 use super::super::choose::{Chosen, pick};
 use super::super::signature::SignatureState;
 use super::super::stage::{Event, Stage};
+use super::super::stage_error::StageError;
 use super::after;
 use super::refuse::in_words;
 use crate::catalog::{
-    ArrivalRow, Change, HistoryRow, Key, Model, Origin, PluginRow, ROW_VERSION, ROWS_AT_ONCE, label_problem,
+    ArrivalRow, Change, HistoryRow, Key, Model, Origin, PluginRow, ROW_VERSION, ROWS_AT_ONCE,
 };
 use crate::{Error, NATIVE_STRATEGY, Result};
 
@@ -93,7 +93,7 @@ pub(crate) fn refuse(model: &Model, refused: &Refused<'_>) -> Result<(Change, ()
         Origin::Added => HistoryRow::admin("plugin-add", "asked for"),
     };
     // A name that cannot be one stands in the error's words.
-    let name = name.filter(|name| label_problem(name).is_none());
+    let name = name.filter(|name| name_problem(name).is_none());
     let unknown = name.is_none_or(|name| model.versions(name).next().is_none());
     let mut audit =
         audit.component(name, digest).refused(unknown && origin == Origin::Added, in_words(error));
@@ -141,10 +141,8 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
     }
     let existing = model.plugins.get(&(name.into(), identity.version.clone()));
     if existing.is_some_and(|row| row.stage == Stage::Removed) {
-        return Err(Error::PluginStage(format!(
-            "plugin {name} {} is being removed; add it again when it is gone",
-            identity.version
-        )));
+        let version = identity.version.clone();
+        return Err(StageError::BeingRemoved { name: name.into(), version }.into());
     }
     let shipped = papers.origin == Origin::Shipped;
     let mut reason = "added";
@@ -182,13 +180,13 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
 }
 
 fn check_name(name: &str, identity: &Identity) -> Result<()> {
-    if let Some(why) = label_problem(name) {
+    if let Some(why) = name_problem(name) {
         return Err(Error::PluginName { name: name.into(), why });
     }
     if name == NATIVE_STRATEGY {
         return Err(Error::PluginName { name: name.into(), why: "it is the name of the built-in strategy" });
     }
-    if Version::parse(&identity.version).is_err() {
+    if !is_version(&identity.version) {
         return Err(Error::PluginVersion { name: name.into(), found: identity.version.clone() });
     }
     Ok(())

@@ -7,6 +7,7 @@
 use mortise_plugin_runtime::World;
 
 use super::super::choose::Chosen;
+use super::super::stage_error::StageError;
 use super::remove::check_unused;
 use crate::catalog::{Change, HistoryRow, Key, Model, QuarantineRow, ROW_VERSION};
 use crate::{Error, Result};
@@ -71,7 +72,8 @@ pub(crate) fn release(model: &Model, chosen: &Chosen) -> Result<(Change, ())> {
     check_format(chosen)?;
     let Chosen { name, version, row } = chosen;
     if !is_barred(model, chosen) {
-        return Err(Error::PluginStage(format!("plugin {name} {version} is not in quarantine")));
+        let (name, version) = (name.clone(), version.clone());
+        return Err(StageError::NotInQuarantine { name, version }.into());
     }
     let mut change = Change::default();
     change.delete(model, key(chosen));

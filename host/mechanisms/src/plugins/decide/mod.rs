@@ -44,9 +44,10 @@ pub(crate) use retreat::roll_back;
 pub(crate) use shadow::{end_shadow, shadow};
 
 use super::stage::{Event, Stage};
-use crate::{Error, Result};
+use super::stage_error::StageError;
+use crate::Result;
 
 /// The stage after an event, as an error of this crate where there is none.
 fn after(stage: Stage, event: Event) -> Result<Stage> {
-    stage.after(event).map_err(|illegal| Error::PluginStage(illegal.to_string()))
+    stage.after(event).map_err(|illegal| StageError::from(illegal).into())
 }

@@ -7,6 +7,7 @@
 //! Nothing is written here. An attempt is refused in the same words whether its row can be written or not.
 
 use mortise_kernel::ErrorKind;
+use mortise_plugin_runtime::{is_version, name_problem};
 
 use super::super::choose::pick;
 use super::bind::Place;
@@ -69,9 +70,8 @@ fn of_named(model: &Model, mut row: HistoryRow, name: &str, version: Option<&str
     if let Ok(chosen) = pick(model, name, version) {
         return row.plugin(&chosen.name, &chosen.version, &chosen.row.digest);
     }
-    row.plugin = Some(name).filter(|name| label_problem(name).is_none()).map(Into::into);
-    let known = |version: &&str| semver::Version::parse(version).is_ok() && version.len() <= 63;
-    row.plugin_version = version.filter(known).map(Into::into);
+    row.plugin = Some(name).filter(|name| name_problem(name).is_none()).map(Into::into);
+    row.plugin_version = version.filter(|version| is_version(version)).map(Into::into);
     row
 }
 

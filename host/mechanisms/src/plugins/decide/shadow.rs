@@ -4,10 +4,11 @@
 //! use of another version that comes and fails leaves it alone.
 
 use super::super::stage::{Event, Stage};
+use super::super::stage_error::StageError;
 use super::after;
 use super::bind::{Place, exact, named, put_unless_empty, ready_volume, shown, stage_on, with_config};
+use crate::Result;
 use crate::catalog::{BindingRow, CandidateRow, Change, HistoryRow, Key, Model, Target};
-use crate::{Error, Result};
 
 /// Makes a version that passed its rehearsal the shadow of a binding, in place of the one that is there. A
 /// quarantine that it may be in stays until it is promoted.
@@ -19,11 +20,8 @@ pub(crate) fn shadow(model: &Model, place: Place<'_>, target: &Target, unix_ms: 
     change.require(model, Key::plugin(&chosen.name, &chosen.version));
     let mut row = place.row_or_default(model, volume_id, unix_ms);
     if serves(model, place, &row.current, target) {
-        return Err(Error::PluginStage(format!(
-            "{} serves volume {:?} already, with this configuration; there is nothing to compare",
-            shown(target),
-            place.volume
-        )));
+        let (volume, target) = (place.volume.to_owned(), shown(target));
+        return Err(StageError::ServesAlready { volume, target }.into());
     }
     let from = match stage_on(model, place, target) {
         // Another configuration of what serves for want of a binding.

@@ -42,7 +42,7 @@ pub(super) struct Convert {
     #[arg(long = "format-version", value_name = "VERSION", requires = "to")]
     version: Option<String>,
     /// Settings for the format as a JSON object.
-    #[arg(long, value_name = "JSON", requires = "to")]
+    #[arg(long = "format-config", value_name = "JSON", requires = "to")]
     config: Option<String>,
     /// How much of the copy is verified before it serves.
     #[arg(long, value_enum, value_name = "EXTENT", default_value = "full")]
@@ -96,6 +96,9 @@ fn rate(text: &str) -> Result<bytesize::ByteSize, String> {
 pub(super) struct Jobs {
     /// Name of a volume; without it the jobs of all volumes.
     name: Option<String>,
+    /// The same, as other commands take it.
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    volume: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -216,7 +219,7 @@ fn done(job: &pb::Job) -> String {
 
 impl Jobs {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let message = pb::ListJobsRequest { volume: self.name.unwrap_or_default() };
+        let message = pb::ListJobsRequest { volume: self.name.or(self.volume).unwrap_or_default() };
         let request = self.target.request(None, message)?;
         let jobs =
             jobs_client(&self.target).await?.list_jobs(request).await.map_err(refused)?.into_inner().jobs;
