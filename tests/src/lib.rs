@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `daemon` | the real `mortise` binary and a real etcd, started, killed, restarted |
 //! | `process` | child processes: signals, log lines, deadlines |
-//! | `pages` | a node's HTTP pages and metrics |
+//! | `pages`, `stated_metrics` | a node's HTTP pages and metrics, and what the document states of them |
 //! | `client` | etcd's protocol, spoken to either |
 //! | `request`, `generate` | requests as values, and random ones |
 //! | `model`, `rules` | etcd's semantics, in memory |
@@ -40,6 +40,7 @@ mod request;
 mod rules;
 pub mod seed;
 mod small_disk;
+pub mod stated_metrics;
 pub mod tidy;
 
 pub use client::{BESIDE_PLUGINS, Client};

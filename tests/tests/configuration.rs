@@ -143,8 +143,8 @@ async fn metrics_have_the_names_that_dashboards_rely_on() -> Result<()> {
         MOVED.iter().filter(|(name, labels)| sample(&metrics, name, labels) <= Some(0.0)).collect();
     ensure!(missing.is_empty(), "not served, or nothing: {missing:?}\n{metrics}");
     // Nothing need have been slowed; the sample is there all the same.
-    let slowed = sample(&metrics, "mortise_volume_slowed_writes", &[VOLUME]);
-    ensure!(slowed.is_some(), "mortise_volume_slowed_writes is not served");
+    let slowed = sample(&metrics, "mortise_volume_slowed_writes_total", &[VOLUME]);
+    ensure!(slowed.is_some(), "mortise_volume_slowed_writes_total is not served");
     Ok(())
 }
 

@@ -1,16 +1,15 @@
-//! The metrics of plugins are those that `docs/operating-plugins.md` states, with the labels that it states.
+//! The metrics of plugins are those that `docs/metrics.md` states, with the labels that it states.
 //!
 //! A node is taken through everything that has a figure: strategies and formats serve, fault in every way
 //! that there is, are swapped, shadow others and are put aside. Then the page is held against the table, in
 //! both directions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use mortise_tests::{Client, Mortise, Series, guests, page, sample, series};
+use mortise_tests::{Client, Mortise, Series, guests, page, sample, series, stated_metrics};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -135,42 +134,6 @@ fn series_of(page: &str, plugin: &str) -> Vec<Series> {
     series(page).into_iter().filter(|found| wanted(found) && !found.name.contains("_bucket")).collect()
 }
 
-/// The rows of the table under a heading whose first cell is a word in backticks: that word, and the second
-/// cell.
-fn table(document: &str, heading: &str) -> BTreeMap<String, String> {
-    let rows = document.lines().skip_while(|line| !line.starts_with(heading)).skip(2);
-    let rows = rows.take_while(|line| line.starts_with('|')).filter_map(|line| {
-        let mut cells = line.split('|').skip(1).map(str::trim);
-        Some((cells.next()?.trim_matches('`').to_owned(), cells.next()?.to_owned()))
-    });
-    rows.collect()
-}
-
-fn document() -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating-plugins.md");
-    Ok(fs::read_to_string(path)?)
-}
-
-/// Holds every series of the page against the table, and every row of the table against the page.
-fn is_as_stated(page: &str, stated: &BTreeMap<String, String>) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    for found in series(page).into_iter().filter(|found| found.name.starts_with("mortise_plugin_")) {
-        let name = match found.name.rsplit_once('_') {
-            Some((name, "bucket" | "sum" | "count")) => name.to_owned(),
-            _ => found.name.clone(),
-        };
-        let labels = stated.get(&name).with_context(|| format!("{name} is not in the document"))?;
-        let labels: BTreeSet<&str> = labels.split(", ").filter(|label| *label != "none").collect();
-        let own: BTreeSet<&str> =
-            found.labels.iter().map(|(label, _)| label.as_str()).filter(|label| *label != "le").collect();
-        ensure!(own == labels, "{found:?}: the document states {labels:?}");
-        seen.insert(name);
-    }
-    let missing: Vec<_> = stated.keys().filter(|name| !seen.contains(*name)).collect();
-    ensure!(missing.is_empty(), "the document states what the page has not: {missing:?}");
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_has_every_metric_that_the_document_states_and_no_other() -> Result<()> {
     let mut bench = Bench::new()?;
@@ -188,12 +151,11 @@ async fn the_page_has_every_metric_that_the_document_states_and_no_other() -> Re
     };
     timeout(END, counted).await??;
 
-    let (page, document) = (bench.page()?, document()?);
-    let stated = table(&document, "| metric |");
-    ensure!(stated.len() >= 20, "the table was not found: {stated:?}");
-    is_as_stated(&page, &stated)?;
+    let page = bench.page()?;
+    stated_metrics::is_as_stated(&page, |name| name.starts_with("mortise_plugin_"))?;
 
-    let kinds: BTreeSet<String> = table(&document, "| kind of a fault |").into_keys().collect();
+    let kinds = stated_metrics::rows(&stated_metrics::document()?, "kind of a fault");
+    let kinds: BTreeSet<String> = kinds.into_iter().map(|row| row[0].clone()).collect();
     let faults = series(&page).into_iter().filter(|found| found.name == "mortise_plugin_faults_total");
     let kind =
         |found: &Series| found.labels.iter().find(|(label, _)| label == "kind").map(|(_, kind)| kind.clone());

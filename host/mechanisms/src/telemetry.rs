@@ -90,6 +90,21 @@ pub fn describe_metrics() {
     describe_gauge!("mortise_rebuild_rows", Unit::Count, "Rows that the running job has copied");
     describe_gauge!("mortise_rebuild_bytes", Unit::Bytes, "Bytes that the running job has copied");
     describe_gauge!("mortise_rebuild_estimated_bytes", Unit::Bytes, "Bytes that it has to copy, about");
+    describe_gauge!(
+        "mortise_rebuild_lag_entries",
+        Unit::Count,
+        "Log entries that the new generation of the running job lacks"
+    );
+    describe_gauge!(
+        "mortise_rebuild_remaining_seconds",
+        Unit::Seconds,
+        "Time left in the phase of the running job, about; 0 while nothing can be said"
+    );
+    describe_gauge!(
+        "mortise_rebuild_phase",
+        Unit::Count,
+        "1 for the phase in which the running job stands, 0 for the others"
+    );
     describe_counter!(STEPS, Unit::Count, "Compaction steps by kind, by who wanted them, and by outcome");
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "Duration of compaction steps");
     describe_counter!(READ_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps consumed");

@@ -22,7 +22,7 @@ use mortise_mechanisms::System;
 use tokio::sync::watch;
 
 use crate::api::InFlight;
-use crate::{metrics, plugin_series};
+use crate::{metrics, series};
 
 /// Longest that a leadership check may take.
 const LEADER_WAIT: Duration = Duration::from_secs(1);
@@ -103,8 +103,10 @@ async fn scrape(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
         metrics::refresh(&running.node, &running.system, &pages.seen);
         metrics::set_in_flight(running.in_flight.calls());
     }
-    let plugins = pages.running.get().map(|running| running.system.plugin_list()).unwrap_or_default();
-    plugin_series::refresh(&plugins);
-    let page = plugin_series::of_catalog(&pages.metrics.render(), &plugins);
+    let system = pages.running.get().map(|running| &running.system);
+    let plugins = system.map(|system| system.plugin_list()).unwrap_or_default();
+    let volumes = system.map(|system| system.list_volumes()).unwrap_or_default();
+    series::refresh(&plugins);
+    let page = series::of_catalog(&pages.metrics.render(), &plugins, &volumes);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }

@@ -5,7 +5,7 @@
 //! | [`wiring`] | puts the daemon together and takes it apart: the one place that knows every layer |
 //! | [`api`] | the gRPC services |
 //! | [`http`] | health and metrics pages |
-//! | [`metrics`], [`plugin_series`], [`logging`] | what the daemon tells about itself |
+//! | [`metrics`], [`series`], [`logging`] | what the daemon tells about itself |
 //! | [`pb`] | messages and clients generated from `proto/` |
 //! | [`cli`] | the command line, one file per command |
 //!
@@ -18,5 +18,5 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod pb;
-pub mod plugin_series;
+pub mod series;
 pub mod wiring;

@@ -61,7 +61,8 @@ pub async fn upkeep(handle: PrometheusHandle) {
 /// Volumes that the last scrape saw, with the number of their levels.
 pub type Seen = Mutex<BTreeMap<String, usize>>;
 
-/// Takes the gauges about volumes. Those of volumes that have gone since the last time fall to zero.
+/// Takes the gauges about volumes. Those of volumes that are no longer open fall to zero; what is no longer in
+/// the catalog is cut out of the page, see [`crate::series`].
 pub fn refresh(node: &Node, system: &System, seen: &Seen) {
     if let Ok(free) = node.free_disk_bytes() {
         gauge!("mortise_disk_free_bytes").set(float(free));
@@ -92,7 +93,7 @@ pub fn set_in_flight(calls: u64) {
 }
 
 /// Gauges of every volume, with what they tell, in the order of [`values`].
-const GAUGES: [(&str, Unit, &str); 11] = [
+const GAUGES: [(&str, Unit, &str); 10] = [
     ("mortise_volume_revision", Unit::Count, "Current revision"),
     ("mortise_volume_compact_revision", Unit::Count, "Oldest readable revision, 0 when never compacted"),
     ("mortise_volume_raft_index", Unit::Count, "Last index in the raft log"),
@@ -103,11 +104,6 @@ const GAUGES: [(&str, Unit, &str); 11] = [
     ("mortise_volume_sealed_memtables", Unit::Count, "Sealed memtables that wait for their flush"),
     ("mortise_volume_tables", Unit::Count, "Tables on disk"),
     ("mortise_volume_write_rate_bytes_per_second", Unit::Bytes, "Bytes written into memtables"),
-    (
-        "mortise_volume_slowed_writes",
-        Unit::Count,
-        "Writes slowed by back-pressure since the volume was opened",
-    ),
 ];
 
 fn values(report: &VolumeReport) -> [f64; GAUGES.len()] {
@@ -123,7 +119,6 @@ fn values(report: &VolumeReport) -> [f64; GAUGES.len()] {
         float(report.shape.sealed_memtables as u64),
         float(report.shape.tables() as u64),
         report.write_rate,
-        float(report.counters.slowed_writes),
     ]
 }
 
@@ -183,13 +178,17 @@ fn describe_lower_layers() {
     describe_histogram!("mortise_log_batch_entries", Unit::Count, "Entries that one flush of the log served");
     describe_histogram!("mortise_log_batch_bytes", Unit::Bytes, "Bytes that one flush of the log wrote");
     describe_gauge!("mortise_log_queue_depth", Unit::Count, "Appends that wait for the log");
-    describe_histogram!("mortise_write_delay_seconds", Unit::Seconds, "Time that back-pressure held a write");
-    describe_counter!("mortise_rebuilds_total", Unit::Count, "Rebuilds that ended, by outcome");
-    describe_gauge!(
-        "mortise_rebuild_lag_entries",
+    describe_counter!(
+        "mortise_volume_slowed_writes_total",
         Unit::Count,
-        "Log entries that a rebuild has to catch up with"
+        "Writes that back-pressure held back"
     );
+    describe_histogram!(
+        "mortise_write_delay_seconds",
+        Unit::Seconds,
+        "Time that back-pressure held a batch of writes"
+    );
+    describe_counter!("mortise_rebuilds_total", Unit::Count, "Rebuilds that ended, by outcome");
     describe_counter!("mortise_rebuild_slowdowns_total", Unit::Count, "Times that a rebuild slowed writers");
     describe_histogram!("mortise_rebuild_switch_seconds", Unit::Seconds, "Time that a switch held writes");
 }

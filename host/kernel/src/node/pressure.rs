@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use metrics::Histogram;
+use metrics::{Counter, Histogram};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -99,13 +99,16 @@ pub(super) struct Brake {
     config: NodeConfig,
     pressure: watch::Receiver<Pressure>,
     slowed: AtomicU64,
+    slowed_total: Counter,
     delay_seconds: Histogram,
 }
 
 impl Brake {
     pub(super) fn new(config: NodeConfig, pressure: watch::Receiver<Pressure>, volume: &str) -> Self {
         let delay_seconds = metrics::histogram!("mortise_write_delay_seconds", "volume" => volume.to_owned());
-        Self { config, pressure, slowed: AtomicU64::new(0), delay_seconds }
+        let slowed_total =
+            metrics::counter!("mortise_volume_slowed_writes_total", "volume" => volume.to_owned());
+        Self { config, pressure, slowed: AtomicU64::new(0), slowed_total, delay_seconds }
     }
 
     /// Commands held back so far.
@@ -151,6 +154,7 @@ impl Throttle for Brake {
 
     fn slowed(&self, commands: usize) {
         self.slowed.fetch_add(commands as u64, Ordering::Relaxed);
+        self.slowed_total.increment(commands as u64);
     }
 }
 

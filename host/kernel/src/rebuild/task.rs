@@ -57,6 +57,8 @@ pub(crate) async fn run(task: Task) -> Result<RebuildOutcome> {
     let begun = Arc::new(AtomicU64::new(NONE));
     let label = task.site.label().to_owned();
     tracing::info!(volume = label, options = ?task.options, "rebuilding into a new generation");
+    // A counter that is there from the first rebuild on tells that writers were not slowed.
+    drop(metrics::counter!("mortise_rebuild_slowdowns_total", "volume" => label.clone()));
     let attempt = tokio::spawn(attempt(task.clone(), Arc::clone(&begun)));
     let result =
         attempt.await.unwrap_or_else(|error| Err(Error::Internal(format!("a rebuild ended early: {error}"))));

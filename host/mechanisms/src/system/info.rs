@@ -15,7 +15,7 @@ use crate::rebuild::JobInfo;
 use crate::recording::{DecisionInfo, RecordingInfo};
 
 /// A volume of the catalog.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeInfo {
     /// Its name.
     pub name: String,
