@@ -44,6 +44,8 @@ pub(crate) enum Stop {
     Before,
     /// The first write is made, but its answer is lost; the further ones are not made.
     After,
+    /// No write is made, and no answer comes.
+    Silent,
 }
 
 /// Rows that can be shared by several catalogs, as two administrators share a system volume.
@@ -114,6 +116,13 @@ impl Rows for MemoryRows {
             let refused = || Err(Error::Kernel(mortise_kernel::Error::NoSpace("test".into())));
             let stopped = state.stop.filter(|(first, _)| state.writes >= *first);
             let lost = stopped == Some((state.writes, Stop::After));
+            let silent = || {
+                let (what, after) = ("a test", std::time::Duration::ZERO);
+                Err(Error::Kernel(mortise_kernel::Error::DeadlineExceeded { what, after }))
+            };
+            if stopped.is_some_and(|(_, stop)| stop == Stop::Silent) {
+                return silent();
+            }
             if state.full || (stopped.is_some() && !lost) {
                 return refused();
             }
@@ -145,7 +154,7 @@ impl Rows for MemoryRows {
                 }
             }
             if lost {
-                return refused();
+                return silent();
             }
             Ok(TxnResponse { revision: state.revision, succeeded, responses: Vec::new() })
         })

@@ -1,8 +1,9 @@
 //! The jobs that run: beginning, watching, cancelling, ending.
 //!
 //! A job is a task of its own; whoever began it may go away. Its row is written before the work begins and
-//! again when it has ended, so that a job is never forgotten: a row that says `running` when the node starts
-//! is of a job that a stop interrupted. One job runs on a volume at a time; a second one is refused by name.
+//! again when it has ended, so that a job is never forgotten. A row that says `running` and is of no live job
+//! is of one that nobody works on: a stop cut it off, or it was never begun because the answer to its row was
+//! lost. One job works on a volume at a time; a second one is refused by name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +19,10 @@ use mortise_kernel::seams::SharedClock;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::decide::{self, Begun, Ended, Facts, JobRequest};
-use super::launch::{End, Work, kept, launch};
+use super::begin::facts;
+use super::decide::{self, Ended, JobRequest};
+use super::launch::{Work, kept, launch};
+use super::live::Live;
 use super::observe::{JobInfo, JobMetrics, JobProgress, JobResult, JobState};
 use super::settle::Left;
 use crate::catalog::{Catalog, JobRow};
@@ -30,24 +33,17 @@ use crate::{Error, Result};
 /// Pause between two tries to write down how a job ended.
 pub(super) const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
-/// A job that runs, or whose end is not written down yet.
-struct Live {
-    info: watch::Sender<JobInfo>,
-    end: End,
-    /// On whose behalf it is ended before its time: of the first who asked for that.
-    ended_by: Mutex<Option<Cause>>,
-}
-
 /// All jobs of a node.
 pub(crate) struct Jobs {
     pub(super) catalog: Arc<Catalog>,
     lifecycle: Arc<Lifecycle>,
     pub(super) clock: SharedClock,
     /// Those that run or whose end is not written down yet, by id.
-    live: Mutex<BTreeMap<u64, Arc<Live>>>,
+    pub(super) live: Mutex<BTreeMap<u64, Arc<Live>>>,
     /// Those that the last stop cut off and whose end is not written down yet, by id.
     pub(super) left: Mutex<BTreeMap<u64, Left>>,
-    /// Held while a job is begun, so that two on one volume cannot both find it free.
+    /// Held while a job is written down that begins, so that two on one volume cannot both find it free, and
+    /// never while its work is prepared: one volume's codec must not keep others waiting.
     pub(super) beginning: tokio::sync::Mutex<()>,
     pub(super) stopping: AtomicBool,
 }
@@ -65,7 +61,8 @@ impl Jobs {
         })
     }
 
-    /// Begins a job on the volume of this name; returns when its work is under way.
+    /// Begins a job on the volume of this name; returns when its work is under way, or when it was ended
+    /// before that.
     pub(crate) async fn start(
         self: &Arc<Self>,
         name: &str,
@@ -73,54 +70,35 @@ impl Jobs {
         request: JobRequest,
         cause: &Cause,
     ) -> Result<JobInfo> {
-        let order = self.beginning.lock().await;
-        let (facts, natural) = (volume.as_ref().ok().map(|volume| facts(volume)), FormatId::natural());
-        let (attempt, format) = decide::attempt(&request.work, name, facts.as_ref(), &natural, cause);
-        let begin = self.begin(volume, facts.as_ref(), &request, cause);
-        let (volume, begun) = self.lifecycle.told_of_format(attempt, format, begin).await?;
-        let work = match launch(&volume, &begun.row.to, &request).await {
-            Ok(work) => work,
-            Err(error) => {
-                let ended = ended(&volume, JobState::Failed, error.to_string());
-                self.write_end(begun.id, &ended).await;
-                return Err(error);
-            }
+        let (seen, natural) = (volume.as_ref().ok().map(|volume| facts(volume)), FormatId::natural());
+        let (attempt, format) = decide::attempt(&request.work, name, seen.as_ref(), &natural, cause);
+        let begin = async {
+            let volume = volume?;
+            let (row, live) = self.begin(&volume, &request, cause).await?;
+            Ok((volume, row, live))
         };
-        let Begun { id, row } = begun;
-        let info = JobInfo::new(id, &row);
-        tracing::info!(job = id, volume = name, kind = row.kind.as_str(), to = %row.to, "the job begins");
-        let Work { progress, end, outcome } = work;
-        let live = Live { info: watch::Sender::new(info.clone()), end, ended_by: Mutex::default() };
-        let live = Arc::new(live);
-        self.live.lock().insert(id, Arc::clone(&live));
-        drop(order);
-        tokio::spawn(Arc::clone(self).follow(live, volume, progress, outcome));
-        Ok(info)
-    }
-
-    /// Writes down that a job begins.
-    async fn begin(
-        &self,
-        volume: Result<Arc<Volume>>,
-        facts: Option<&Facts>,
-        request: &JobRequest,
-        cause: &Cause,
-    ) -> Result<(Arc<Volume>, Begun)> {
-        let volume = volume?;
-        let Some(facts) = facts else { return Err(Error::NoSuchVolume(volume.name().into())) };
+        let (volume, row, live) = self.lifecycle.told_of_format(attempt, format, begin).await?;
+        // A stop that came before the job was here has not asked it to end.
         if self.stopping.load(Ordering::Acquire) {
-            return Err(Error::ShuttingDown);
+            live.end();
         }
-        let name = volume.name();
-        if let Some(running) = self.running_on(name) {
-            let kind = running.kind.as_str();
-            return Err(Error::JobUnderWay { volume: name.into(), id: running.id, kind });
+        let launched = live.unless_ended(launch(&volume, &row.to, &request)).await;
+        let info = live.info.borrow().clone();
+        match launched {
+            Ok(Work { progress, end, outcome }) => {
+                let (id, kind, to) = (info.id, row.kind.as_str(), &row.to);
+                tracing::info!(job = id, volume = row.volume, kind, %to, "the job begins");
+                live.works(end);
+                tokio::spawn(Arc::clone(self).follow(live, volume, progress, outcome));
+                Ok(info)
+            }
+            Err(error) => {
+                let ended = self.failed(&live, &volume, &error);
+                self.finish(&live, &volume, ended, info.progress).await;
+                let info = live.info.borrow().clone();
+                if info.state == JobState::Failed { Err(error) } else { Ok(info) }
+            }
         }
-        self.write_left(volume.id()).await?;
-        let unix_ms = self.clock.unix_millis();
-        let decide = |model: &_| decide::begin(model, name, facts, &request.work, unix_ms);
-        let begun = self.catalog.commit_for(cause, decide).await?;
-        Ok((volume, begun))
     }
 
     /// Passes progress on until the work has ended, then writes down what came of it.
@@ -131,10 +109,7 @@ impl Jobs {
         mut progress: watch::Receiver<JobProgress>,
         mut work: BoxFuture<'static, Result<JobResult, mortise_kernel::Error>>,
     ) {
-        let (id, kind) = {
-            let info = live.info.borrow();
-            (info.id, info.kind)
-        };
+        let kind = live.info.borrow().kind;
         let metrics = JobMetrics::new(volume.name(), kind);
         let outcome = loop {
             tokio::select! {
@@ -149,13 +124,18 @@ impl Jobs {
         };
         let ended = match outcome {
             Ok(result) => Ended { result: Some(result), ..ended(&volume, JobState::Done, String::new()) },
-            Err(error) => {
-                let state = self.failure(&error);
-                let cancelled = state == JobState::Cancelled;
-                let detail = if cancelled { String::new() } else { error.to_string() };
-                let by = live.ended_by.lock().take().filter(|_| cancelled);
-                Ended { by, ..ended(&volume, state, detail) }
-            }
+            Err(error) => self.failed(&live, &volume, &error.into()),
+        };
+        drop(metrics);
+        let last = progress.borrow().clone();
+        self.finish(&live, &volume, ended, last).await;
+    }
+
+    /// Writes down what came of a job and tells whoever watches it.
+    async fn finish(self: &Arc<Self>, live: &Live, volume: &Arc<Volume>, ended: Ended, last: JobProgress) {
+        let (id, kind) = {
+            let info = live.info.borrow();
+            (info.id, info.kind)
         };
         tracing::info!(
             job = id,
@@ -170,30 +150,37 @@ impl Jobs {
             ("outcome", ended.state.as_str().to_owned()),
         ];
         counter!("mortise_rebuild_jobs_total", &labels).increment(1);
-        drop(metrics);
         self.lifecycle.format_serves(volume.name(), &volume.format());
         let written = self.write_end(id, &ended).await;
         let unix_ms = self.clock.unix_millis();
-        let mut last = progress.borrow().clone();
-        last.phase = if ended.state == JobState::Done { Phase::Done } else { Phase::Failed };
+        let phase = if ended.state == JobState::Done { Phase::Done } else { Phase::Failed };
         live.info.send_modify(|info| {
-            info.progress = last;
+            info.progress = JobProgress { phase, ..last };
             info.state = ended.state;
             info.detail.clone_from(&ended.detail);
             info.result.clone_from(&ended.result);
             info.ended_unix_ms = Some(unix_ms);
         });
-        if !written {
-            self.write_end_later(id, &volume, ended).await;
+        if written {
+            self.live.lock().remove(&id);
+        } else {
+            tokio::spawn(Arc::clone(self).write_end_later(id, Arc::clone(volume), ended));
         }
-        self.live.lock().remove(&id);
     }
 
-    fn failure(&self, error: &mortise_kernel::Error) -> JobState {
+    /// How a job ends that comes to nothing.
+    fn failed(&self, live: &Live, volume: &Volume, error: &Error) -> Ended {
+        let state = self.failure(error);
+        let cancelled = state == JobState::Cancelled;
+        let detail = if cancelled { String::new() } else { error.to_string() };
+        Ended { by: live.ended_by().filter(|_| cancelled), ..ended(volume, state, detail) }
+    }
+
+    fn failure(&self, error: &Error) -> JobState {
         match error {
             _ if self.stopping.load(Ordering::Acquire) => JobState::Interrupted,
-            mortise_kernel::Error::Cancelled(_) => JobState::Cancelled,
-            mortise_kernel::Error::ShuttingDown(_) => JobState::Interrupted,
+            Error::Kernel(mortise_kernel::Error::Cancelled(_)) => JobState::Cancelled,
+            Error::Kernel(mortise_kernel::Error::ShuttingDown(_)) => JobState::Interrupted,
             _ => JobState::Failed,
         }
     }
@@ -201,30 +188,35 @@ impl Jobs {
     /// Writes down how a job ended; whether that could be done.
     async fn write_end(&self, id: u64, ended: &Ended) -> bool {
         let unix_ms = self.clock.unix_millis();
-        let written = self.catalog.commit(|model| decide::end(model, id, ended, unix_ms)).await;
-        if let Err(error) = &written {
-            tracing::warn!(job = id, %error, "the end of the job could not be written down");
+        match self.catalog.commit(|model| decide::end(model, id, ended, unix_ms)).await {
+            Ok(_) => true,
+            // Only the answer was lost.
+            Err(_) if self.catalog.model().jobs.get(&id).is_some_and(|row| row.state == ended.state) => true,
+            Err(error) => {
+                tracing::warn!(job = id, %error, "the end of the job could not be written down");
+                false
+            }
         }
-        written.is_ok()
     }
 
     /// Writes it down as soon as the catalog takes it: the full disk that ended a job may keep it from that.
     /// Until then the row says `running`; should the node stop first, the next start finds out from the
     /// volume what came of it.
-    async fn write_end_later(&self, id: u64, volume: &Volume, mut ended: Ended) {
+    async fn write_end_later(self: Arc<Self>, id: u64, volume: Arc<Volume>, mut ended: Ended) {
         while !self.stopping.load(Ordering::Acquire) {
             tokio::time::sleep(WRITE_AGAIN).await;
             // What the next job names for the volume stays named.
             let _order = self.beginning.lock().await;
             let free = self.running_on(volume.name()).is_none();
-            ended.now = free.then(|| (volume.format(), kept(volume)));
+            ended.now = free.then(|| (volume.format(), kept(&volume)));
             if self.write_end(id, &ended).await {
-                return;
+                break;
             }
         }
+        self.live.lock().remove(&id);
     }
 
-    fn running_on(&self, volume: &str) -> Option<JobInfo> {
+    pub(super) fn running_on(&self, volume: &str) -> Option<JobInfo> {
         let live = self.live.lock();
         let infos = live.values().map(|live| live.info.borrow().clone());
         infos.into_iter().find(|info| info.volume == volume && info.runs())
@@ -244,7 +236,7 @@ impl Jobs {
         rows.map(|(id, row)| match (live.get(id), left.get(id)) {
             (Some(live), _) => live.info.borrow().clone(),
             (None, Some(left)) => left.info.borrow().clone(),
-            (None, None) => JobInfo::new(*id, row),
+            (None, None) => told(*id, row),
         })
         .collect()
     }
@@ -259,7 +251,7 @@ impl Jobs {
         }
         let model = self.catalog.model();
         let row = model.jobs.get(&id).ok_or(Error::NoSuchJob(id))?;
-        Ok(watch::channel(JobInfo::new(id, row)).1)
+        Ok(watch::channel(told(id, row)).1)
     }
 
     /// Ends a job and returns what came of it, when nothing is left of it.
@@ -268,8 +260,7 @@ impl Jobs {
         let mut info = self.watch(id)?;
         let live = self.live.lock().get(&id).cloned();
         if let Some(live) = live {
-            live.ended_by.lock().get_or_insert_with(|| cause.clone());
-            (live.end)();
+            live.end_for(cause);
         }
         // An error means that the job ended without a last word, which `info` still has.
         drop(info.wait_for(|info| !info.runs()).await);
@@ -287,13 +278,13 @@ impl Jobs {
     /// Begins no more jobs and asks those that run to end; they are listed as interrupted.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        self.live.lock().values().for_each(|live| (live.end)());
+        self.live.lock().values().for_each(|live| live.end());
     }
 
     /// Waits until no job runs.
     pub(crate) async fn stopped(&self) {
         loop {
-            let some = self.live.lock().values().find(|live| live.info.borrow().runs()).cloned();
+            let some = self.live.lock().values().find(|live| live.runs()).cloned();
             let Some(live) = some else { return };
             let mut info = live.info.subscribe();
             drop(live);
@@ -303,14 +294,18 @@ impl Jobs {
     }
 }
 
-fn facts(volume: &Volume) -> Facts {
-    Facts {
-        format: volume.format(),
-        generation: volume.status().generation,
-        kept: kept(volume).map(|kept| kept.format),
+/// A job of which only the row is left.
+fn told(id: u64, row: &JobRow) -> JobInfo {
+    let info = JobInfo::new(id, row);
+    match info.state {
+        JobState::Running => {
+            let (state, detail) = (JobState::Interrupted, decide::NOBODY_WORKS.into());
+            JobInfo { state, detail, ..info }
+        }
+        _ => info,
     }
 }
 
-fn ended(volume: &Volume, state: JobState, detail: String) -> Ended {
+pub(super) fn ended(volume: &Volume, state: JobState, detail: String) -> Ended {
     Ended { state, detail, result: None, now: Some((volume.format(), kept(volume))), by: None }
 }

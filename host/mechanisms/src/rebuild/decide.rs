@@ -125,10 +125,11 @@ pub(super) struct Begun {
 /// The facts about an open volume that a decision needs.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
+    pub(super) id: u64,
     pub(super) format: FormatId,
     pub(super) generation: u64,
-    /// Format of the generation that is kept, when one is.
-    pub(super) kept: Option<FormatId>,
+    /// The generation that is kept, when one is.
+    pub(super) kept: Option<KeptRow>,
 }
 
 /// An attempt to begin a job, and the name of the format whose plugin has to do with it: the one that the data
@@ -152,8 +153,8 @@ pub(super) fn attempt<'a>(
             (Attempt { version, config, ..attempt }, &to.name)
         }
         JobWork::Undo => {
-            let back = facts.and_then(|facts| facts.kept.as_ref()).filter(|kept| !kept.is_natural());
-            of(back.unwrap_or(now))
+            let back = facts.and_then(|facts| facts.kept.as_ref()).map(|kept| &kept.format);
+            of(back.filter(|format| !format.is_natural()).unwrap_or(now))
         }
     }
 }
@@ -167,7 +168,8 @@ pub(super) fn begin(
     unix_ms: u64,
 ) -> Result<(Change, Begun)> {
     let row = match model.volumes.get(volume) {
-        Some(row) if row.state == VolumeState::Ready => row,
+        // Another volume may have got the name meanwhile.
+        Some(row) if row.state == VolumeState::Ready && row.id == facts.id => row,
         _ => return Err(Error::NoSuchVolume(volume.into())),
     };
     let mut change = Change::default();
@@ -186,14 +188,16 @@ pub(super) fn begin(
             }
             to
         }
-        JobWork::Undo => facts.kept.clone().ok_or_else(|| Error::NothingKept(volume.into()))?,
+        JobWork::Undo => match &facts.kept {
+            Some(kept) => kept.format.clone(),
+            None => return Err(Error::NothingKept(volume.into())),
+        },
     };
     let converting = (!work.is_dry_run() && to != facts.format).then(|| to.clone());
-    if converting.is_some() || row.converting.is_some() {
-        change.put(model, Key::Volume(volume.into()), &VolumeRow { converting, ..row.clone() })?;
-    } else {
-        change.require(model, Key::Volume(volume.into()));
-    }
+    // The row may be behind what the data is in, when the end of an earlier job could not be written.
+    let next = VolumeRow { converting, ..settled(row, &facts.format, facts.kept.clone()) };
+    change.require(model, Key::Volume(volume.into()));
+    settle(&mut change, model, volume, row, next, &[])?;
     let id = model.next_job_id.unwrap_or(1).max(model.jobs.keys().next_back().map_or(0, |id| id + 1));
     change.put(model, Key::NextJobId, &NextJobId { version: ROW_VERSION, next: id + 1 })?;
     let job = JobRow {
@@ -279,8 +283,8 @@ pub(crate) fn note_format(
     Ok((change, ()))
 }
 
-/// Writes the row of a volume on which no job runs, when it is another one now, and tells the plugins of
-/// formats that are no longer in use there; those of `told` know.
+/// Writes the row of a volume on which no job runs yet or any more, when it is another one now, and tells the
+/// plugins of formats that are no longer in use there; those of `told` know.
 fn settle(
     change: &mut Change,
     model: &Model,
@@ -298,6 +302,18 @@ fn settle(
     change.audit_all(gone.filter_map(|(_, format)| tell::unused(model, name, format)));
     change.put(model, Key::Volume(name.into()), &after)?;
     Ok(())
+}
+
+/// What is told of a job whose row says `running` while nobody works on it.
+pub(super) const NOBODY_WORKS: &str =
+    "nobody works on it: its beginning or its end could not be written down; the volume is served as it is";
+
+/// How a job ended on which nobody works, from what its volume is now.
+pub(super) fn abandoned(row: &JobRow, generation: u64, format: &FormatId) -> (JobState, String) {
+    match interrupted(row, Some((generation, format.clone()))) {
+        (JobState::Interrupted, _) => (JobState::Interrupted, NOBODY_WORKS.into()),
+        other => other,
+    }
 }
 
 /// How a job ended that a stop of the node interrupted, from what its volume is now that it opens; `None`

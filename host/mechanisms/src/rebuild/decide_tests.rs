@@ -7,7 +7,7 @@ use super::decide::{Begun, Ended, Facts, JobWork, KEPT_JOBS, WantedFormat, begin
 use super::observe::{JobKind, JobState};
 use crate::Error;
 use crate::catalog::memory_rows::MemoryRows;
-use crate::catalog::{Catalog, Key, ROW_VERSION, VolumeRow, VolumeState};
+use crate::catalog::{Catalog, KeptRow, Key, ROW_VERSION, VolumeRow, VolumeState};
 
 pub(super) fn hierarchical(config: &str) -> FormatId {
     FormatId {
@@ -19,7 +19,11 @@ pub(super) fn hierarchical(config: &str) -> FormatId {
 }
 
 pub(super) fn natural() -> Facts {
-    Facts { format: FormatId::natural(), generation: 1, kept: None }
+    Facts { id: 7, format: FormatId::natural(), generation: 1, kept: None }
+}
+
+pub(super) fn kept_natural() -> KeptRow {
+    KeptRow { generation: 1, format: FormatId::natural(), until_unix_ms: 0 }
 }
 
 pub(super) fn convert(name: &str, dry_run: bool) -> JobWork {
@@ -89,7 +93,7 @@ async fn a_conversion_names_both_formats_until_it_has_ended() {
     assert_eq!(catalog.model().jobs[&1].state, JobState::Done);
     assert_eq!(catalog.model().jobs[&1].ended_unix_ms, Some(9));
 
-    let facts = Facts { format: hierarchical("{}"), generation: 2, kept: None };
+    let facts = Facts { id: 7, format: hierarchical("{}"), generation: 2, kept: None };
     let back = begun(&catalog, &facts, &convert("natural", false)).await.expect("begun");
     ended(&catalog, back.id, JobState::Failed, hierarchical("{}")).await;
     assert_eq!(row(&catalog).format_id(), hierarchical("{}"), "a failure changes nothing");
@@ -146,7 +150,7 @@ async fn a_stop_after_the_switch_is_not_taken_for_a_failure() {
     assert_eq!(state(None), JobState::Interrupted);
     ended(&catalog, job.id, JobState::Done, hierarchical("{}")).await;
 
-    let facts = Facts { format: hierarchical("{}"), generation: 2, kept: Some(FormatId::natural()) };
+    let facts = Facts { id: 7, format: hierarchical("{}"), generation: 2, kept: Some(kept_natural()) };
     let back = begun(&catalog, &facts, &JobWork::Undo).await.expect("begun");
     let state = |found| interrupted(&back.row, found).0;
     assert_eq!(
@@ -155,4 +159,28 @@ async fn a_stop_after_the_switch_is_not_taken_for_a_failure() {
         "the way back leads to a smaller number"
     );
     assert_eq!(state(Some((2, hierarchical("{}")))), JobState::Interrupted);
+}
+
+#[tokio::test]
+async fn a_job_names_the_format_that_the_data_is_in_though_the_row_is_behind() {
+    let catalog = catalog().await;
+    let row = || catalog.model().volumes["v"].clone();
+    begun(&catalog, &natural(), &convert("hierarchical", false)).await.expect("begun");
+    // The conversion has switched, and its end could not be written.
+    assert_eq!((row().codec, row().converting), (None, Some(hierarchical("{}"))));
+    let facts = Facts { id: 7, format: hierarchical("{}"), generation: 2, kept: Some(kept_natural()) };
+    begun(&catalog, &facts, &JobWork::Rebuild).await.expect("begun");
+    assert!(row().needs("d1"), "the data is in it");
+    assert_eq!((row().format_id(), row().converting), (hierarchical("{}"), None));
+    assert_eq!(row().kept, Some(kept_natural()));
+    begun(&catalog, &facts, &JobWork::Undo).await.expect("begun");
+    assert_eq!((row().format_id(), row().converting), (hierarchical("{}"), Some(FormatId::natural())));
+}
+
+#[tokio::test]
+async fn a_job_is_not_begun_on_another_volume_of_the_same_name() {
+    let catalog = catalog().await;
+    let refused = begun(&catalog, &Facts { id: 8, ..natural() }, &JobWork::Rebuild).await;
+    assert!(matches!(refused, Err(Error::NoSuchVolume(_))), "{refused:?}");
+    assert!(catalog.model().jobs.is_empty());
 }

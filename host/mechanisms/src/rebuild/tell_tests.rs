@@ -6,7 +6,7 @@ use mortise_kernel::format::FormatId;
 
 use super::WantedFormat;
 use super::decide::{Ended, Facts, JobWork, begin, end, note_format};
-use super::decide_tests::{catalog, convert, hierarchical, natural};
+use super::decide_tests::{catalog, convert, hierarchical, kept_natural, natural};
 use super::observe::JobState;
 use crate::NATIVE_STRATEGY;
 use crate::catalog::{Catalog, HistoryRow, KeptRow};
@@ -57,7 +57,7 @@ async fn a_conversion_is_told_from_its_begin_to_its_end_and_so_is_the_way_back()
     let catalog = catalog().await;
     let there = begun(&catalog, &natural(), &convert("hierarchical", false)).await;
     ended(&catalog, there, end_of(JobState::Done, hierarchical("{}"), kept(FormatId::natural()))).await;
-    let facts = Facts { format: hierarchical("{}"), generation: 2, kept: Some(FormatId::natural()) };
+    let facts = Facts { id: 7, format: hierarchical("{}"), generation: 2, kept: Some(kept_natural()) };
     let back = begun(&catalog, &facts, &JobWork::Undo).await;
     ended(&catalog, back, end_of(JobState::Done, FormatId::natural(), None)).await;
     let expected = [
@@ -108,7 +108,7 @@ async fn what_is_kept_for_going_back_is_in_use_until_it_is_gone() {
     let catalog = catalog().await;
     let there = begun(&catalog, &natural(), &convert("hierarchical", false)).await;
     ended(&catalog, there, end_of(JobState::Done, hierarchical("{}"), None)).await;
-    let facts = Facts { format: hierarchical("{}"), generation: 2, kept: None };
+    let facts = Facts { id: 7, format: hierarchical("{}"), generation: 2, kept: None };
     let away = begun(&catalog, &facts, &convert("natural", false)).await;
     ended(&catalog, away, end_of(JobState::Done, FormatId::natural(), kept(hierarchical("{}")))).await;
     assert_eq!(
@@ -125,7 +125,7 @@ async fn what_is_kept_for_going_back_is_in_use_until_it_is_gone() {
 #[tokio::test]
 async fn a_rebuild_has_to_do_with_no_plugin_and_other_settings_of_one_format_are_told_once() {
     let catalog = catalog().await;
-    let facts = Facts { format: hierarchical("{}"), generation: 2, kept: None };
+    let facts = Facts { id: 7, format: hierarchical("{}"), generation: 2, kept: None };
     let id = begun(&catalog, &facts, &JobWork::Rebuild).await;
     ended(&catalog, id, end_of(JobState::Done, hierarchical("{}"), None)).await;
     assert!(told(&catalog).is_empty());

@@ -23,11 +23,11 @@ use parking_lot::Mutex;
 
 use super::decide;
 use super::observe::on_disk;
-use crate::catalog::{Catalog, Change, HistoryRow, Model};
+use crate::catalog::{Catalog, Change, HistoryRow, Key, Model, VolumeState};
 use crate::cause::Cause;
 use crate::compaction::{self, FreeDisk, Handle, Observer, Permits, Supervisor, Task};
 use crate::plugins::{Attempt, Lifecycle};
-use crate::rebuild::{Jobs, WantedFormat, kept, note_format};
+use crate::rebuild::{Jobs, WantedFormat};
 use crate::system::VolumeInfo;
 use crate::{Error, Result};
 
@@ -102,20 +102,41 @@ impl Volumes {
         }
     }
 
-    /// The volume that is served under `name`.
+    /// The volume that is served under `name`. One that is being deleted is not, from the moment on when its
+    /// row says so.
     pub(crate) fn opened(&self, name: &str) -> Result<Arc<Open>> {
-        if let Some(open) = self.open.load().get(name) {
+        let model = self.catalog.model();
+        let row = model.volumes.get(name);
+        if let Some(open) = self.open.load().get(name)
+            && row.is_none_or(|row| row.state != VolumeState::Deleting)
+        {
             return Ok(Arc::clone(open));
         }
-        match self.failed.lock().get(name) {
-            Some(reason) => Err(Error::VolumeFailed { name: name.into(), reason: reason.clone() }),
-            None => Err(Error::NoSuchVolume(name.into())),
+        if let Some(reason) = self.failed.lock().get(name) {
+            return Err(Error::VolumeFailed { name: name.into(), reason: reason.clone() });
         }
+        if let Some(detail) = model.unreadable.get(&Key::Volume(name.into())) {
+            return Err(Error::CatalogRow {
+                key: Key::Volume(name.into()).to_string(),
+                detail: detail.clone(),
+            });
+        }
+        let (doing, cure) = match row.map(|row| row.state) {
+            None => return Err(Error::NoSuchVolume(name.into())),
+            Some(VolumeState::Deleting) => ("deleted", "if that was interrupted, delete it again"),
+            Some(VolumeState::Creating) => {
+                ("created", "if that was interrupted, delete it or restart the node")
+            }
+            Some(VolumeState::Ready) => ("opened", "retry when it is open"),
+        };
+        Err(Error::VolumeInTransition { name: name.into(), doing, cure })
     }
 
-    /// Whether there is a volume of this name that is served, or would be if it could be opened.
+    /// Whether there is a volume of this name, in whatever state: whoever means it must not get another one.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.open.load().contains_key(name) || self.failed.lock().contains_key(name)
+        self.open.load().contains_key(name)
+            || self.catalog.model().mod_revision(&Key::Volume(name.into())) > 0
+            || self.failed.lock().contains_key(name)
     }
 
     pub(super) async fn open_one(&self, name: &str, id: u64) -> Result<()> {
@@ -127,9 +148,7 @@ impl Volumes {
 
     /// Brings a volume's row in line with what its data is in, where no job works on it.
     async fn note_format(&self, name: &str, volume: &Volume) {
-        let (id, format, kept) = (volume.id().0, volume.format(), kept(volume));
-        let noted = self.catalog.commit(|model| note_format(model, name, id, &format, kept.clone()));
-        if let Err(error) = noted.await {
+        if let Err(error) = self.jobs.note_format(volume).await {
             tracing::warn!(volume = name, %error, "the format of the volume could not be written down");
         }
     }
@@ -243,14 +262,14 @@ impl Volumes {
         self.doom(&self.catalog.model(), name).map(drop)
     }
 
-    fn doom(&self, model: &Model, name: &str) -> Result<(Change, u64)> {
+    pub(super) fn doom(&self, model: &Model, name: &str) -> Result<(Change, u64)> {
         decide::doom(model, name, self.lifecycle.default_strategy())
     }
 
     /// Deletes a volume with everything in it.
     pub(crate) async fn delete(&self, name: &str, cause: &Cause) -> Result<()> {
         let _claim = self.claim(name)?;
-        let id = self.catalog.commit_for(cause, |model| self.doom(model, name)).await?;
+        let id = self.condemn(name, cause).await?;
         self.withdraw(name).await;
         let audit = HistoryRow::admin(decide::DELETION, "asked for").caused_by(cause);
         self.remove_files_and_rows(name, id, &audit).await?;
@@ -260,7 +279,7 @@ impl Volumes {
     }
 
     /// Stops serving a volume: it is not found any more, and its loop ends.
-    async fn withdraw(&self, name: &str) {
+    pub(super) async fn withdraw(&self, name: &str) {
         let open = self.open.load().get(name).cloned();
         self.change_open(|all| drop(all.remove(name)));
         if let Some(open) = open {

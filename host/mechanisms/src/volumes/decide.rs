@@ -237,6 +237,18 @@ pub(crate) fn doom(model: &Model, name: &str, default_strategy: &str) -> Result<
     Ok((change, row.id))
 }
 
+/// Finds out whether a deletion was declared whose answer was lost. If it was not, the row is written anew, so
+/// that it cannot be declared any more: whoever decides by the row as it was before is refused.
+pub(crate) fn ascertain(model: &Model, name: &str, id: u64) -> Result<(Change, bool)> {
+    let row = row_of(model, name, id)?;
+    let declared = row.state == VolumeState::Deleting;
+    let mut change = Change::default();
+    if !declared {
+        change.put(model, Key::Volume(name.into()), row)?;
+    }
+    Ok((change, declared))
+}
+
 /// Removes the rows of a volume whose files are gone, its own last; returns whether some are left for the
 /// next change.
 pub(crate) fn bury(

@@ -2,9 +2,11 @@
 //!
 //! A volume is chosen by the `mortise-volume` header, else by the first label of the host name that the
 //! client dialled when a volume has that name, else it is the default one. An unknown name in the header is
-//! an error, an unknown label is not: host names exist for many reasons. IP addresses and `localhost` never
-//! choose. [`Dialled`] carries the host from the door, where it is visible, to here.
+//! an error, an unknown label is not: host names exist for many reasons. Host names are compared without regard
+//! to case, as DNS does. IP addresses and `localhost` never choose. [`Dialled`] carries the host from the door,
+//! where it is visible, to here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +35,11 @@ impl Dialled {
         first_label(authority.host()).map(|_| Self(authority.clone()))
     }
 
-    fn label(&self) -> Option<&str> {
-        first_label(self.0.host())
+    /// The name of the volume that it may mean; names of volumes have no capitals.
+    fn label(&self) -> Option<Cow<'_, str>> {
+        let label = first_label(self.0.host())?;
+        let capital = label.bytes().any(|byte| byte.is_ascii_uppercase());
+        Some(if capital { Cow::Owned(label.to_ascii_lowercase()) } else { Cow::Borrowed(label) })
     }
 }
 
@@ -105,12 +110,12 @@ fn chosen<'a>(
     metadata: &'a MetadataMap,
     extensions: &'a Extensions,
     exists: impl Fn(&str) -> bool,
-) -> Result<Option<&'a str>, Status> {
+) -> Result<Option<Cow<'a, str>>, Status> {
     if let Some(value) = metadata.get(VOLUME_HEADER) {
         let name = value.to_str().map_err(|_| {
             Status::invalid_argument(format!("the {VOLUME_HEADER} header must be ASCII text"))
         })?;
-        return Ok(Some(name));
+        return Ok(Some(Cow::Borrowed(name)));
     }
     let label = extensions.get::<Dialled>().and_then(Dialled::label);
     Ok(label.filter(|label| exists(label)))
@@ -126,6 +131,7 @@ pub(super) fn volume(
     extensions: &Extensions,
 ) -> Result<Arc<Volume>, Status> {
     let name = chosen(metadata, extensions, |label| system.has_volume(label))?;
+    let name = name.as_deref();
     system.resolve(name).map_err(|error| match name {
         Some(name) if !system.has_volume(name) => Status::not_found(format!(
             "volume {name:?}, named by the {VOLUME_HEADER} header, does not exist; \
@@ -205,10 +211,13 @@ mod tests {
         header.insert(VOLUME_HEADER, "missing".parse().expect("value"));
         let none = MetadataMap::new();
         let choose =
-            |metadata, host| chosen(metadata, &extensions(host), exists).expect("text").map(str::to_owned);
+            |metadata, host| chosen(metadata, &extensions(host), exists).expect("text").map(Cow::into_owned);
         assert_eq!(choose(&header, "tenant-a.example.com:2379").as_deref(), Some("missing"));
         assert_eq!(choose(&none, "tenant-a.example.com:2379").as_deref(), Some("tenant-a"));
         assert_eq!(choose(&none, "tenant-a:2379").as_deref(), Some("tenant-a"));
+        assert_eq!(choose(&none, "Tenant-A.Example.com:2379").as_deref(), Some("tenant-a"));
+        assert_eq!(choose(&none, "DB:2379").as_deref(), Some("db"));
+        assert_eq!(choose(&none, "LocalHost:2379"), None);
         assert_eq!(choose(&none, "www.example.com"), None);
         assert_eq!(choose(&none, "localhost:2379"), None);
         assert_eq!(choose(&none, "10.0.0.1:2379"), None);

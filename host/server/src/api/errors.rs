@@ -57,7 +57,9 @@ fn etcd(error: &Error) -> Option<(Code, &'static str)> {
         Error::NoSpace(_) => (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
         Error::Busy(_) => (Code::ResourceExhausted, "etcdserver: too many requests"),
         Error::DeadlineExceeded { .. } => (Code::Unavailable, "etcdserver: request timed out"),
-        Error::NotLeader { .. } => (Code::Unavailable, "etcdserver: not leader"),
+        // Clients try reads again on `Unavailable`. etcd's «not leader» is no such answer, these are.
+        Error::NotLeader { leader: Some(_) } => (Code::Unavailable, "etcdserver: leader changed"),
+        Error::NotLeader { leader: None } => (Code::Unavailable, "etcdserver: no leader"),
         _ => return None,
     })
 }

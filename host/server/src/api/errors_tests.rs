@@ -41,7 +41,8 @@ fn etcd_errors_have_etcds_codes_and_texts() {
         (Error::NoSpace("full".into()), Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
         (Error::Busy("queue".into()), Code::ResourceExhausted, "etcdserver: too many requests"),
         (timed_out, Code::Unavailable, "etcdserver: request timed out"),
-        (Error::NotLeader { leader: None }, Code::Unavailable, "etcdserver: not leader"),
+        (Error::NotLeader { leader: None }, Code::Unavailable, "etcdserver: no leader"),
+        (Error::NotLeader { leader: Some(3) }, Code::Unavailable, "etcdserver: leader changed"),
     ];
     for (error, code, text) in cases {
         let status = from_kernel(&error, false);

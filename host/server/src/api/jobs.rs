@@ -87,19 +87,21 @@ impl Jobs for JobsService {
     }
 }
 
-/// The job as it is, then again at most every [`TELL_EVERY`] when it has changed, and its end at once.
+/// The job as it is, then again at most every [`TELL_EVERY`] when it has changed, and its end at once. It ends
+/// with the job, or when nobody is left who could tell of it.
 fn told_in_time(watched: watch::Receiver<JobInfo>) -> impl futures::Stream<Item = JobInfo> {
     stream::unfold((Some(watched), None), |(watched, told)| async move {
         let mut watched: watch::Receiver<JobInfo> = watched?;
+        let mut goes_on = watched.has_changed().is_ok();
         if let Some(told) = told {
             let next: Instant = told + TELL_EVERY;
             // A sender that is gone has left its last word behind.
-            let _ = watched.changed().await;
+            goes_on = watched.changed().await.is_ok();
             let ended = watched.wait_for(|info| !info.runs());
             let _ = tokio::time::timeout_at(next, ended).await;
         }
         let info = watched.borrow_and_update().clone();
-        let rest = info.runs().then_some(watched);
+        let rest = (goes_on && info.runs()).then_some(watched);
         Some((info, (rest, Some(Instant::now()))))
     })
 }
@@ -205,5 +207,44 @@ pub(super) async fn rebuild(context: &Context, volume: &str, cause: Cause) -> Re
             Err(Status::unavailable(format!("rebuild {} was interrupted by a stop of the node", ended.id)))
         }
         JobState::Failed => Err(Status::internal(format!("rebuild {} failed: {}", ended.id, ended.detail))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mortise_mechanisms::JobKind;
+
+    use super::*;
+
+    fn running() -> JobInfo {
+        JobInfo {
+            id: 7,
+            kind: JobKind::Rebuild,
+            volume: "v".into(),
+            state: JobState::Running,
+            dry_run: false,
+            from: FormatId::natural(),
+            to: FormatId::natural(),
+            started_unix_ms: 1,
+            ended_unix_ms: None,
+            progress: JobProgress::default(),
+            detail: String::new(),
+            result: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_ends_with_the_job_or_with_whoever_told_of_it() {
+        let states = |infos: Vec<JobInfo>| infos.into_iter().map(|info| info.state).collect::<Vec<_>>();
+        let (sender, watched) = watch::channel(running());
+        drop(sender);
+        assert_eq!(states(told_in_time(watched).collect().await), [JobState::Running]);
+
+        let (sender, watched) = watch::channel(running());
+        let told = tokio::spawn(told_in_time(watched).collect::<Vec<_>>());
+        tokio::task::yield_now().await;
+        sender.send_modify(|info| info.state = JobState::Done);
+        drop(sender);
+        assert_eq!(states(told.await.expect("told")), [JobState::Running, JobState::Done]);
     }
 }

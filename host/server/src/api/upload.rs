@@ -1,7 +1,8 @@
 //! Components as they come in, part by part.
 //!
 //! What has come of a component is in memory, and whoever sends it may stop half-way. So there are few
-//! uploads at a time, each has an end, and none is larger than the largest component.
+//! uploads at a time, each has an end, and none is larger than the largest component: neither by its bytes nor
+//! by what is said of it.
 
 use std::time::Duration;
 
@@ -20,6 +21,13 @@ const UPLOADS: usize = 4;
 /// Time that one may take: the largest component at 1 Mbit/s.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// Parts without bytes of the component that one may have.
+const EMPTY_PARTS: usize = 16;
+
+/// Capabilities that one may name, and the longest name; there are far fewer, and none is as long.
+const GRANTS: usize = 64;
+const GRANT_BYTES: usize = 64;
+
 /// The uploads under way.
 pub(super) struct Uploads(Semaphore);
 
@@ -34,7 +42,7 @@ impl Uploads {
     ///
     /// # Errors
     /// `ResourceExhausted` when too many are under way, `DeadlineExceeded` when it does not come to its end,
-    /// and what the stream itself ends with.
+    /// `InvalidArgument` when more is said of it than there is to say, and what the stream itself ends with.
     pub(super) async fn receive(
         &self,
         parts: impl Stream<Item = Result<AddPluginRequest, Status>>,
@@ -56,9 +64,23 @@ impl Uploads {
 async fn collect(
     parts: impl Stream<Item = Result<AddPluginRequest, Status>>,
 ) -> Result<(NewPlugin, Option<String>), Status> {
-    let (mut new, mut reason) = (NewPlugin::default(), None);
+    let (mut new, mut reason, mut empty) = (NewPlugin::default(), None, 0);
     pin_mut!(parts);
     while let Some(part) = parts.next().await.transpose()? {
+        empty += usize::from(part.chunk.is_empty());
+        if empty > EMPTY_PARTS {
+            return Err(Status::invalid_argument(format!(
+                "expected parts of a component, found more than {EMPTY_PARTS} without bytes of it"
+            )));
+        }
+        if new.grants.len() + part.grants.len() > GRANTS
+            || part.grants.iter().any(|grant| grant.len() > GRANT_BYTES)
+        {
+            return Err(Status::invalid_argument(format!(
+                "expected at most {GRANTS} capabilities with names of at most {GRANT_BYTES} bytes, found \
+                 more; name each capability once"
+            )));
+        }
         new.name = new.name.or_else(|| given(&part.name));
         new.signature = new.signature.or_else(|| given(&part.signature));
         reason = reason.or_else(|| given(&part.reason));
@@ -91,6 +113,31 @@ mod tests {
         let (whole, _) =
             uploads.receive(stream::iter([part(b"one, "), part(b"two")])).await.expect("it ends");
         assert_eq!(whole.bytes, b"one, two");
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_a_component_is_bounded_as_its_bytes_are() {
+        let uploads = Uploads::default();
+        let read = std::sync::atomic::AtomicUsize::new(0);
+        let flood = |grants: Vec<String>, chunk: &'static [u8]| {
+            read.store(0, std::sync::atomic::Ordering::Relaxed);
+            let count = |_: &Result<_, _>| {
+                read.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            };
+            let part = AddPluginRequest { grants, chunk: chunk.into(), ..AddPluginRequest::default() };
+            uploads.receive(stream::repeat_with(move || Ok(part.clone())).inspect(count))
+        };
+        for (grants, chunk) in [
+            (vec!["log".to_owned()], &b""[..]),
+            (vec!["log".to_owned()], &b"."[..]),
+            (vec!["x".repeat(GRANT_BYTES + 1)], &b"."[..]),
+            (Vec::new(), &b""[..]),
+        ] {
+            let refused = flood(grants, chunk).await.expect_err("it never ends");
+            assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+            let read = read.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(read <= GRANTS + 1, "{read} parts were read");
+        }
     }
 
     #[tokio::test]

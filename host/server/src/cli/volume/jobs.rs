@@ -8,8 +8,8 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::jobs_client;
 use super::progress::Follower;
+use super::{cancel, jobs_client};
 use crate::cli::client::{Target, refused};
 use crate::cli::config::byte_size;
 use crate::cli::output::{self, given, size, some_number, time};
@@ -172,7 +172,7 @@ async fn run(target: &Target, stated: &Stated, message: pb::StartJobRequest) -> 
     let mut follower = Follower::new(target.output)?;
     let mut client = jobs_client(target).await?;
     let message = pb::StartJobRequest { reason: stated.reason(), ..message };
-    let request = stated.request(target, Work::Usual, message)?;
+    let request = stated.request(target, Work::Compiles, message)?;
     let started = client.start_job(request).await.map_err(refused)?;
     let job = started.into_inner().job.unwrap_or_default();
     report(target, &follower.follow(&mut client, job, Some(stated)).await?)
@@ -190,7 +190,7 @@ fn report(target: &Target, job: &pb::Job) -> anyhow::Result<()> {
     }
 }
 
-fn done(job: &pb::Job) -> String {
+pub(super) fn done(job: &pb::Job) -> String {
     let result = job.result.unwrap_or_default();
     let what = match (job.kind.as_str(), job.dry_run) {
         ("rebuild", _) => "rebuilt".to_owned(),
@@ -234,8 +234,7 @@ impl Job {
                 let message = pb::CancelJobRequest { id, reason: stated.reason() };
                 let request = stated.request(&target, Work::Usual, message)?;
                 let job = jobs_client(&target).await?.cancel_job(request).await.map_err(refused)?;
-                let job = job.into_inner().job.unwrap_or_default();
-                target.output.emit(|| format!("job {id} {}\n", job.state), || job_json(&job))
+                cancel::report(&target, &job.into_inner().job.unwrap_or_default())
             }
             JobAction::Watch { id, target } => {
                 let mut follower = Follower::new(target.output)?;

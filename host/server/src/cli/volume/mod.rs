@@ -8,6 +8,7 @@
 //!
 //! Commands return when the change is made; those that begin a job follow it to its end.
 
+mod cancel;
 mod jobs;
 mod progress;
 mod status;
@@ -100,7 +101,7 @@ impl Volume {
                     config_json: format_config.unwrap_or_default(),
                 });
                 let message = pb::CreateVolumeRequest { name, format, reason: stated.reason() };
-                let request = stated.request(&target, Work::Usual, message)?;
+                let request = stated.request(&target, Work::Compiles, message)?;
                 let answer = admin(&target).await?.create_volume(request).await.map_err(refused)?;
                 let volume = answer.into_inner().volume.unwrap_or_default();
                 target.output.emit(|| format!("volume {} created\n", volume.name), || volume_json(&volume))
