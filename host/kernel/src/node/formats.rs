@@ -34,8 +34,8 @@ impl Volume {
         self.read(coders).await
     }
 
-    /// Counts the records that a conversion would refuse, and changes nothing. Takes as long as reading
-    /// everything; `each` is told the bytes of rows looked at, and may end this.
+    /// Counts the records that a conversion would refuse, and changes none: what is in memory is only flushed.
+    /// Takes as long as reading everything; `each` is told the bytes of rows looked at, and may end this.
     ///
     /// # Errors
     /// The storage or a codec failed, or what `each` answers.
@@ -44,7 +44,7 @@ impl Volume {
         conversion: Arc<Conversion>,
         mut each: impl FnMut(u64) -> Result<()> + Send + 'static,
     ) -> Result<Survey> {
-        self.check_open()?;
+        self.flush().await?;
         let survey = move |store: &Store| {
             conversion.applies_to(store.coder())?;
             conversion.survey(&mut store.pin()?, &mut each)

@@ -168,6 +168,12 @@ impl Node {
         &self.shared.config
     }
 
+    /// Bytes in the block cache that all volumes share: what requests have read.
+    #[must_use]
+    pub fn cached_bytes(&self) -> u64 {
+        self.shared.stores.cached_bytes()
+    }
+
     /// Folder for a part of the node outside the kernel (`plugins`), created below the data directory.
     ///
     /// # Errors

@@ -62,6 +62,13 @@ impl Site for VolumeSite {
         Box::pin(self.upkeep.all_scrubbed())
     }
 
+    fn flush(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.group.seal()?;
+            self.upkeep.flush().await
+        })
+    }
+
     fn check_room(&self, bytes: u64) -> Result<()> {
         self.disk.expire();
         self.disk.check_room("the rebuild", bytes)

@@ -43,6 +43,11 @@ impl Stores {
         }
     }
 
+    /// Bytes in the block cache.
+    pub(super) fn cached_bytes(&self) -> u64 {
+        self.cache.size()
+    }
+
     /// The same on behalf of the volume of this name.
     pub(super) fn of(&self, volume: &str) -> Self {
         Self { volume: volume.into(), ..self.clone() }

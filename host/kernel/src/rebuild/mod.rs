@@ -3,8 +3,8 @@
 //! A rebuild serves defragmentation (the bytes stay as they are) and conversion (a [`Transform`] turns them
 //! into another format's). Writers and readers go on throughout:
 //!
-//! 1. **Copy.** One iterator is pinned at the applied index *i0*, the purge of the log is held there, and
-//!    all rows go into `gen-N+1.building`. The copy is then read back and gets its final name.
+//! 1. **Copy.** The memtable is flushed, the tables of one moment are pinned, which hold the state at one
+//!    index *i0* of the log, the purge of the log is held there, and all rows go into `gen-N+1.building`. The copy is then read back and gets its final name.
 //! 2. **Catch up.** The entries of the log after *i0* are applied to the new store, round after round, until
 //!    few remain. The raft log is the journal: it costs no memory and survives a crash.
 //! 3. **Switch.** Apply is held for at most [`SWITCH_ENTRIES`] entries of together [`SWITCH_BYTES`] bytes;

@@ -43,6 +43,9 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Waits until nothing is left in the store that was unreadable when this was called.
     fn scrubbed(&self) -> BoxFuture<'_, ()>;
 
+    /// Brings what was written so far into tables.
+    fn flush(&self) -> BoxFuture<'_, Result<()>>;
+
     /// Passes while this many bytes can be written without touching the reserve of free space.
     fn check_room(&self, bytes: u64) -> Result<()>;
 

@@ -164,12 +164,15 @@ struct Quiet {
 }
 
 impl Task {
-    /// Waits for superseded revisions to go, and sees that the copy will fit.
+    /// Waits for superseded revisions to go, brings everything into tables, from which it is copied, and sees
+    /// that the copy will fit.
     async fn prepare(&self) -> Result<()> {
         tokio::select! {
             () = self.site.scrubbed() => {}
             () = self.cancel.requested() => {}
         }
+        self.cancel.check()?;
+        self.site.flush().await?;
         self.cancel.check()?;
         let site = Arc::clone(&self.site);
         blocking(move || {

@@ -36,10 +36,6 @@ pub(super) const LATEST_PREFIX: usize = 1;
 /// Bytes of a history key behind the escaped user key.
 const HISTORY_SUFFIX: usize = TERMINATOR.len() + size_of::<i64>();
 
-/// What every tree key is at or above, and below.
-pub(super) const FIRST: Bytes = Bytes::from_static(&[]);
-pub(super) const END: Bytes = Bytes::from_static(&[0xFF]);
-
 /// The four columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {

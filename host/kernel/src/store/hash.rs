@@ -47,23 +47,32 @@ impl ContentHasher {
     }
 }
 
-/// The keys to be hashed, opened in the gate and walked outside of it.
+/// The keys to be hashed, opened and not yet walked.
 pub(super) struct Opened {
-    scan: Scan,
+    kvs: Box<dyn Iterator<Item = Result<KeyValue>> + Send>,
     at: i64,
     readable: Readable,
 }
 
-/// Opens everything at `revision`; 0 and less stand for the newest.
+/// Opens everything at `revision`; 0 and less stand for the newest. The caller stands in the gate.
 pub(super) fn open(source: Source<'_>, readable: Readable, revision: i64) -> Result<Opened> {
     let at = readable.resolve(revision)?;
-    Ok(Opened { scan: Scan::open(source, Span::ALL, at, readable.current)?, at, readable })
+    let scan = Scan::open(source, Span::ALL, at, readable.current)?;
+    Ok(Opened { kvs: Box::new(scan), at, readable })
 }
 
 /// Keys that are decoded together.
 const BATCH: usize = 512;
 
 impl Opened {
+    /// The latest versions of all keys, which come from elsewhere.
+    pub(super) fn latest(
+        kvs: impl Iterator<Item = Result<KeyValue>> + Send + 'static,
+        readable: Readable,
+    ) -> Self {
+        Self { kvs: Box::new(kvs), at: readable.current, readable }
+    }
+
     /// Walks and hashes. `each` is told the bytes of every few keys, and may end this.
     pub(super) fn hash(
         mut self,
@@ -72,7 +81,7 @@ impl Opened {
     ) -> Result<ContentHash> {
         let mut hasher = ContentHasher::default();
         loop {
-            let mut batch = self.scan.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+            let mut batch = self.kvs.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
             if batch.is_empty() {
                 break;
             }

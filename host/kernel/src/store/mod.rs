@@ -4,10 +4,10 @@
 //! says what readers see, `source` lays staged changes over the tree, `scan`, `read` and `reading` answer,
 //! `draft` and `txn` apply entries, `weight` tells beforehand what that takes, `scrub` removes superseded
 //! versions, `maintenance` changes the `shape`, `leftovers` removes what a failed change left, `hash` proves
-//! that nothing else changed, `transfer` and `convert` move all rows to another store, `conversion` from one
-//! format into another, `handle` is the face of it all, `config` has what it is opened with and what it
-//! tells, `current` exchanges one store for another under its users, and `examine` looks at trees that are
-//! not open.
+//! that nothing else changed, `transfer` and `convert` move all rows to another store, read by `tables`,
+//! `conversion` from one format into another, `handle` is the face of it all, `config` has what it is opened
+//! with and what it tells, `current` exchanges one store for another under its users, and `examine` looks at
+//! trees that are not open.
 
 mod columns;
 mod config;
@@ -28,6 +28,7 @@ mod scan;
 mod scrub;
 mod shape;
 mod source;
+mod tables;
 mod transfer;
 mod tree;
 mod txn;

@@ -72,15 +72,18 @@ impl Iterator for Scan {
             Self::Point(kv) => kv.take().map(Ok),
             Self::Latest(rows) => {
                 let row = rows.next()?;
-                Some(row.and_then(|(key, value)| {
-                    match (columns::decode_latest(&key), Stored::decode(&value)) {
-                        (Some(user_key), Some(Stored::Version(version))) => Ok(version.into_kv(user_key)),
-                        _ => Err(rows.tree().undecodable(&key)),
-                    }
-                }))
+                Some(row.and_then(|row| latest_kv(rows.tree(), row)))
             }
             Self::Historic(historic) => historic.next_kv().transpose(),
         }
+    }
+}
+
+/// What a row of the latest column says.
+pub(super) fn latest_kv(tree: &Tree, (key, value): (Bytes, Bytes)) -> Result<KeyValue> {
+    match (columns::decode_latest(&key), Stored::decode(&value)) {
+        (Some(user_key), Some(Stored::Version(version))) => Ok(version.into_kv(user_key)),
+        _ => Err(tree.undecodable(&key)),
     }
 }
 

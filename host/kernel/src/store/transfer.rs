@@ -1,7 +1,8 @@
 //! All rows of a store going out, and into an empty store.
 //!
-//! *Out* goes one iterator, opened in the gate like any reader's: it shows the state at exactly one position
-//! and stays right for as long as it lives, whatever is flushed, compacted or written meanwhile.
+//! *Out* goes what tables hold at one moment (see [`super::tables`]): the state at exactly one position. It
+//! stays right for as long as it lives, whatever is flushed, compacted or written meanwhile, and neither the
+//! block cache nor a memtable holds anything because of it.
 //!
 //! *In* they go past the memtables, straight into tables, which is several times cheaper. In key order they
 //! make one run, whatever their number. Out of order, they are sorted in portions of a few mebibytes, each
@@ -13,14 +14,16 @@ use bytes::Bytes;
 use lsm_tree::{AbstractTree, AnyTree};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::columns::{self, Column};
 use super::convert::Row;
 use super::handle::Store;
 use super::read::Readable;
-use super::records::State;
-use super::source::Source;
-use super::tree::{Tree, TreeRows};
-use super::{Applied, Step, columns, hash};
+use super::scan;
+use super::tables::{TableRows, Tables};
+use super::tree::Tree;
+use super::{Applied, Step, hash};
 use crate::format::Coder;
+use crate::kv::KeyValue;
 use crate::node::ContentHash;
 use crate::{Error, Result};
 
@@ -57,12 +60,10 @@ impl RowSum {
     }
 }
 
-/// All rows of a store as of one position, in key order.
+/// All rows that a store has in tables, as of one position, in key order.
 pub struct PinnedRows {
-    rows: TreeRows,
+    rows: TableRows,
     content: Option<PinnedContent>,
-    /// Dropped behind the iterators, so that its tenure covers them.
-    tree: Tree,
     /// The position.
     pub position: Applied,
     /// Rows to come, about.
@@ -120,7 +121,8 @@ impl Store {
         version.iter_tables().map(|table| table.metadata.item_count).sum()
     }
 
-    /// An iterator over all rows as of this moment, for another store to take.
+    /// An iterator over all rows that are in tables at this moment, for another store to take. What is in
+    /// memtables is behind its position, in the log: whoever wants it, too, flushes before.
     ///
     /// # Errors
     /// The storage failed.
@@ -138,34 +140,35 @@ impl Store {
     }
 }
 
-/// Opens an iterator over everything.
+/// Pins the tables. That these are one moment's needs no gate: a version of the tree never changes.
 fn pin(store: &Store) -> Result<PinnedRows> {
-    let shape = store.shape();
-    let passage = store.gate.enter();
-    let seqno = passage.view.seqno;
-    let state = store.tree.get(columns::STATE, seqno)?;
-    let rows = store.tree.rows(&columns::FIRST, &columns::END, seqno);
-    let opened = hash::open(Source::at(&store.tree, seqno), Readable::from(passage.view), 0)?;
-    let content = Some(PinnedContent { opened, coder: store.coder.clone() });
-    drop(passage);
-    let undecodable = || store.tree.undecodable(columns::STATE);
-    let state = state.map(|row| State::decode(&row).ok_or_else(undecodable)).transpose()?;
+    let tables = Tables::of(&store.tree);
+    let state = tables.state()?;
+    let readable = Readable { current: state.revision, compacted: state.compacted };
+    let opened = hash::Opened::latest(latest(tables.rows()), readable);
     Ok(PinnedRows {
-        tree: store.tree.clone(),
-        rows,
-        content,
-        position: state.unwrap_or_default().applied,
-        rows_estimate: store.rows_in_tables(),
-        bytes_estimate: shape.disk_bytes() + shape.memtable_bytes,
+        rows: tables.rows(),
+        content: Some(PinnedContent { opened, coder: store.coder.clone() }),
+        position: state.applied,
+        rows_estimate: tables.count(),
+        bytes_estimate: tables.bytes(),
     })
+}
+
+/// The latest versions among rows; their column comes before all others.
+fn latest(rows: TableRows) -> impl Iterator<Item = Result<KeyValue>> + Send {
+    let tree = rows.tree().clone();
+    let is_latest = |row: &Result<Row>| {
+        row.as_ref().map_or(true, |(key, _)| columns::column(key) == Some(Column::Latest))
+    };
+    rows.take_while(is_latest).map(move |row| scan::latest_kv(&tree, row?))
 }
 
 impl Iterator for PinnedRows {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.rows.next()?;
-        Some(self.tree.row(item))
+        self.rows.next()
     }
 }
 

@@ -1,10 +1,12 @@
 //! A power failure that takes a flip back: the renaming of `CURRENT` had happened and was not durable.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use fail::FailScenario;
 use mortise_kernel::rebuild::RebuildOptions;
 use mortise_kernel::seams::fault::Point;
+use tokio::runtime::Handle;
 
 use crate::node_support::{config, get, life, open, put, volume};
 use crate::{names, set};
@@ -18,15 +20,26 @@ async fn switch_and_purge(path: &Path) -> (u64, u64) {
     let node = open(config(path)).await;
     let one = node.create_volume(volume(2)).await.expect("created");
     put(&one, "flushed", "1").await.expect("written");
-    one.flush().await.expect("flushed");
-    for number in 0..40 {
-        put(&one, &format!("key-{number}"), "in memory only").await.expect("written");
-    }
-    let flushed = one.status().flushed_index;
+    // Written when all that came before is in tables and copied.
+    let (runtime, writer) = (Handle::current(), Arc::clone(&one));
+    fail::cfg_callback(Point::RebuildCopied.name(), move || {
+        for number in 0..40 {
+            let written = runtime.block_on(put(&writer, &format!("key-{number}"), "in memory only"));
+            written.expect("written");
+        }
+    })
+    .expect("a callback");
     let _never_ends = one.rebuild(RebuildOptions::default()).expect("begun");
-    while one.status().generation != 2 {
+    let mut flushed = 0;
+    loop {
+        let status = one.status();
+        if status.generation == 2 {
+            break;
+        }
+        flushed = status.flushed_index;
         tokio::task::yield_now().await;
     }
+    fail::remove(Point::RebuildCopied.name());
     for number in 0..FLUSHES {
         put(&one, &format!("since-{number}"), "2").await.expect("written");
         one.flush().await.expect("flushed");

@@ -18,6 +18,7 @@ mod gated;
 mod going_back;
 mod history;
 mod lifecycle;
+mod memory;
 
 use std::path::{Path, PathBuf};
 
