@@ -1,7 +1,8 @@
 //! What a rebuild takes in memory: the growth of the process beyond what it had before, at its highest and
 //! afterwards, with the block cache's share of it. The data is written by a process of its own, so that no
 //! memory is left over from that.
-//! `cargo run --release -p mortise-kernel --example rebuild_memory -- <MiB> <bytes of a value> <MiB of cache>`.
+//! `cargo run --release -p mortise-kernel --example rebuild_memory -- <MiB> <bytes of a value> <MiB of
+//! cache>`.
 
 use std::path::Path;
 use std::process::Command as Process;

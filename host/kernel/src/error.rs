@@ -102,6 +102,16 @@ pub enum Error {
         /// Largest number allowed.
         limit: u64,
     },
+    /// A transaction asks for the order of more values than may be decoded for it.
+    #[error(
+        "the transaction compares by order or sorts more than {values} different values, or {bytes} bytes of them, which the volume's format would have to decode: name a smaller range, or order by key or revision"
+    )]
+    TooManyValues {
+        /// Largest number allowed.
+        values: usize,
+        /// Most bytes allowed, as they are stored.
+        bytes: usize,
+    },
     /// The disk is full, or close enough that writes are refused.
     #[error("no space left for writes: {0}")]
     NoSpace(String),
@@ -239,6 +249,7 @@ impl Error {
             | Self::TooManyOperations { .. }
             | Self::RequestTooLarge { .. }
             | Self::TooMuchAtOnce { .. }
+            | Self::TooManyValues { .. }
             | Self::Refused { .. } => ErrorKind::InvalidArgument,
             Self::CodecFault { fault, .. } => fault.kind(),
             Self::VolumeNotFound(_) | Self::LeaseNotFound(_) | Self::NoDataDirectory(_) => {

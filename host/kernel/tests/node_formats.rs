@@ -14,6 +14,7 @@ use mortise_kernel::kv::{
 };
 use mortise_kernel::node::{Consistency, Node, Volume};
 use mortise_kernel::seams::{Seams, SystemClock};
+use mortise_kernel::store::MOST_ORDERED_BYTES;
 use mortise_kernel::{Error, ErrorKind};
 use node_support::{config, get, life, put, put_command, soon, volume};
 use test_codecs::{TestCodecs, codec, format};
@@ -92,7 +93,55 @@ async fn users_see_their_own_keys_and_values_in_the_order_of_stored_keys() {
     assert_eq!(kvs, [("cx".to_owned(), String::new()), ("by".to_owned(), "yes".to_owned())]);
     assert_eq!(left.kvs.iter().map(|kv| text(&kv.key)).collect::<Vec<_>>(), ["dw", "az"]);
     let (_, in_apply) = reversed.controls.calls();
-    assert_eq!(in_apply, 1, "apply decodes the values that a guard orders, and nothing else");
+    assert_eq!(in_apply, 0, "what a guard orders was decoded before the proposal, too");
+}
+
+#[tokio::test]
+async fn a_write_orders_a_bounded_number_of_values() {
+    const VALUE: usize = 512 << 10;
+    let dir = tempfile::tempdir().expect("a directory");
+    let prefixed = codec("prefixed");
+    let node = open_with(dir.path(), &TestCodecs::with(&[&prefixed])).await;
+    let one = node.create_volume_with(volume(5), format("prefixed")).await.expect("created");
+    // Each is stored with twice its bytes, and counts once, however many keys have it.
+    for number in 0..=MOST_ORDERED_BYTES / VALUE / 2 {
+        for copy in 0..2 {
+            let value = vec![b'a' + u8::try_from(number).expect("few"); VALUE];
+            put(&one, &format!("key-{number}-{copy}"), value).await.expect("written");
+        }
+    }
+    let write = |end: &str, result| {
+        let everything = Compare {
+            key: "key-0".into(),
+            range_end: end.to_owned().into(),
+            target: CompareTarget::Value("Z".into()),
+            result,
+        };
+        let put = PutRequest { key: "written".into(), value: "yes".into(), ..PutRequest::default() };
+        Command::Txn(TxnRequest { compare: vec![everything], success: vec![Op::Put(put)], failure: vec![] })
+    };
+    let refused = one.propose(write("key-9", CompareResult::Greater), soon()).await.expect_err("too many");
+    assert!(matches!(refused, Error::TooManyValues { bytes: MOST_ORDERED_BYTES, .. }), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    assert!(refused.to_string().contains("name a smaller range"), "{refused}");
+    let sorted = RangeRequest { sort_target: SortTarget::Value, ..everything() };
+    let delete = DeleteRangeRequest { key: "written".into(), ..DeleteRangeRequest::default() };
+    let success = vec![Op::Range(sorted.clone()), Op::DeleteRange(delete)];
+    let sorts = TxnRequest { success, ..TxnRequest::default() };
+    let refused = one.propose(Command::Txn(sorts), soon()).await.expect_err("too many");
+    assert!(matches!(refused, Error::TooManyValues { .. }), "{refused}");
+    assert_eq!(get(&one, "written").await, None);
+
+    // Equality needs no codec, a smaller range is let in, and what is only read is not bounded.
+    for (end, result) in [("key-9", CompareResult::NotEqual), ("key-3", CompareResult::Greater)] {
+        let CommandResponse::Txn(answer) = one.propose(write(end, result), soon()).await.expect("run") else {
+            panic!("a transaction's answer");
+        };
+        assert!(answer.succeeded, "{end}");
+    }
+    assert_eq!(get(&one, "written").await.as_deref(), Some("yes"));
+    assert!(range(&one, sorted).await.len() > MOST_ORDERED_BYTES / VALUE);
+    assert_eq!(prefixed.controls.calls().1, 0, "none of this was decoded in apply");
 }
 
 #[tokio::test]

@@ -145,9 +145,11 @@ impl Coder {
                 Way::Encode => codec.encode(batch, meter),
                 Way::Decode => codec.decode(batch, meter),
             };
-            // Apply runs on a worker, and what it calls has more fuel than any request's.
             let answered = match meter {
+                // Apply runs on a worker, and what it calls has more fuel than any request's.
                 Meter::Apply => beside_workers(work),
+                // Nobody waits for what a long list would still take.
+                Meter::Request(deadline) if deadline.left().is_zero() => Err(CodecFault::TimedOut),
                 Meter::Request(_) => work(),
             };
             let answered = answered.map_err(|fault| self.fault(fault))?;
@@ -314,22 +316,6 @@ impl Coder {
             kv.key = key;
             kv.value = value;
         }
-        Ok(())
-    }
-
-    /// Brings values back into user form.
-    pub(crate) fn decode_values_of<'a>(
-        &self,
-        kvs: impl IntoIterator<Item = &'a mut KeyValue>,
-        meter: Meter,
-    ) -> Result<()> {
-        if self.is_natural() {
-            return Ok(());
-        }
-        let kvs: Vec<_> = kvs.into_iter().collect();
-        let values: Vec<_> = kvs.iter().map(|kv| kv.value.clone()).collect();
-        let values = self.decode_values(&values, meter)?;
-        kvs.into_iter().zip(values).for_each(|(kv, value)| kv.value = value);
         Ok(())
     }
 }

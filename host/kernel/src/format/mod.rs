@@ -24,6 +24,7 @@
 mod answer;
 mod codec;
 mod coder;
+mod decoded;
 mod id;
 mod pace;
 mod refusal;
@@ -38,4 +39,6 @@ pub use request::Prepared;
 
 pub(crate) use answer::decode_txn;
 pub(crate) use coder::check_stored_key;
+pub(crate) use decoded::Decoded;
+pub(crate) use pace::beside_workers;
 pub(crate) use request::{stored_commands, stored_range, stored_txn};

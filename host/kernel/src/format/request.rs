@@ -8,14 +8,17 @@
 //! written again behind it, also where an encoded bound happens to look like one (see [`bounds`]).
 //!
 //! *Comparisons of values.* Equality is decided on stored forms, since encoding is a function that can be
-//! reversed; for an order the value given stays in user form, and the store decodes what it compares.
+//! reversed; for an order the value given stays in user form, and the store decodes what it compares,
+//! beforehand as far as it can (see [`Decoded`]).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::codec::{Meter, Recoded, Records};
 use super::coder::{Coder, check_stored_key};
+use super::decoded::Decoded;
 use super::refusal::{Refusal, RefusedPart};
 use crate::kv::{
     Command, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest,
@@ -29,6 +32,8 @@ use crate::{Error, Result};
 pub struct Prepared {
     coder: Coder,
     command: Command,
+    /// The values of other keys whose order it asks for.
+    decoded: Arc<Decoded>,
     bytes: usize,
 }
 
@@ -51,7 +56,22 @@ impl Prepared {
         }
         let mut size = Size(0);
         map_command(&command, &mut size);
-        Ok(Some(Self { coder: coder.clone(), command, bytes: size.0 }))
+        Ok(Some(Self { coder: coder.clone(), command, decoded: Arc::default(), bytes: size.0 }))
+    }
+
+    /// With what stored values stand for whose order is likely to be asked for when it is applied.
+    ///
+    /// # Errors
+    /// [`Error::CodecFault`].
+    pub(crate) fn foreseeing(self, stored: Vec<Bytes>, meter: Meter) -> Result<Self> {
+        let values = self.coder.decode_values(&stored, meter)?;
+        let decoded = Decoded::new(stored, values);
+        Ok(Self { bytes: self.bytes + decoded.bytes(), decoded: Arc::new(decoded), ..self })
+    }
+
+    /// The command in stored form.
+    pub(crate) fn command(&self) -> &Command {
+        &self.command
     }
 
     /// Whether a command that was prepared like this, or not at all, can be applied to a store with this
@@ -65,17 +85,23 @@ impl Prepared {
         self.coder.agrees_with(coder).then_some(&self.command)
     }
 
-    /// About the bytes that the stored form takes.
+    /// The values that were decoded by this coder.
+    pub(crate) fn decoded_for(&self, coder: &Coder) -> Option<&Decoded> {
+        self.coder.agrees_with(coder).then_some(&*self.decoded)
+    }
+
+    /// About the bytes that the stored form takes, and what was decoded.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-/// Commands in stored form, for apply: those that were prepared as they are, the others by the codec.
+/// Commands in stored form: those that were prepared as they are, the others by the codec.
 pub(crate) fn stored_commands<'a>(
     coder: &Coder,
     commands: &'a [Command],
     prepared: &[Option<Prepared>],
+    meter: Meter,
 ) -> Result<Cow<'a, [Command]>> {
     if coder.is_natural() {
         return Ok(Cow::Borrowed(commands));
@@ -83,7 +109,7 @@ pub(crate) fn stored_commands<'a>(
     let ready = |nth: usize| prepared.get(nth)?.as_ref()?.for_coder(coder);
     let missing = (0..commands.len()).filter(|&nth| ready(nth).is_none());
     let missing: Vec<_> = missing.map(|nth| commands[nth].clone()).collect();
-    let mut missing = encode_commands(coder, &missing, Meter::Apply)?.into_iter();
+    let mut missing = encode_commands(coder, &missing, meter)?.into_iter();
     let stored = (0..commands.len()).map(|nth| ready(nth).cloned().or_else(|| missing.next()));
     Ok(Cow::Owned(stored.flatten().collect()))
 }

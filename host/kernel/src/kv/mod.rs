@@ -16,7 +16,10 @@ pub use types::{
     TxnRequest, TxnResponse,
 };
 pub use validate::{MAX_KEY_BYTES, Validate, is_read_only, validate};
-pub(crate) use validate::{check_overlaps, depends_on_order, is_small, may_be_heavy, validate_to_encode};
+pub(crate) use validate::{
+    check_overlaps, depends_on_order, is_small, may_be_heavy, needs_order_of_values, orders_values,
+    validate_to_encode,
+};
 
 #[cfg(test)]
 mod validate_tests;

@@ -9,7 +9,10 @@
 
 use std::collections::HashSet;
 
-use super::{Command, Compare, DeleteRangeRequest, Op, PutRequest, RangeRequest, TxnRequest};
+use super::{
+    Command, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest,
+    SortTarget, TxnRequest,
+};
 use crate::{Error, Result};
 
 /// Longest key that can be written, in bytes.
@@ -71,7 +74,8 @@ pub(crate) fn validate_to_encode(
     }
 }
 
-/// Whether a command holds so little that encoding it takes no time to speak of.
+/// Whether a command holds so little that encoding it, and decoding what it compares, takes no time to speak
+/// of.
 pub(crate) fn is_small(command: &Command) -> bool {
     const FEW: usize = 8;
     const FEW_BYTES: usize = 64 * 1024;
@@ -83,7 +87,31 @@ pub(crate) fn is_small(command: &Command) -> bool {
         }
         _ => true,
     };
-    few && command_bytes(command) <= FEW_BYTES
+    few && command_bytes(command) <= FEW_BYTES && !orders_values(command)
+}
+
+/// Whether a command compares values by their order, or sorts by them, so that a store whose format is not
+/// natural has to decode them.
+pub(crate) fn orders_values(command: &Command) -> bool {
+    match command {
+        Command::Txn(txn) => txn_orders_values(txn),
+        Command::Put(_) | Command::DeleteRange(_) | Command::Compact { .. } => false,
+    }
+}
+
+fn txn_orders_values(txn: &TxnRequest) -> bool {
+    txn.compare.iter().any(needs_order_of_values)
+        || txn.success.iter().chain(&txn.failure).any(|op| match op {
+            Op::Range(range) => range.sort_target == SortTarget::Value,
+            Op::Txn(nested) => txn_orders_values(nested),
+            Op::Put(_) | Op::DeleteRange(_) => false,
+        })
+}
+
+/// Whether a comparison depends on the order of values.
+pub(crate) fn needs_order_of_values(compare: &Compare) -> bool {
+    matches!(compare.target, CompareTarget::Value(_))
+        && matches!(compare.result, CompareResult::Greater | CompareResult::Less)
 }
 
 /// Whether applying a command may change much more than it says itself: it deletes a range, or has many
@@ -306,7 +334,7 @@ fn delete_bytes(delete: &DeleteRangeRequest) -> usize {
 
 fn compare_bytes(compare: &Compare) -> usize {
     let value = match &compare.target {
-        super::CompareTarget::Value(value) => field(value),
+        CompareTarget::Value(value) => field(value),
         _ => FIELD,
     };
     field(&compare.key) + field(&compare.range_end) + value

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 use super::Volume;
-use crate::format::Prepared;
+use crate::format::{Meter, Prepared};
 use crate::kv::{self, Command};
 use crate::seams::Deadline;
 use crate::{Error, Result};
@@ -53,7 +53,8 @@ impl Volume {
         deadline: Deadline,
     ) -> Result<u64> {
         let (command, prepared) = (command.clone(), prepared.cloned());
-        let weigh = self.read(move |reading| reading.weigh(&command, prepared.as_ref(), most));
+        let meter = Meter::Request(deadline);
+        let weigh = self.read(move |reading| reading.weigh(&command, prepared.as_ref(), most, meter));
         deadline.bound("weighing the request", weigh).await?
     }
 }

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::format::{FormatId, Meter};
 use crate::kv::{self, Command, CommandResponse};
 use crate::seams::Deadline;
-use crate::store::{Conversion, Reading, Store, Survey, Transform};
+use crate::store::{Conversion, Reading, Store, Survey, Transform, Wanted};
 
 impl Volume {
     /// The format of its keys and values.
@@ -34,8 +34,9 @@ impl Volume {
         self.read(coders).await
     }
 
-    /// Counts the records that a conversion would refuse, and changes none: what is in memory is only flushed.
-    /// Takes as long as reading everything; `each` is told the bytes of rows looked at, and may end this.
+    /// Counts the records that a conversion would refuse, and changes none: what is in memory is only
+    /// flushed. Takes as long as reading everything; `each` is told the bytes of rows looked at, and may
+    /// end this.
     ///
     /// # Errors
     /// The storage or a codec failed, or what `each` answers.
@@ -61,15 +62,14 @@ impl Volume {
     ) -> Result<CommandResponse> {
         let meter = Meter::Request(deadline);
         let is_small = kv::is_small(&command);
-        let prepare = move |store: &Store| {
-            let prepare = || store.prepare(&command, meter);
-            let prepared = if is_small { store.coder().run(prepare)? } else { prepare()? };
+        let prepare = move |reading: &Reading<'_>| {
+            let prepare = || reading.prepare(&command, meter);
+            let prepared = if is_small { reading.store().coder().run(prepare)? } else { prepare()? };
             Ok((command, prepared))
         };
         let (command, prepared) = if is_small && self.store.load().coder().is_quick() {
-            prepare(&self.store.load())?
+            prepare(&self.store.load().reading(Wanted::ALWAYS))?
         } else {
-            let prepare = move |reading: &Reading<'_>| prepare(reading.store());
             deadline.bound("encoding the request", self.read(prepare)).await??
         };
         let _turn = self.admit(&command, prepared.as_ref(), deadline).await?;

@@ -2,6 +2,11 @@
 //!
 //! Each entry is applied with its position, which the store keeps in the same memtable as the data. The
 //! position names the entry and the last membership up to it, in bytes that the store hands back unread.
+//!
+//! What the latest entries weighed is remembered: whoever applies them to another store knows beforehand how
+//! much they move.
+
+use std::collections::VecDeque;
 
 use openraft::EntryPayload;
 
@@ -10,6 +15,9 @@ use super::types::{Entry, LogId, StoredMembership};
 use crate::format::Answer;
 use crate::store::{Applied, Store};
 use crate::{Error, Result};
+
+/// Entries whose weight is remembered.
+const REMEMBERED: usize = 64;
 
 /// What raft keeps with a store.
 pub(super) type Position = (LogId, StoredMembership);
@@ -27,13 +35,23 @@ pub(super) fn position(applied: &Applied) -> Result<Option<Position>> {
 /// The state of applying that is not in the store's data.
 pub(super) struct Applier {
     membership: StoredMembership,
+    /// Index and weight of the latest entries.
+    weights: VecDeque<(u64, u64)>,
 }
 
 impl Applier {
     /// Takes up where the store stands.
     pub(super) fn new(store: &Store) -> Result<Self> {
         let membership = position(&store.applied())?.map(|(_, membership)| membership);
-        Ok(Self { membership: membership.unwrap_or_default() })
+        Ok(Self { membership: membership.unwrap_or_default(), weights: VecDeque::new() })
+    }
+
+    /// What all entries behind this index weighed (see [`Store::entry_weight`]); `None` when one of them is
+    /// not remembered.
+    pub(super) fn weight_behind(&self, index: u64, last: u64) -> Option<u64> {
+        let behind = self.weights.iter().filter(|(nth, _)| (index + 1..=last).contains(nth));
+        let (count, weight) = behind.fold((0, 0_u64), |(count, sum), (_, weight)| (count + 1, sum + weight));
+        (count == last.saturating_sub(index)).then_some(weight)
     }
 
     /// Applies an entry and returns the answers to its commands; an error leaves nothing of it in the store.
@@ -44,12 +62,21 @@ impl Applier {
         }
         let opaque = codec::encode(&(log_id, &self.membership))?;
         let position = Applied { index: log_id.index, opaque };
-        match payload {
-            EntryPayload::Normal(batch) => store.apply_prepared(position, batch.commands(), batch.prepared()),
-            EntryPayload::Blank | EntryPayload::Membership(_) => {
-                store.set_position(position).map(|()| Vec::new())
+        let (answers, weight) = match payload {
+            EntryPayload::Normal(batch) => {
+                let answers = store.apply_prepared(position, batch.commands(), batch.prepared())?;
+                (answers, store.entry_weight())
             }
+            EntryPayload::Blank | EntryPayload::Membership(_) => {
+                store.set_position(position)?;
+                (Vec::new(), 0)
+            }
+        };
+        if self.weights.len() == REMEMBERED {
+            self.weights.pop_front();
         }
+        self.weights.push_back((log_id.index, weight));
+        Ok(answers)
     }
 }
 

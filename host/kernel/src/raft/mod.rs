@@ -39,5 +39,5 @@ pub use group::{Group, GroupConfig};
 pub use hold::LogHold;
 pub use machine::Upkeep;
 pub use proposer::{ProposerConfig, Throttle};
-pub use replay::{Exchange, Limits, Replay};
+pub use replay::{Excess, Exchange, Limits, Postponed, Replay};
 pub use types::{Batch, TypeConfig};

@@ -23,11 +23,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::types::{Batch, Replies, Reply, TypeConfig};
-use crate::format::{Answer, Coder, Meter, Prepared};
+use crate::format::{Answer, Meter, Prepared, beside_workers};
 use crate::kv::Command;
 use crate::log::DISK_FULL;
 use crate::seams::Deadline;
-use crate::store::CurrentStore;
+use crate::store::{CurrentStore, Store};
 use crate::{Error, Result};
 
 /// Bounds of the queue and of an entry.
@@ -81,6 +81,8 @@ struct Pending {
     command: Command,
     prepared: Option<Prepared>,
     bytes: usize,
+    /// Its caller's.
+    deadline: Deadline,
     reply: Reply,
 }
 
@@ -142,7 +144,7 @@ impl Proposer {
         let refusal = if queued > 0 && queued + bytes > self.config.queued_bytes {
             Some(Error::Busy(format!("{queued} bytes of writes wait already")))
         } else {
-            match self.queue.try_send(Pending { command, prepared, bytes, reply }) {
+            match self.queue.try_send(Pending { command, prepared, bytes, deadline, reply }) {
                 Ok(()) => None,
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     Some(Error::Busy(format!("{} writes wait already", self.config.queued_commands)))
@@ -176,13 +178,15 @@ impl Drop for Proposer {
     }
 }
 
-/// A command with what this coder makes of it. The volume's format may have changed while it waited; then the
-/// codec runs here, and a refusal is answered.
-fn ready(mut pending: Pending, coder: &Coder) -> Option<Pending> {
-    if Prepared::suits(pending.prepared.as_ref(), coder) {
+/// A command with what this store's coder makes of it. The volume's format may have changed while it waited;
+/// then the codec runs here, as it does for every request: bounded by its deadline, and by less fuel than
+/// apply has for it, so that it passes again when the log is replayed. A refusal is answered.
+fn ready(mut pending: Pending, store: &Store) -> Option<Pending> {
+    if Prepared::suits(pending.prepared.as_ref(), store.coder()) {
         return Some(pending);
     }
-    match Prepared::new(coder, &pending.command, Meter::Apply) {
+    let meter = Meter::Request(pending.deadline);
+    match beside_workers(|| store.prepare(&pending.command, meter)) {
         Ok(prepared) => {
             pending.prepared = prepared;
             Some(pending)
@@ -276,7 +280,7 @@ impl Gatherer {
             replies: Vec::with_capacity(most),
             prepared: Vec::new(),
         };
-        let coder = self.store.load().coder().clone();
+        let store = self.store.load();
         let mut bytes = 0;
         while entry.commands.len() < self.config.entry_commands
             && let Some(next) = self.waiting.front()
@@ -286,7 +290,7 @@ impl Gatherer {
             if pending.reply.is_closed() {
                 continue;
             }
-            let Some(pending) = ready(pending, &coder) else { continue };
+            let Some(pending) = ready(pending, &store) else { continue };
             bytes += pending.bytes;
             if pending.prepared.is_some() {
                 // On a natural volume this list stays empty.

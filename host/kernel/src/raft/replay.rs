@@ -24,8 +24,28 @@ const PORTION_BYTES: usize = 1024 * 1024;
 pub struct Limits {
     /// Most entries.
     pub entries: u64,
-    /// Most bytes of entries; a single one may be larger.
+    /// Most bytes of entries.
     pub bytes: u64,
+    /// Most that they may weigh together (see [`crate::store::Store::entry_weight`]).
+    pub weight: u64,
+}
+
+/// Why apply was not held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excess {
+    /// More is left than may be applied, in number or bytes.
+    Many,
+    /// An entry is left that is too much by itself: it is large, it moves much, or the codec runs for it.
+    Heavy,
+}
+
+/// A store that was not exchanged: it follows on.
+#[derive(Debug)]
+pub struct Postponed {
+    /// The store that follows.
+    pub replay: Replay,
+    /// Why.
+    pub excess: Excess,
 }
 
 /// What happened while apply was held.
@@ -136,8 +156,9 @@ impl Replay {
         }
     }
 
-    /// Holds apply, applies what is left, calls `flip` and lets this store serve; `None`, and nothing
-    /// changed, when more was left than `limits` allow.
+    /// Holds apply, applies what is left, calls `flip` and lets this store serve; [`Postponed`], and nothing
+    /// changed, when more was left than `limits` allow. What is left was applied by the store that serves, so
+    /// that its weight is known and nothing has to be tried.
     ///
     /// `flip` makes the exchange visible on disk. Once it has succeeded, nothing can fail any more.
     ///
@@ -147,12 +168,15 @@ impl Replay {
         self,
         limits: Limits,
         flip: impl FnOnce() -> Result<()> + Send + 'static,
-    ) -> Result<Result<(Exchange, Arc<Served>), Self>> {
+    ) -> Result<Result<(Exchange, Arc<Served>), Postponed>> {
         let turn = self.machine.take_turn().await;
         let started = Instant::now();
         let done = tokio::task::spawn_blocking(move || {
             let mut this = self;
-            let Some(mut exchange) = this.apply_rest(limits)? else { return Ok(Err(this)) };
+            let mut exchange = match this.apply_rest(limits, &turn)? {
+                Ok(exchange) => exchange,
+                Err(excess) => return Ok(Err(Postponed { replay: this, excess })),
+            };
             flip()?;
             let previous = this.machine.exchange(Arc::clone(&this.store));
             drop(turn);
@@ -162,19 +186,36 @@ impl Replay {
         done.await.unwrap_or_else(|error| Err(Error::Internal(format!("a switch ended early: {error}"))))
     }
 
-    /// Applies what is left, if the limits allow it. The caller holds apply.
-    fn apply_rest(&mut self, limits: Limits) -> Result<Option<Exchange>> {
-        let applied = self.store.applied().index;
+    /// Applies what is left, if the limits allow it. The caller holds apply, which is `serving`.
+    fn apply_rest(&mut self, limits: Limits, serving: &Applier) -> Result<Result<Exchange, Excess>> {
+        let (applied, target) = (self.store.applied().index, self.target());
         let mut exchange = Exchange { entries: self.lag(), ..Exchange::default() };
         if exchange.entries > limits.entries {
-            return Ok(None);
+            return Ok(Err(Excess::Many));
         }
-        let rest = self.storage.read(applied + 1..self.target() + 1, usize::MAX)?;
+        let weight = serving.weight_behind(applied, target);
+        if weight.is_none_or(|weight| weight > limits.weight) {
+            return Ok(Err(Excess::Heavy));
+        }
+        let rest = self.storage.read(applied + 1..target + 1, usize::MAX)?;
         exchange.bytes = rest.iter().map(|entry| stored_bytes(entry) as u64).sum();
-        if exchange.bytes > limits.bytes && rest.len() > 1 {
-            return Ok(None);
+        if rest.iter().any(|entry| stored_bytes(entry) as u64 > limits.bytes || self.decodes_for(entry)) {
+            return Ok(Err(Excess::Heavy));
+        }
+        if exchange.bytes > limits.bytes {
+            return Ok(Err(Excess::Many));
         }
         while self.step(u64::MAX, || Ok(()))?.0 > 0 {}
-        Ok(Some(exchange))
+        Ok(Ok(exchange))
+    }
+
+    /// Whether applying an entry may take a codec that decodes values of other keys, as many as there are.
+    fn decodes_for(&self, entry: &Entry) -> bool {
+        match &entry.payload {
+            EntryPayload::Normal(batch) => {
+                !self.store.coder().is_natural() && batch.commands().iter().any(kv::orders_values)
+            }
+            _ => false,
+        }
     }
 }

@@ -3,6 +3,10 @@
 //! Each round goes up to where the serving store stood when the round began. Rounds get shorter as long as
 //! the new store is faster than the writers, which it is by nature: it waits for no disk. Should writers be
 //! faster nevertheless, they are slowed a degree at a time until it gains on them.
+//!
+//! An entry that moves much is never left to the switch. Where one follows the other, there is always one
+//! left, unless writers pause for as long as catching up with one takes: so for these the degrees go
+//! further, up to a pause of some seconds. It ends with the switch.
 
 use std::sync::Arc;
 
@@ -11,7 +15,7 @@ use tokio::sync::watch;
 use super::site::Site;
 use super::{Cancel, Progress, SWITCH_ENTRIES};
 use crate::Result;
-use crate::raft::{LogHold, Replay};
+use crate::raft::{Excess, LogHold, Replay};
 use crate::seams::fault::{Point, pass};
 use crate::store::{Step, Store};
 
@@ -24,6 +28,9 @@ const TABLE_BYTES: u64 = 64 * 1024 * 1024;
 const PATIENCE: u32 = 2;
 /// Most degrees.
 const MOST_DEGREES: u8 = 7;
+/// Most degrees while entries are left that a switch may not apply. The heaviest that is let in moves some
+/// hundred MiB, which takes a few seconds.
+const MOST_DEGREES_FOR_HEAVY: u8 = 14;
 
 /// The second phase.
 pub(super) struct CatchUp {
@@ -46,7 +53,7 @@ impl CatchUp {
                 return Ok(());
             }
             if self.slowdown.gained_little(before, after) {
-                self.slow_down(after);
+                self.slow_down(after, Excess::Many);
             }
         }
     }
@@ -89,18 +96,20 @@ impl CatchUp {
     }
 
     /// More was left than fits into a switch, although little was left a moment before.
-    pub(super) fn switch_refused(&mut self, lag: u64) {
+    pub(super) fn switch_refused(&mut self, lag: u64, excess: Excess) {
+        tracing::info!(volume = self.site.label(), lag, ?excess, "a switch is put off for another round");
         if self.slowdown.gained_little(lag, lag) {
-            self.slow_down(lag);
+            self.slow_down(lag, excess);
         }
     }
 
-    fn slow_down(&mut self, lag: u64) {
-        let degree = self.slowdown.more();
+    fn slow_down(&mut self, lag: u64, excess: Excess) {
+        let degree = self.slowdown.more(excess);
         tracing::warn!(
             volume = self.site.label(),
             lag,
             degree,
+            ?excess,
             "writers outrun the rebuild and are slowed until it has caught up"
         );
         metrics::counter!("mortise_rebuild_slowdowns_total", "volume" => self.site.label().to_owned())
@@ -136,10 +145,16 @@ impl Slowdown {
         self.vain >= PATIENCE
     }
 
-    /// One degree more.
-    fn more(&mut self) -> u8 {
+    /// One degree more, where there is one; never less.
+    fn more(&mut self, excess: Excess) -> u8 {
+        let most = match excess {
+            Excess::Many => MOST_DEGREES,
+            Excess::Heavy => MOST_DEGREES_FOR_HEAVY,
+        };
         self.vain = 0;
-        self.degree = (self.degree + 1).min(MOST_DEGREES);
+        if self.degree < most {
+            self.degree += 1;
+        }
         self.degree
     }
 
@@ -169,11 +184,21 @@ mod tests {
         assert!(!slowdown.gained_little(90, 10));
         assert!(!slowdown.gained_little(100, 100));
         assert!(slowdown.gained_little(100, 100));
-        assert_eq!(slowdown.more(), 1);
+        assert_eq!(slowdown.more(Excess::Many), 1);
         assert!(!slowdown.gained_little(100, 100));
         for _ in 0..20 {
-            slowdown.more();
+            slowdown.more(Excess::Many);
         }
         assert_eq!(slowdown.degree, MOST_DEGREES);
+    }
+
+    #[test]
+    fn heavy_entries_slow_writers_further_and_nothing_takes_that_back() {
+        let mut slowdown = Slowdown::default();
+        for degree in 1..=MOST_DEGREES_FOR_HEAVY {
+            assert_eq!(slowdown.more(Excess::Heavy), degree);
+        }
+        assert_eq!(slowdown.more(Excess::Heavy), MOST_DEGREES_FOR_HEAVY);
+        assert_eq!(slowdown.more(Excess::Many), MOST_DEGREES_FOR_HEAVY);
     }
 }

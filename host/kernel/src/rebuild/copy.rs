@@ -1,8 +1,8 @@
 //! The first phase: all rows of the present store, as of one moment, into a new one.
 //!
 //! Rows are read, converted and written a portion at a time, past the block cache and the memtables, so that
-//! memory is bounded by a few portions and by what the writer of one table needs. Between portions a copy looks whether it is cancelled, keeps to its
-//! rate, and asks for free disk space.
+//! memory is bounded by a few portions and by what the writer of one table needs. Between portions a copy
+//! looks whether it is cancelled, keeps to its rate, and asks for free disk space.
 
 use std::sync::Arc;
 

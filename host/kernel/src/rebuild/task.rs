@@ -15,8 +15,9 @@ use super::catch_up::{CatchUp, Slowdown};
 use super::copy::{self, Copy};
 use super::pace::Pace;
 use super::site::{Generation, Site};
-use super::{Cancel, Phase, Progress, RebuildOptions, RebuildOutcome, SWITCH_BYTES, SWITCH_ENTRIES, Verify};
-use crate::raft::{Exchange, Limits, LogHold, Replay};
+use super::{Cancel, Phase, Progress, RebuildOptions, RebuildOutcome, SWITCH_BYTES, SWITCH_ENTRIES};
+use super::{SWITCH_WEIGHT, Verify};
+use crate::raft::{Exchange, Limits, LogHold, Postponed, Replay};
 use crate::seams::fault::{Point, pass};
 use crate::store::{RowSum, Served};
 use crate::{Error, Result};
@@ -287,22 +288,24 @@ impl Task {
             .await?;
             let quiet = self.quiet().await?;
             let (site, cancel) = (Arc::clone(&self.site), self.cancel.clone());
-            let limits = Limits { entries: SWITCH_ENTRIES, bytes: SWITCH_BYTES };
+            let limits = Limits { entries: SWITCH_ENTRIES, bytes: SWITCH_BYTES, weight: SWITCH_WEIGHT };
             let flip = move || {
                 pass(Point::RebuildSwitchHeld)?;
                 cancel.check()?;
                 site.flip(generation)
             };
             let held = self.site.group().hold();
-            replay = match replay.exchange(limits, flip).await? {
+            let postponed: Postponed = match replay.exchange(limits, flip).await? {
                 Ok((exchange, previous)) => {
                     self.site.exchanged();
+                    self.site.slow_writers(0);
                     let slowed_writers = catch_up.slowdown.was_used();
                     return Ok(Switched { exchange, previous, held, slowed_writers, quiet });
                 }
-                Err(replay) => replay,
+                Err(postponed) => postponed,
             };
-            catch_up.switch_refused(replay.lag());
+            replay = postponed.replay;
+            catch_up.switch_refused(replay.lag(), postponed.excess);
         }
     }
 

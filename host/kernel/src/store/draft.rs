@@ -19,7 +19,7 @@ use super::source::{Source, Staged};
 use super::tree::{Change, Tree};
 use super::txn;
 use crate::error::ErrorKind;
-use crate::format::{Coder, Meter};
+use crate::format::{Coder, Decoded, Meter};
 use crate::kv::{
     Command, CommandResponse, DeleteRangeRequest, DeleteRangeResponse, MAX_KEY_BYTES, PutRequest,
     PutResponse, RangeRequest, RangeResponse,
@@ -34,12 +34,14 @@ pub(super) struct Draft<'a> {
     state: State,
     /// Keys that the command under way has touched.
     touched: Vec<Touch>,
+    /// Values that were decoded for the command under way.
+    known: Option<&'a Decoded>,
 }
 
 impl<'a> Draft<'a> {
     /// An entry on top of `state`.
     pub(super) fn new(tree: &'a Tree, coder: &'a Coder, state: State) -> Self {
-        Self { tree, coder, staged: Staged::new(), state, touched: Vec::new() }
+        Self { tree, coder, staged: Staged::new(), state, touched: Vec::new(), known: None }
     }
 
     /// What is to be written, and the state after it.
@@ -47,9 +49,15 @@ impl<'a> Draft<'a> {
         (self.staged, self.state)
     }
 
-    /// Runs one command. The inner error refuses the command, which then has changed nothing; the outer one
-    /// is a failure of the storage, after which the draft must be thrown away.
-    pub(super) fn run(&mut self, command: &Command) -> Result<Result<CommandResponse>> {
+    /// Runs one command, of whose values some are decoded already. The inner error refuses the command,
+    /// which then has changed nothing; the outer one is a failure of the storage, after which the draft
+    /// must be thrown away.
+    pub(super) fn run(
+        &mut self,
+        command: &Command,
+        known: Option<&'a Decoded>,
+    ) -> Result<Result<CommandResponse>> {
+        self.known = known;
         let answer = match command {
             Command::Put(put) => Self::check_put(put).and_then(|()| self.put(put)).map(CommandResponse::Put),
             Command::DeleteRange(delete) => self.delete_range(delete).map(CommandResponse::DeleteRange),
@@ -106,7 +114,7 @@ impl<'a> Draft<'a> {
 
     /// How values are decoded while an entry is applied.
     pub(super) fn decoding(&self) -> Decoding<'a> {
-        Decoding { coder: self.coder, meter: Meter::Apply }
+        Decoding { coder: self.coder, meter: Meter::Apply, known: self.known }
     }
 
     /// The store cannot hold keys above a certain length; validation has refused them before the log.

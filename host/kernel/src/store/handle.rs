@@ -26,6 +26,7 @@ use super::records::State;
 use super::source::Staged;
 use super::tree::{Change, Tree};
 use super::view::{Gate, ReadView};
+use super::weight;
 use super::{Applied, Step, StepOutcome, StoreConfig, StoreCounters, TreeShape, columns, scrub};
 use super::{Flushed, ScrubProgress};
 use crate::format::{self, Answer, Coder, Meter, Prepared};
@@ -53,6 +54,8 @@ pub struct Store {
     memtable_limit: u64,
     /// Size of the active memtable.
     pub(super) memtable_bytes: AtomicU64,
+    /// Weight of the last entry.
+    entry_weight: AtomicU64,
 }
 
 /// What only the holder of the write lock may change.
@@ -119,6 +122,7 @@ impl Store {
             tallies: Tallies::default(),
             memtable_limit: config.memtable_bytes,
             memtable_bytes: AtomicU64::new(0),
+            entry_weight: AtomicU64::new(0),
         })
     }
 
@@ -146,7 +150,7 @@ impl Store {
     }
 
     /// As [`Self::apply`], with what the codec made of the commands before, each in its command's place. The
-    /// codec runs only on those that it lacks.
+    /// codec runs only on what that lacks.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -156,24 +160,27 @@ impl Store {
         commands: &[Command],
         prepared: &[Option<Prepared>],
     ) -> Result<Vec<Result<Answer>>> {
-        let stored = format::stored_commands(&self.coder, commands, prepared)?;
+        let stored = format::stored_commands(&self.coder, commands, prepared, Meter::Apply)?;
+        let foreseen = |nth: usize| prepared.get(nth)?.as_ref()?.decoded_for(&self.coder);
         let mut writer = self.writer.lock();
         let mut draft = Draft::new(&self.swift, &self.coder, writer.state.clone());
-        let answers = stored.iter().map(|command| draft.run(command)).collect::<Result<Vec<_>>>()?;
+        let answers = stored.iter().enumerate().map(|(nth, command)| draft.run(command, foreseen(nth)));
+        let answers = answers.collect::<Result<Vec<_>>>()?;
         let (staged, mut state) = draft.finish();
         state.applied = position;
-        self.commit(&mut writer, staged, state);
+        let changes = staged.len();
+        let written = self.commit(&mut writer, staged, state);
+        self.entry_weight.store(weight::of_entry(changes, written), Ordering::Relaxed);
         self.tallies.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
         drop(writer);
         Ok(answers.into_iter().map(|answer| answer.map(|it| Answer::new(it, &self.coder))).collect())
     }
 
-    /// Runs the codec on a command that is to be proposed; `None` on a natural store.
-    ///
-    /// # Errors
-    /// [`Error::Refused`], [`Error::CodecFault`], [`Error::DuplicateKey`].
-    pub fn prepare(&self, command: &Command, meter: Meter) -> Result<Option<Prepared>> {
-        Prepared::new(&self.coder, command, meter)
+    /// What the last entry with commands weighed: bytes that it wrote into the memtable, and what their rows
+    /// take beside. The caller keeps others from applying one meanwhile.
+    #[must_use]
+    pub fn entry_weight(&self) -> u64 {
+        self.entry_weight.load(Ordering::Relaxed)
     }
 
     /// The format of keys and values.
@@ -193,8 +200,8 @@ impl Store {
         Ok(())
     }
 
-    /// Inserts changes together with the state row, and lets readers see them.
-    pub(super) fn commit(&self, writer: &mut Writer, staged: Staged, state: State) {
+    /// Inserts changes together with the state row, and lets readers see them. Returns the bytes written.
+    pub(super) fn commit(&self, writer: &mut Writer, staged: Staged, state: State) -> u64 {
         let row = (bytes::Bytes::from_static(columns::STATE), Change::Put(state.encode()));
         let (written, size) = self.tree.insert(staged.into_iter().chain([row]));
         self.tallies.written_bytes.fetch_add(written, Ordering::Relaxed);
@@ -202,6 +209,7 @@ impl Store {
         self.positions.write().applied = state.applied.clone();
         writer.state = state;
         self.publish(writer);
+        written
     }
 
     /// Publishes everything written so far. The write lock is held, so nothing is half written.

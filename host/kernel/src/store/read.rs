@@ -11,9 +11,10 @@ use super::columns::Span;
 use super::scan::Scan;
 use super::source::Source;
 use super::view::ReadView;
-use crate::format::{Coder, Meter};
+use crate::format::{Coder, Decoded, Meter};
 use crate::kv::{
     Compare, CompareResult, CompareTarget, KeyValue, RangeRequest, RangeResponse, SortOrder, SortTarget,
+    needs_order_of_values,
 };
 use crate::{Error, Result};
 
@@ -22,6 +23,8 @@ use crate::{Error, Result};
 pub(super) struct Decoding<'a> {
     pub(super) coder: &'a Coder,
     pub(super) meter: Meter,
+    /// What was decoded before.
+    pub(super) known: Option<&'a Decoded>,
 }
 
 impl Decoding<'_> {
@@ -34,12 +37,20 @@ impl Decoding<'_> {
             kvs.sort_by(|a, b| order(&a.value, &b.value));
             return Ok(());
         }
-        let stored: Vec<_> = kvs.iter().map(|kv| kv.value.clone()).collect();
-        let values = self.coder.decode_values(&stored, self.meter)?;
+        let values = self.values(kvs)?;
         let mut valued: Vec<_> = values.into_iter().zip(kvs.drain(..)).collect();
         valued.sort_by(|(a, _), (b, _)| order(a, b));
         kvs.extend(valued.into_iter().map(|(_, kv)| kv));
         Ok(())
+    }
+
+    /// The values in user form.
+    fn values(self, kvs: &[KeyValue]) -> Result<Vec<Bytes>> {
+        let known = |kv: &KeyValue| self.known?.get(&kv.value).cloned();
+        let missing = kvs.iter().filter(|kv| known(kv).is_none());
+        let missing: Vec<_> = missing.map(|kv| kv.value.clone()).collect();
+        let mut missing = self.coder.decode_values(&missing, self.meter)?.into_iter();
+        Ok(kvs.iter().filter_map(|kv| known(kv).or_else(|| missing.next())).collect())
     }
 }
 
@@ -105,15 +116,7 @@ pub(super) fn answer(
         response.count = scan.count_rest()?;
         return Ok(response);
     }
-    let limit = usize::try_from(request.limit).ok().filter(|&limit| limit > 0);
-    // One key more than the limit is fetched to know whether there are more. A sort target without an
-    // order does not lift this: etcd sorts the first keys by it, and then cuts.
-    let fetch = match limit {
-        Some(limit) if request.sort_order == SortOrder::None && !has_filters(request) => {
-            limit.saturating_add(1)
-        }
-        _ => usize::MAX,
-    };
+    let (limit, fetch) = (limit(request), most_fetched(request));
     let keep_values = !request.keys_only || request.sort_target == SortTarget::Value;
     let mut fetched = 0;
     while fetched < fetch {
@@ -138,6 +141,21 @@ pub(super) fn answer(
         response.kvs.iter_mut().for_each(|kv| kv.value.clear());
     }
     Ok(response)
+}
+
+fn limit(request: &RangeRequest) -> Option<usize> {
+    usize::try_from(request.limit).ok().filter(|&limit| limit > 0)
+}
+
+/// Most keys that a range request looks at. One more than its limit tells whether there are more. A sort
+/// target without an order does not lift this: etcd sorts the first keys by it, and then cuts.
+pub(super) fn most_fetched(request: &RangeRequest) -> usize {
+    match limit(request) {
+        Some(limit) if request.sort_order == SortOrder::None && !has_filters(request) => {
+            limit.saturating_add(1)
+        }
+        _ => usize::MAX,
+    }
 }
 
 fn has_filters(request: &RangeRequest) -> bool {
@@ -192,11 +210,6 @@ pub(super) fn holds(compare: &Compare, scan: Scan, decoding: Decoding<'_>) -> Re
         || (!matches!(compare.target, CompareTarget::Value(_)) && holds_for(compare, &KeyValue::default())))
 }
 
-fn needs_order_of_values(compare: &Compare) -> bool {
-    matches!(compare.target, CompareTarget::Value(_))
-        && matches!(compare.result, CompareResult::Greater | CompareResult::Less)
-}
-
 /// As [`holds`], for values that have to be decoded. No value is greater or less than that of a missing key.
 fn holds_decoded(compare: &Compare, mut scan: Scan, decoding: Decoding<'_>) -> Result<bool> {
     let mut found = false;
@@ -206,7 +219,8 @@ fn holds_decoded(compare: &Compare, mut scan: Scan, decoding: Decoding<'_>) -> R
             return Ok(found);
         }
         found = true;
-        decoding.coder.decode_values_of(&mut batch, decoding.meter)?;
+        let values = decoding.values(&batch)?;
+        batch.iter_mut().zip(values).for_each(|(kv, value)| kv.value = value);
         if !batch.iter().all(|kv| holds_for(compare, kv)) {
             return Ok(false);
         }

@@ -7,6 +7,7 @@
 use std::slice;
 use std::sync::{Arc, Weak};
 
+use super::foresight;
 use super::handle::Store;
 use super::hash;
 use super::read::{self, Decoding, Readable};
@@ -15,7 +16,7 @@ use super::txn::Opened;
 use super::view::ReadView;
 use super::weight::Scale;
 use crate::format::{self, Meter, Prepared};
-use crate::kv::{Command, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use crate::kv::{self, Command, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use crate::node::ContentHash;
 use crate::seams::fault::{Point, pass};
 use crate::{Error, Result};
@@ -115,7 +116,7 @@ impl<'a> Reading<'a> {
     }
 
     fn decoding(&self, meter: Meter) -> Decoding<'_> {
-        Decoding { coder: &self.store.coder, meter }
+        Decoding { coder: &self.store.coder, meter, known: None }
     }
 
     /// Answers a transaction that holds no write (see [`crate::kv::is_read_only`]).
@@ -151,20 +152,50 @@ impl<'a> Reading<'a> {
         opened.hash(&self.store.coder, &mut |_| Ok(()))
     }
 
+    /// Runs the codec on a command that is to be proposed, and on the values whose order it asks for, as they
+    /// are now; `None` on a natural store.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::CodecFault`], [`Error::DuplicateKey`]; [`Error::TooManyValues`] when it
+    /// asks for the order of more than [`MOST_ORDERED_VALUES`] or [`MOST_ORDERED_BYTES`];
+    /// [`Error::Cancelled`] when it is not wanted.
+    pub fn prepare(&self, command: &Command, meter: Meter) -> Result<Option<Prepared>> {
+        let Some(prepared) = Prepared::new(&self.store.coder, command, meter)? else { return Ok(None) };
+        if !kv::orders_values(command) {
+            return Ok(Some(prepared));
+        }
+        let ordered = foresight::ordered_values(self.store, &self.wanted, prepared.command())?;
+        prepared.foreseeing(ordered, meter).map(Some)
+    }
+
     /// About the bytes that applying a command would hold in memory at once, as of now; when that is more
     /// than `most`, something above it. Reads the rows that the command replaces or deletes.
     ///
     /// # Errors
     /// The storage or the codec failed; [`Error::Cancelled`] when it is not wanted.
-    pub fn weigh(&self, command: &Command, prepared: Option<&Prepared>, most: u64) -> Result<u64> {
-        let prepared = prepared.cloned();
-        let stored = format::stored_commands(&self.store.coder, slice::from_ref(command), &[prepared])?;
+    pub fn weigh(
+        &self,
+        command: &Command,
+        prepared: Option<&Prepared>,
+        most: u64,
+        meter: Meter,
+    ) -> Result<u64> {
+        let (coder, commands) = (&self.store.coder, slice::from_ref(command));
+        let stored = format::stored_commands(coder, commands, &[prepared.cloned()], meter)?;
         let scale = Scale { store: self.store, most, wanted: &self.wanted };
         stored.iter().try_fold(0, |total, command| Ok(total + scale.weigh(command)?))
     }
 }
 
 impl Store {
+    /// As [`Reading::prepare`], to its end.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare(&self, command: &Command, meter: Meter) -> Result<Option<Prepared>> {
+        self.reading(Wanted::ALWAYS).prepare(command, meter)
+    }
+
     /// As [`Reading::range`], to its end.
     ///
     /// # Errors

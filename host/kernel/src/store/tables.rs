@@ -1,12 +1,12 @@
 //! All rows of a tree's tables, read past the block cache.
 //!
 //! Whoever reads a whole volume once would fill the cache with what nobody asks for again, and drive out what
-//! requests need. So tables are read here as compaction reads them: each from front to end, one table of a run
-//! at a time, with a file and a small buffer of its own. The runs of one moment are merged, and of each key its
-//! newest version is told, unless that is a tombstone.
+//! requests need. So tables are read here as compaction reads them: each from front to end, one table of a
+//! run at a time, with a file and a small buffer of its own. The runs of one moment are merged, and of each
+//! key its newest version is told, unless that is a tombstone.
 //!
-//! What is in tables is the state at exactly one position of the log (see [`super::handle`]). Memtables are left
-//! out, so that none stays in memory because of a long read; who needs their rows flushes them before.
+//! What is in tables is the state at exactly one position of the log (see [`super::handle`]). Memtables are
+//! left out, so that none stays in memory because of a long read; who needs their rows flushes them before.
 //!
 //! This module must not know columns, but for the row that names the position.
 

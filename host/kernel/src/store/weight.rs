@@ -18,6 +18,14 @@ use crate::kv::{Command, DeleteRangeRequest, Op, PutRequest, TxnRequest};
 /// `examples/delete_memory.rs`.
 const ROW_BYTES: u64 = 640;
 
+/// The share of one of those entries.
+const CHANGE_BYTES: u64 = ROW_BYTES / 4;
+
+/// What an entry of the log weighed that made so many changes of so many bytes of keys and values.
+pub(super) fn of_entry(changes: usize, written: u64) -> u64 {
+    written + CHANGE_BYTES * changes as u64
+}
+
 /// Counts until more than `most` is found, or until nobody wants to know.
 pub(super) struct Scale<'a> {
     pub(super) store: &'a Store,

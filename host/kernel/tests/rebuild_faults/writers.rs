@@ -1,15 +1,18 @@
-//! Writers that are faster than the catching up.
+//! Writers that are faster than the catching up, that write much at once, or that wait for the switch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fail::FailScenario;
-use mortise_kernel::rebuild::{SWITCH_BYTES, SWITCH_ENTRIES};
+use mortise_kernel::kv::{Command, DeleteRangeRequest};
+use mortise_kernel::node::Volume;
+use mortise_kernel::rebuild::{RebuildOptions, SWITCH_BYTES, SWITCH_ENTRIES, SWITCH_WEIGHT};
 use mortise_kernel::seams::fault::Point;
 use tokio::runtime::Handle;
 
-use crate::Bench;
-use crate::node_support::{get, put};
+use crate::node_support::{get, put, soon};
+use crate::test_codecs::{TestCodecs, codec, format};
+use crate::{Bench, end};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_outrun_the_rebuild_are_slowed_until_it_has_caught_up() {
@@ -94,5 +97,118 @@ async fn what_is_written_right_before_the_switch_is_applied_by_it_unless_it_is_t
         assert!(get(&bench.volume, key).await.is_some(), "{key}");
     }
     bench.check_usable("written late").await;
+    scenario.teardown();
+}
+
+/// Large values under one prefix, and the command that deletes them all: few bytes that move more than a
+/// switch may.
+async fn heap(volume: &Volume) -> Command {
+    const VALUE: usize = 64 << 10;
+    for number in 0..=SWITCH_WEIGHT as usize / VALUE {
+        put(volume, &format!("heap-{number}"), vec![b'h'; VALUE]).await.expect("written");
+    }
+    let key = "heap-".into();
+    Command::DeleteRange(DeleteRangeRequest { key, range_end: "heap.".into(), prev_kv: false })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_leaves_what_moves_much_to_another_round() {
+    let scenario = FailScenario::setup();
+    let bench = Bench::new().await;
+    let delete_heap = heap(&bench.volume).await;
+    let (rebuild, mut gate) = bench.rebuild_halfway().await;
+    // Right before the switch first a delete of much comes, then one large value, then two small ones.
+    let (runtime, volume) = (Handle::current(), Arc::clone(&bench.volume));
+    let calls = Arc::new(AtomicU64::new(0));
+    let write = {
+        let calls = Arc::clone(&calls);
+        move || match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                let deleted = runtime.block_on(volume.propose(delete_heap.clone(), soon()));
+                deleted.expect("deleted");
+            }
+            1 => {
+                let large = "z".repeat(usize::try_from(SWITCH_BYTES).expect("small") + 1);
+                runtime.block_on(put(&volume, "large", large)).expect("written");
+            }
+            _ => {
+                for key in ["late-0", "late-1"] {
+                    runtime.block_on(put(&volume, key, "z")).expect("written");
+                }
+            }
+        }
+    };
+    fail::cfg_callback(Point::RebuildSwitchBefore.name(), write).expect("a callback");
+    gate.open();
+    let outcome = rebuild.wait().await.expect("rebuilt");
+    fail::remove(Point::RebuildSwitchBefore.name());
+    assert_eq!(calls.load(Ordering::SeqCst), 3, "the first two switches are put off");
+    assert_eq!(outcome.switch_entries, 2, "{outcome:?}");
+    assert!(outcome.switch_bytes < SWITCH_BYTES, "{outcome:?}");
+    assert_eq!(get(&bench.volume, "heap-7").await, None);
+    for key in ["since-19", "large", "late-1"] {
+        assert!(get(&bench.volume, key).await.is_some(), "{key}");
+    }
+    bench.check_usable("heavy").await;
+    scenario.teardown();
+}
+
+/// One heavy write after the other: there is always one left, until writers pause.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_comes_to_its_end_under_writes_that_no_switch_may_apply() {
+    let scenario = FailScenario::setup();
+    let bench = Bench::new().await;
+    let (rebuild, mut gate) = bench.rebuild_halfway().await;
+    let (runtime, volume) = (Handle::current(), Arc::clone(&bench.volume));
+    let calls = Arc::new(AtomicU64::new(0));
+    let write = {
+        let calls = Arc::clone(&calls);
+        move || {
+            if volume.counters().slowed_writes == 0 {
+                let call = calls.fetch_add(1, Ordering::SeqCst);
+                let large = "z".repeat(usize::try_from(SWITCH_BYTES).expect("small") + 1);
+                runtime.block_on(put(&volume, &format!("large-{call}"), large)).expect("written");
+            }
+        }
+    };
+    fail::cfg_callback(Point::RebuildSwitchBefore.name(), write).expect("a callback");
+    gate.open();
+    let outcome = rebuild.wait().await.expect("it finishes");
+    fail::remove(Point::RebuildSwitchBefore.name());
+    assert!(outcome.slowed_writers, "{outcome:?}");
+    assert_eq!(outcome.switch_entries, 0, "{outcome:?}");
+    assert!(calls.load(Ordering::SeqCst) > 2, "writers are slowed after two rounds in vain");
+    bench.check_usable("one heavy write after the other").await;
+    scenario.teardown();
+}
+
+/// What waits while the format changes was not prepared for the new one. It is then, as every request is:
+/// with the fuel of a request and within its deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_for_a_switch_of_formats_is_encoded_as_requests_are() {
+    let scenario = FailScenario::setup();
+    let prefixed = codec("prefixed");
+    let bench = Bench::with(TestCodecs::with(&[&prefixed])).await;
+    let (runtime, volume) = (Handle::current(), Arc::clone(&bench.volume));
+    let (queued, mut waits) = tokio::sync::mpsc::unbounded_channel();
+    let write = move || {
+        let volume = Arc::clone(&volume);
+        let mut write = Box::pin(async move { put(&volume, "waited", "for the switch").await });
+        // It is in the queue when it has been polled once; nothing is proposed at this moment.
+        let polled = runtime.block_on(async { futures::poll!(&mut write) });
+        assert!(polled.is_pending());
+        let _ = queued.send(write);
+    };
+    fail::cfg_callback(Point::RebuildSwitchHeld.name(), write).expect("a callback");
+    let transform = Some(Arc::new(bench.volume.conversion(&format("prefixed")).await.expect("a codec")) as _);
+    let options = RebuildOptions { transform, ..RebuildOptions::default() };
+    let converted = bench.volume.rebuild(options).expect("begun").wait().await;
+    let outcome = converted.expect("converted");
+    assert_eq!(outcome.entries + outcome.switch_entries, 0, "{outcome:?}");
+    waits.recv().await.expect("a write waits").await.expect("written");
+    fail::remove(Point::RebuildSwitchHeld.name());
+    assert_eq!(get(&bench.volume, "waited").await.as_deref(), Some("for the switch"));
+    assert_eq!(prefixed.controls.calls().1, 0, "it was encoded as if in apply, or there");
+    end(&bench.node).await;
     scenario.teardown();
 }

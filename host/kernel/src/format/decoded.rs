@@ -1,0 +1,31 @@
+//! Values that were decoded before they are needed.
+//!
+//! A transaction that orders values is applied alone, while every writer of the volume waits: a codec that is
+//! called then keeps all of them waiting. So what is likely to be compared is decoded on the side of the
+//! request, before its proposal, and travels beside it. Decoding is a pure function of the bytes, so whatever
+//! is found here is right whenever it is looked up; what was written since is not found, and decoded then.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+/// Stored values, and what they stand for.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded(HashMap<Bytes, Bytes>);
+
+impl Decoded {
+    /// What each of the stored values stands for, in their order.
+    pub(super) fn new(stored: Vec<Bytes>, values: Vec<Bytes>) -> Self {
+        Self(stored.into_iter().zip(values).collect())
+    }
+
+    /// What a stored value stands for, if that was asked before.
+    pub(crate) fn get(&self, stored: &Bytes) -> Option<&Bytes> {
+        self.0.get(stored)
+    }
+
+    /// Bytes of all of them.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|(stored, value)| stored.len() + value.len()).sum()
+    }
+}
