@@ -8,6 +8,7 @@
 //! | `pace` | where a codec is called, so that slow ones don't hold the async runtime |
 //! | `refusal` | [`Refusal`]: a record that a format cannot hold |
 //! | `request` | requests and commands brought into stored form |
+//! | `decoded` | values that are decoded before a command is proposed that orders them |
 //! | `answer` | [`Answer`]: answers brought back |
 //!
 //! *User form* is what clients send and receive, and what the raft log holds. *Stored form* is what a store

@@ -36,8 +36,8 @@ pub(super) struct Absent {
 type Answer<T, E = Infallible> = Result<T, RPCError<u64, BasicNode, RaftError<u64, E>>>;
 
 impl Absent {
-    fn unreachable<T, E: std::error::Error>(&self) -> Answer<T, E> {
-        Err(RPCError::Unreachable(Unreachable::new(self)))
+    fn unreachable<E: std::error::Error>(&self) -> RPCError<u64, BasicNode, RaftError<u64, E>> {
+        RPCError::Unreachable(Unreachable::new(self))
     }
 }
 
@@ -47,7 +47,7 @@ impl RaftNetwork<TypeConfig> for Absent {
         _request: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Answer<AppendEntriesResponse<u64>> {
-        self.unreachable()
+        Err(self.unreachable())
     }
 
     async fn install_snapshot(
@@ -55,10 +55,10 @@ impl RaftNetwork<TypeConfig> for Absent {
         _request: InstallSnapshotRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Answer<InstallSnapshotResponse<u64>, InstallSnapshotError> {
-        self.unreachable()
+        Err(self.unreachable())
     }
 
     async fn vote(&mut self, _request: VoteRequest<u64>, _option: RPCOption) -> Answer<VoteResponse<u64>> {
-        self.unreachable()
+        Err(self.unreachable())
     }
 }
