@@ -42,6 +42,8 @@ mod setup;
 mod workload;
 
 #[cfg(test)]
+mod figures_tests;
+#[cfg(test)]
 mod stall_tests;
 #[cfg(test)]
 mod tests;
