@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mortise_plugin_runtime::compaction::{Answer, View};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use mortise_plugin_runtime::compaction::{Answer, Decision, View};
 use mortise_plugin_runtime::{Call, Fault, FaultKind};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -147,6 +149,41 @@ async fn a_slow_shadow_delays_nothing_and_what_it_misses_is_counted() {
     assert_eq!(bench.report().calls, 1, "the answer came late and counts");
     bench.tree.flush(1);
     slow.asked.notified().await;
+}
+
+/// Answers after a fixed time.
+struct Ponderous(Duration, AtomicUsize);
+
+impl Strategy for Ponderous {
+    fn decide(&self, _: Call, _: Arc<View>) -> BoxFuture<'_, Result<Decision, Fault>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        async {
+            tokio::time::sleep(self.0).await;
+            Ok(WAIT.into())
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_is_busy_for_a_hundredth_of_the_time_however_long_it_takes() {
+    let bench = Bench::new(FakeTree::new(), |_, view| Ok(if l0_runs(view) > 3 { PARTIAL } else { WAIT }));
+    for (millis, most) in [(50, 2), (1, 100), (0, usize::MAX)] {
+        let ponderous = Arc::new(Ponderous(Duration::from_millis(millis), AtomicUsize::new(0)));
+        bench.slot.cast(Shadow::new("v", named("shadow", Arc::clone(&ponderous) as _), 1));
+        let until = Instant::now() + Duration::from_secs(10);
+        let mut views = 0;
+        while Instant::now() < until {
+            bench.tree.flush(1);
+            views += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let asked = ponderous.1.load(Ordering::Relaxed);
+        assert!(asked <= most && asked * 2 >= most.min(views), "{millis} ms: asked {asked} of {most} times");
+        let report = bench.report();
+        assert!(report.calls + report.skipped >= views as u64 - 1, "what is missed is counted: {report:?}");
+        assert!(report.faults.is_empty() && bench.warden.ended.lock().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

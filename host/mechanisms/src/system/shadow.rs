@@ -39,8 +39,8 @@ pub struct ShadowReport {
     pub differences: u64,
     /// Views on which the strategy in service gave no answer to compare with.
     pub unmatched: u64,
-    /// Views that the shadow was not asked about, because its call before had not ended or its thread was
-    /// taken.
+    /// Views that the shadow was not asked about, because its call before had not ended, it rested from that,
+    /// or its thread was taken.
     pub skipped: u64,
     /// Its faults by kind.
     pub faults: BTreeMap<String, u64>,
