@@ -122,7 +122,7 @@ async fn a_failed_write_is_told_and_the_next_one_passes() {
 #[test]
 fn a_plugin_s_row_of_a_newer_program_is_read() {
     let row = r#"{"version":2,"digest":"d","world":"format","wit_version":"0.2.0","size":1,"added_unix_ms":2,
-        "state":"added","limits":{"memory_bytes":1048576,"threads":4},"colour":"red"}"#;
+        "origin":"added","limits":{"memory_bytes":1048576,"threads":4},"colour":"red"}"#;
     let row: super::PluginRow = serde_json::from_str(row).unwrap();
     assert_eq!(row.limits.memory_bytes, 1 << 20);
 }
