@@ -4,7 +4,7 @@
 //! What counts is the ratio within a round, whose three measurements follow each other; stated are its
 //! median over the rounds and the quartiles. The second «without» is measured like a third variant: its
 //! ratio is what chance does on this machine, and a difference of that size says nothing. The order shifts
-//! from round to round. Before each measurement a shadow is cast, and before those without one it is
+//! from round to round. What the shadows' thread took of the processors is told, too. Before each measurement a shadow is cast, and before those without one it is
 //! ended, so that all of them follow the same work. Memtables are small, so that the strategy and its shadow
 //! are asked much more often than in service.
 //!
@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -66,6 +67,27 @@ struct Results {
     /// Views that the shadow was asked about, and that it missed, by operation and clients.
     views: BTreeMap<(&'static str, u64), (u64, u64)>,
     faults: u64,
+    /// Processor time of the thread that asks shadows, and how long it was looked at.
+    busy: Duration,
+    looked: Duration,
+}
+
+/// The thread that asks shadows.
+const THREAD: &str = "mortise-aside-0";
+
+/// Processor time that the shadows' thread of a node has taken so far.
+fn busy(node: &mut Mortise) -> Result<Duration> {
+    for task in fs::read_dir(format!("/proc/{}/task", node.process().id()))? {
+        let task = task?.path();
+        // A thread may end while the list is read.
+        let Ok(name) = fs::read_to_string(task.join("comm")) else { continue };
+        if name.trim_end() == THREAD {
+            let figures = fs::read_to_string(task.join("schedstat"))?;
+            let nanos = figures.split(' ').next().context("the time on a processor")?;
+            return Ok(Duration::from_nanos(nanos.parse()?));
+        }
+    }
+    anyhow::bail!("the node has no thread {THREAD}")
 }
 
 fn main() -> Result<()> {
@@ -74,7 +96,7 @@ fn main() -> Result<()> {
         Some(folder) => TempDir::new_in(folder)?,
         None => TempDir::new()?,
     };
-    let node = Mortise::start_with(directory.path(), &["--memtable-size", &options.memtable_size])?;
+    let mut node = Mortise::start_with(directory.path(), &["--memtable-size", &options.memtable_size])?;
     let requests = Requests { total: options.total, value_size: options.value_size };
     Requests { total: options.total.div_ceil(4), ..requests }.bench(&node.endpoint(), "put", 64)?;
     if let Some(component) = &options.component {
@@ -87,7 +109,7 @@ fn main() -> Result<()> {
                 for turn in 0..VARIANTS.len() {
                     let variant = VARIANTS[(round + turn) % VARIANTS.len()];
                     let key = (operation, clients, variant);
-                    measure(&node, key, requests, &options, &mut results)
+                    measure(&mut node, key, requests, &options, &mut results)
                         .with_context(|| format!("round {round}, {key:?}"))?;
                 }
             }
@@ -111,7 +133,7 @@ fn run(node: &Mortise, arguments: &[&str]) -> Result<()> {
 
 /// Takes one measurement.
 fn measure(
-    node: &Mortise,
+    node: &mut Mortise,
     key: Key,
     requests: Requests,
     options: &Options,
@@ -124,7 +146,9 @@ fn measure(
     if !shadowed {
         run(node, &stop)?;
     }
+    let (before, began) = (busy(node)?, Instant::now());
     let one = requests.bench(&node.endpoint(), operation, clients)?;
+    let (took, looked) = (busy(node)?.saturating_sub(before), began.elapsed());
     results.measured.entry(key).or_default().push(one);
     if shadowed {
         let report = node.cli_json(&stop)?;
@@ -132,6 +156,8 @@ fn measure(
         let views = results.views.entry((operation, clients)).or_default();
         views.0 += count("calls")?;
         views.1 += count("skipped")?;
+        results.busy += took;
+        results.looked += looked;
         let faults = report["faults"].as_object().context("the faults")?;
         results.faults += faults.values().filter_map(Value::as_u64).sum::<u64>();
     }
@@ -153,6 +179,12 @@ fn print(results: &Results, options: &Options) {
         "\n{} rounds, values of {} bytes, memtables of {}, {} as shadow, {} faults of it. Of each round the \
          ratio to its measurement without a shadow: median (quartiles).\n",
         options.rounds, options.value_size, options.memtable_size, options.shadow, results.faults
+    );
+    let views: u64 = results.views.values().map(|(asked, _)| asked).sum();
+    println!(
+        "Its thread was busy for {:.3} % of the time, {:.0} µs for each of {views} views.\n",
+        results.busy.as_secs_f64() / results.looked.as_secs_f64() * 100.0,
+        results.busy.as_secs_f64() * 1e6 / views.max(1) as f64,
     );
     println!("| call | clients | views, skipped | variant | calls/s | ratio | p99 µs | ratio | errors |");
     println!("|---|--:|--:|---|--:|---|--:|---|--:|");
@@ -194,5 +226,6 @@ fn as_json(results: &Results) -> Value {
         json!({ "call": call, "clients": clients, "asked": asked, "skipped": skipped })
     });
     let views: Vec<_> = views.collect();
-    json!({ "views": views, "faults": results.faults, "measured": measured })
+    let (busy, looked) = (results.busy.as_secs_f64(), results.looked.as_secs_f64());
+    json!({ "busy_s": busy, "looked_s": looked, "views": views, "faults": results.faults, "measured": measured })
 }
