@@ -4,9 +4,10 @@
 //! What counts is the ratio within a round, whose three measurements follow each other; stated are its
 //! median over the rounds and the quartiles. The second «without» is measured like a third variant: its
 //! ratio is what chance does on this machine, and a difference of that size says nothing. The order shifts
-//! from round to round. What the shadows' thread took of the processors is told, too. Before each measurement a shadow is cast, and before those without one it is
-//! ended, so that all of them follow the same work. Memtables are small, so that the strategy and its shadow
-//! are asked much more often than in service.
+//! from round to round. What the shadows' thread took of the processors is told, too. Before each
+//! measurement a shadow is cast, and before those without one it is ended, so that all of them follow the
+//! same work. Memtables are small, so that the strategy and its shadow are asked much more often than in
+//! service.
 //!
 //! `--json FILE` writes every single measurement. Nothing is stated that was not measured here.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
