@@ -25,13 +25,26 @@ pub struct Generator {
     rng: StdRng,
     revision: i64,
     compacted: i64,
+    slashes: bool,
+    calm: bool,
 }
 
 impl Generator {
     /// A generator for an empty volume.
     #[must_use]
     pub fn new(rng: StdRng) -> Self {
-        Self { rng, revision: 1, compacted: 0 }
+        Self { rng, revision: 1, compacted: 0, slashes: true, calm: false }
+    }
+
+    /// The same with keys that have no `/`: they have one order in the formats `natural` and `hierarchical`.
+    #[must_use]
+    pub fn without_slashes(rng: StdRng) -> Self {
+        Self { slashes: false, ..Self::new(rng) }
+    }
+
+    /// Whether the next requests delete and compare single keys and all keys only, which depends on no order.
+    pub fn be_calm(&mut self, calm: bool) {
+        self.calm = calm;
     }
 
     /// Follows an answer.
@@ -63,10 +76,13 @@ impl Generator {
         const KEYS: [&[u8]; 12] =
             [b"a", b"a\0", b"aa", b"ab", b"b", b"b/1", b"b/2", b"b/\xff", b"c", b"\0", b"\xff", b"\xff\xff"];
         if self.one_in(4) {
-            Bytes::from(format!("k{:02}", self.rng.random_range(0..30)))
-        } else {
-            Bytes::from_static(KEYS.choose(&mut self.rng).expect("the set is not empty"))
+            return Bytes::from(format!("k{:02}", self.rng.random_range(0..30)));
         }
+        let key = KEYS.choose(&mut self.rng).expect("the set is not empty");
+        if self.slashes {
+            return Bytes::from_static(key);
+        }
+        key.iter().map(|byte| if *byte == b'/' { 1 } else { *byte }).collect()
     }
 
     fn value(&mut self) -> Bytes {
@@ -149,13 +165,23 @@ impl Generator {
 
     fn delete(&mut self) -> pb::DeleteRangeRequest {
         let key = self.key();
-        let range_end = if self.one_in(8) { self.range_end(&key) } else { self.ordered_end(&key) };
+        let range_end = match self.one_in(8) {
+            true if self.calm => return self.delete_all(),
+            true => self.range_end(&key),
+            false => self.ordered_end(&key),
+        };
         pb::DeleteRangeRequest { key, range_end, prev_kv: self.one_in(2) }
+    }
+
+    fn delete_all(&mut self) -> pb::DeleteRangeRequest {
+        let all = Bytes::from_static(b"\0");
+        pb::DeleteRangeRequest { key: all.clone(), range_end: all, prev_kv: self.one_in(2) }
     }
 
     /// An end for deletes within transactions: one key, a prefix or a higher key.
     fn ordered_end(&mut self, key: &Bytes) -> Bytes {
         match self.rng.random_range(0..6) {
+            _ if self.calm => Bytes::new(),
             0 if key.iter().any(|byte| *byte < 0xff) => prefix_end(key),
             1 => Some(self.key()).filter(|end| end > key).unwrap_or_default(),
             _ => Bytes::new(),
@@ -201,7 +227,8 @@ impl Generator {
 
     fn compare(&mut self) -> pb::Compare {
         let key = self.key();
-        let range_end = if self.one_in(4) { self.range_end(&key) } else { Bytes::new() };
+        let ranged = self.one_in(4) && !self.calm;
+        let range_end = if ranged { self.range_end(&key) } else { Bytes::new() };
         let near = self.rng.random_range(0..=self.revision + 1);
         let (target, target_union) = match self.rng.random_range(0..6) {
             0 => (CompareTarget::Version, TargetUnion::Version(self.rng.random_range(0..5))),

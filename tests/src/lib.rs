@@ -17,6 +17,8 @@
 //! | `languages` | the example policy in five languages, as components |
 //! | `tidy` | the house rules |
 //! | `small_disk` | a real file system that fills up |
+//! | `gate` | a daemon that stands at a fault point |
+//! | `terminal` | a program at a pseudo-terminal |
 //! | `seed` | seeds, printed and replayed |
 //!
 //! No suite sleeps: each waits for a signal, with a deadline.
@@ -26,6 +28,7 @@ mod client;
 mod compare;
 mod daemon;
 pub mod frozen;
+mod gate;
 mod generate;
 pub mod guests;
 mod history;
@@ -41,11 +44,13 @@ mod rules;
 pub mod seed;
 mod small_disk;
 pub mod stated_metrics;
+mod terminal;
 pub mod tidy;
 
 pub use client::{BESIDE_PLUGINS, Client};
 pub use compare::{comparable, same};
 pub use daemon::{Etcd, Mortise, etcdctl, mortise_binary, mortise_cli, on_path, skip};
+pub use gate::{Gate, Standing};
 pub use generate::{Generator, prefix_end};
 pub use history::{History, Verdict};
 pub use inventory::Inventory;
@@ -57,3 +62,4 @@ pub use process::{Finished, Process, run};
 pub use request::{Answer, Outcome, Refusal, Request};
 pub use rules::{MAX_BYTES, MAX_OPS, refuse};
 pub use small_disk::SmallDisk;
+pub use terminal::Terminal;

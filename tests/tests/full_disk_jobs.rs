@@ -2,26 +2,29 @@
 //! it had built goes, the volume is as it was, writes go on when there is space, and so does the next job.
 //!
 //! The node runs on a small file system ([`SmallDisk`]) without a reserve, so that it is the system that says
-//! there is no space. Fault points make each phase last; the disk is filled when the job says it is in it.
+//! there is no space. A fault point holds each phase ([`Gate`]) while the disk is filled.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use mortise_tests::{Client, Mortise, SmallDisk, mortise_binary, mortise_cli};
+use mortise_tests::{Client, Gate, Mortise, SmallDisk, mortise_binary, mortise_cli};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Values of 64 KiB.
 const VALUES: usize = 96;
 
-/// Each phase stands still for a while, once for each job that the disk is filled under; a copy only after
-/// some portions, so that a part of it is on the disk.
-const STANDSTILLS: &str = "rebuild-copy-middle=8*off->1*sleep(4000);rebuild-verify-middle=1*sleep(4000);\
-                           rebuild-caught-up=2*sleep(4000)";
-/// The phases, in the order in which one job after the other meets them.
-const PHASES: [&str; 3] = ["copying", "verifying", "catching-up"];
+/// Where each phase stands still, once: the phase that the job is in then, its point, and how often that is
+/// passed before. A copy stands only after some portions, so that a part of it is on the disk. A verification
+/// writes nothing: the job that stands there meets the full disk where it has caught up, one job before the
+/// one that stands there.
+const PHASES: [(&str, &str, &str); 3] = [
+    ("copying", "rebuild-copy-middle", "8*off->"),
+    ("verifying", "rebuild-verify-middle", ""),
+    ("catching-up", "rebuild-caught-up", "1*off->"),
+];
 
 /// The job that runs, if one does.
 fn running(endpoint: &str) -> Result<Option<Value>> {
@@ -30,19 +33,17 @@ fn running(endpoint: &str) -> Result<Option<Value>> {
     Ok(jobs.as_array().into_iter().flatten().find(|job| job["state"] == "running").cloned())
 }
 
-/// Waits until the job is in a phase, and for a copy until some of it is written.
+/// Waits until the job that stands is listed as far as it has come.
 fn wait_for(endpoint: &str, phase: &str) -> Result<()> {
     let end = Instant::now() + PATIENCE;
-    let mut last = Value::Null;
-    while Instant::now() < end {
-        let Some(job) = running(endpoint)? else { continue };
+    loop {
+        let job = running(endpoint)?.context("the job is listed")?;
         let progress = &job["progress"];
         if progress["phase"] == phase && (phase != "copying" || progress["records"].as_u64() > Some(0)) {
             return Ok(());
         }
-        last = job;
+        ensure!(Instant::now() < end, "the job stands in the phase {phase}, and is listed as {job}");
     }
-    anyhow::bail!("no job came to the phase {phase}; the last one seen is {last}")
 }
 
 fn names(volume: &Path) -> Result<Vec<String>> {
@@ -58,7 +59,7 @@ async fn fill_amid(
     mortise: &Mortise,
     client: &mut Client,
     job: &'static [&'static str],
-    phase: &str,
+    (phase, gate): (&str, &Gate),
 ) -> Result<()> {
     let volume = disk.data()?.join("volumes/2");
     let before = (names(&volume)?, client.hash(0).await.ok().context("a hash")?);
@@ -67,13 +68,11 @@ async fn fill_amid(
         let endpoint = endpoint.clone();
         move || mortise_cli(&endpoint, job)
     });
-    tokio::task::spawn_blocking({
-        let (endpoint, phase) = (endpoint.clone(), phase.to_owned());
-        move || wait_for(&endpoint, &phase)
-    })
-    .await??;
+    let standing = gate.arrival().context(phase.to_owned())?;
+    wait_for(&endpoint, phase)?;
     disk.fill(0)?;
-    let ended = begun.await??;
+    drop(standing);
+    let ended = begun.await?.with_context(|| format!("the job that met the full disk {phase}"))?;
     let told = ended.stderr.to_lowercase();
     ensure!(!ended.success() && told.contains("no space left on device"), "{phase}: {ended:?}");
     ensure!(names(&volume)? == before.0, "{phase}: left over: {:?}, before {:?}", names(&volume)?, before.0);
@@ -100,14 +99,17 @@ async fn fill_amid(
 async fn in_every_phase(job: &'static [&'static str]) -> Result<()> {
     let Some(disk) = SmallDisk::mount()? else { return Ok(()) };
     let faulty = mortise_binary()?.with_file_name("mortise-fault-points");
-    let mortise = disk.start(&faulty, "0B", STANDSTILLS)?;
+    let gates = PHASES.iter().map(|_| Gate::new()).collect::<Result<Vec<_>>>()?;
+    let points = PHASES.iter().zip(&gates);
+    let points = points.map(|((_, point, before), gate)| format!("{point}={before}1*{}", gate.action()));
+    let mortise = disk.start(&faulty, "0B", &points.collect::<Vec<_>>().join(";"))?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
     for number in 0..VALUES {
         let value = vec![b'a' + (number % 26) as u8; 64 << 10];
         client.put(format!("/dir/{}", number % (VALUES - 8)), value).await.ok().context("there is space")?;
     }
-    for phase in PHASES {
-        fill_amid(&disk, &mortise, &mut client, job, phase).await?;
+    for ((phase, ..), gate) in PHASES.iter().zip(&gates) {
+        fill_amid(&disk, &mortise, &mut client, job, (phase, gate)).await?;
     }
     let before = client.hash(0).await.ok().context("a hash")?.hash;
     let done = mortise.cli(job)?;
@@ -118,7 +120,7 @@ async fn in_every_phase(job: &'static [&'static str]) -> Result<()> {
     let mortise = disk.start(&mortise_binary()?, "0B", "")?;
     let mut client = Client::connect(&mortise.endpoint()).await?;
     ensure!(client.hash(0).await.ok().context("a hash")?.hash == before, "also after a crash");
-    for phase in PHASES {
+    for (phase, ..) in PHASES {
         let found = client.get(format!("after {phase}")).await.ok().flatten();
         ensure!(found.is_some(), "what was acknowledged after {phase} is there");
     }

@@ -8,9 +8,10 @@
 //! Actions are written as the `fail` crate reads them, in the environment variable `FAILPOINTS` (see
 //! [`arm`]) or with `fail::cfg`: `name=action;name=action`. `return` fails with an I/O error, `return(full)`
 //! with a full disk, `return(abort)` aborts the process at once, as `kill -9` would; `panic`, `pause` and
-//! `sleep(ms)` do as they say, `3*off->return(abort)` lets three pass first. A point within a write also
-//! takes `return(torn)`: a part of what was written is taken away again, and then the process aborts, which
-//! leaves what a power failure would leave.
+//! `sleep(ms)` do as they say, `3*off->return(abort)` lets three pass first. `return(gate:PATH)` connects to
+//! the socket at `PATH` and stands there until the connection ends, so that another process says how long.
+//! A point within a write also takes `return(torn)`: a part of what was written is taken away again, and then
+//! the process aborts, which leaves what a power failure would leave.
 
 use std::io;
 
@@ -192,9 +193,13 @@ pub(crate) use armed::{during, reach, reach_within};
 
 #[cfg(feature = "fault-points")]
 mod armed {
+    use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::{Point, io};
+
+    /// What an action begins with that names a socket.
+    const GATE: &str = "gate:";
 
     static REACHED: [AtomicU64; Point::ALL.len()] = [const { AtomicU64::new(0) }; Point::ALL.len()];
 
@@ -238,6 +243,13 @@ mod armed {
         })
     }
 
+    /// Stands still until the test at the socket lets go, or is gone.
+    fn stand_at(socket: &str) {
+        if let Ok(mut test) = UnixStream::connect(socket) {
+            drop(io::copy(&mut test, &mut io::sink()));
+        }
+    }
+
     /// Does what a test asked for at this point.
     pub(crate) fn reach(point: Point) -> io::Result<()> {
         reach_within(point, || Err("nothing is being written at this point".to_owned()))
@@ -264,6 +276,10 @@ mod armed {
                     std::process::exit(1)
                 }
             },
+            Some(Some(action)) if action.starts_with(GATE) => {
+                stand_at(&action[GATE.len()..]);
+                Ok(())
+            }
             Some(Some(action)) if action == "full" => {
                 Err(io::Error::new(io::ErrorKind::StorageFull, format!("injected at fault point {name}")))
             }

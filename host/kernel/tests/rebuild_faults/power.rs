@@ -4,11 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fail::FailScenario;
+use mortise_kernel::format::FormatId;
+use mortise_kernel::node::Node;
 use mortise_kernel::rebuild::RebuildOptions;
 use mortise_kernel::seams::fault::Point;
+use mortise_kernel::seams::{Seams, SystemClock};
 use tokio::runtime::Handle;
 
 use crate::node_support::{config, get, life, open, put, volume};
+use crate::test_codecs::{TestCodecs, codec, format};
 use crate::{names, set};
 
 /// Flushes after the switch, each of which lets the log be purged as far as it may be.
@@ -77,6 +81,93 @@ fn a_flip_that_a_power_failure_takes_back_loses_nothing() {
         }
         node.shutdown().await.expect("stopped");
         assert_eq!(names(&path), ["CURRENT", "gen-000001"]);
+    });
+    scenario.teardown();
+}
+
+/// Puts through this volume while another one's flip is not durable: were its put not held, it would be in
+/// the log long before these are.
+const PUTS_BESIDE: usize = 100;
+
+/// A volume in `reversed` is converted to `natural` and stands between the flip and its sync, when a key is
+/// put that only `natural` takes. Returns once that would be in the log if it were not held; then lets the
+/// conversion end in good order, after `failure` has seen the directory.
+async fn put_between_flip_and_settle(path: &Path, failure: impl FnOnce() + Send) {
+    let codecs = TestCodecs::with(&[&codec("reversed")]);
+    let seams = Seams { codecs, ..Seams::with_clock(Arc::new(SystemClock)) };
+    let node = Node::open_with(config(path), seams).await.expect("the node opens");
+    let one = node.create_volume_with(volume(2), format("reversed")).await.expect("created");
+    let beside = node.create_volume(volume(3)).await.expect("created");
+    put(&one, "before", "1").await.expect("written");
+    put(&one, "late!", "1").await.expect_err("its format takes no exclamation");
+
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let (let_go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = parking_lot::Mutex::new(gate);
+    fail::cfg_callback(Point::RebuildFlipped.name(), move || {
+        arrived.send(()).expect("the test waits");
+        // An error says that the test has let go.
+        let _ = gate.lock().recv();
+    })
+    .expect("a callback");
+    let transform = Some(Arc::new(one.conversion(&FormatId::natural()).await.expect("a codec")) as _);
+    let conversion = one.rebuild(RebuildOptions { transform, ..RebuildOptions::default() }).expect("begun");
+    arrivals.recv().await.expect("the flip has happened");
+    assert_eq!((one.format(), one.status().generation), (FormatId::natural(), 2), "the new one serves");
+    let log = one.status().raft_applied_index;
+    let late = tokio::spawn({
+        let one = Arc::clone(&one);
+        async move { put(&one, "late!", "2").await }
+    });
+    for number in 0..PUTS_BESIDE {
+        put(&beside, &format!("beside-{number}"), "1").await.expect("other volumes are written to");
+    }
+    assert_eq!(get(&one, "before").await.as_deref(), Some("1"), "reads go on");
+    assert!(!late.is_finished(), "a put was answered before the flip was durable");
+    assert_eq!(one.status().raft_applied_index, log, "nothing is applied");
+    failure();
+    drop(let_go);
+    late.await.expect("no panic").expect("written when the flip is durable");
+    conversion.wait().await.expect("converted");
+    assert_eq!(get(&one, "late!").await.as_deref(), Some("2"));
+    fail::remove(Point::RebuildFlipped.name());
+    node.shutdown().await.expect("stopped");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let (entry, place) = (entry.expect("an entry"), to.to_path_buf());
+        let place = place.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn what_is_proposed_while_the_format_changes_waits_until_the_flip_is_durable() {
+    let scenario = FailScenario::setup();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, failed) = (directory.path().join("node"), directory.path().join("failed"));
+    life({
+        let (path, failed) = (path.clone(), failed.clone());
+        async move { put_between_flip_and_settle(&path, || copy(&path, &failed)).await }
+    });
+    // The power failed at that moment, and took the flip back.
+    let current = failed.join("volumes").join("2").join("CURRENT");
+    std::fs::write(&current, "gen-000001\n").expect("written");
+    life(async move {
+        let codecs = TestCodecs::with(&[&codec("reversed")]);
+        let seams = Seams { codecs, ..Seams::with_clock(Arc::new(SystemClock)) };
+        let node = Node::open_with(config(&failed), seams).await.expect("the node opens");
+        let one = node.open_volume(volume(2)).await.expect("the log holds nothing that this format refuses");
+        assert_eq!((one.format(), one.status().generation), (format("reversed"), 1));
+        assert_eq!(get(&one, "before").await.as_deref(), Some("1"));
+        put(&one, "after", "3").await.expect("it is written to");
+        node.shutdown().await.expect("stopped");
     });
     scenario.teardown();
 }
