@@ -71,13 +71,20 @@ pub fn root() -> PathBuf {
 /// # Errors
 /// There is none, or it is refused.
 pub fn fixture(runtime: &Arc<Runtime>, version: &str, name: &str) -> Result<Component> {
+    Ok(runtime.load(&bytes(version, name)?)?)
+}
+
+/// The bytes of such a component.
+///
+/// # Errors
+/// There is none.
+pub fn bytes(version: &str, name: &str) -> Result<Vec<u8>> {
     let folder = match std::env::var_os("MORTISE_FIXTURES") {
         Some(folder) => PathBuf::from(folder),
         None => root().join("tests/fixtures").join(version),
     };
     let path = folder.join(format!("{name}.wasm"));
-    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    Ok(runtime.load(&bytes)?)
+    std::fs::read(&path).with_context(|| path.display().to_string())
 }
 
 /// Compares answers, line by line, with those that were recorded; records them with `MORTISE_RECORD=1`.

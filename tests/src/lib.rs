@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `daemon` | the real `mortise` binary and a real etcd, started, killed, restarted |
 //! | `process` | child processes: signals, log lines, deadlines |
+//! | `bench` | a node and a folder of components, for suites of plugins |
 //! | `pages`, `stated_metrics` | a node's HTTP pages and metrics, and what the document states of them |
 //! | `client` | etcd's protocol, spoken to either |
 //! | `request`, `generate` | requests as values, and random ones |
@@ -23,6 +24,7 @@
 //!
 //! No suite sleeps: each waits for a signal, with a deadline.
 
+mod bench;
 pub mod bombs;
 mod client;
 mod compare;
@@ -47,6 +49,7 @@ pub mod stated_metrics;
 mod terminal;
 pub mod tidy;
 
+pub use bench::Bench;
 pub use client::{BESIDE_PLUGINS, Client};
 pub use compare::{comparable, same};
 pub use daemon::{Etcd, Mortise, etcdctl, mortise_binary, mortise_cli, on_path, skip};

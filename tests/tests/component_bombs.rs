@@ -138,7 +138,7 @@ async fn a_node_that_is_given_a_bomb_goes_on_serving() -> Result<()> {
     ensure!(bomb.len() < 1_000_000, "{} bytes are not small", bomb.len());
     fs::write(&path, &bomb)?;
     let before = Inventory::take(&mortise, data.path()).await?;
-    let load = Load::start(&mortise.endpoint(), "load", 1, &mut rng).await?;
+    let load = Load::beside_plugins(&mortise.endpoint(), 1, &mut rng).await?;
     let mut add = Command::new(mortise_binary()?);
     add.args(["plugin", "add", "--name", "bomb", "--timeout", "5m"]).arg(&path);
     add.env("MORTISE_ENDPOINT", mortise.endpoint());

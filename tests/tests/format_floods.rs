@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use mortise::pb::etcdserverpb as pb;
-use mortise_tests::{Client, Mortise, Request, guests, page};
+use mortise_tests::{BESIDE_PLUGINS, Client, Mortise, Request, guests, page};
 use tempfile::TempDir;
 
 /// Adds a format under a name and creates a volume of the same name in it.
@@ -21,9 +21,10 @@ async fn volume(mortise: &Mortise, folder: &TempDir, name: &str, bytes: &[u8]) -
     Client::connect_volume(&mortise.endpoint(), name).await
 }
 
-/// Another volume takes writes and gives them back, and the pages are there.
+/// Another volume takes writes and gives them back, each within the time that is stated, and the pages are
+/// there.
 async fn others_answer(mortise: &Mortise, round: usize) -> Result<()> {
-    let mut other = Client::connect(&mortise.endpoint()).await?;
+    let mut other = Client::connect_within(&mortise.endpoint(), "default", BESIDE_PLUGINS).await?;
     for number in 0..20 {
         let key = format!("round {round}, key {number}");
         other.put(key.clone(), "value").await.ok().context("a put is accepted")?;

@@ -2,18 +2,20 @@
 //! built for an older version answer as they did when they were frozen.
 //!
 //! `fixtures/v0.1.0` has the three shipped strategies as they were built from the last sources that used
-//! version 0.1.0, and their answers; `fixtures/v0.2.0` a strategy and a format. `docs/plugins/versioning.md`
+//! version 0.1.0, and their answers; `fixtures/v0.2.0` a strategy and a format. They are asked directly, and
+//! they serve on a node. `docs/plugins/versioning.md`
 //! names the sources of both. To freeze further answers, run the suite with `MORTISE_RECORD=1` and read the
 //! difference before committing it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mortise_plugin_runtime::compaction::{CompactionStrategy, canned_views};
 use mortise_plugin_runtime::format::{Format, Mode};
 use mortise_plugin_runtime::{Call, Digest, FaultKind, Limits, Runtime, RuntimeConfig, World};
 use mortise_tests::frozen::{self, fixture, root};
+use mortise_tests::{Bench, Client, Load, seed};
 
 /// Patient, because the machine that runs the tests may be busy.
 const LIMITS: Limits =
@@ -202,4 +204,81 @@ fn the_strategy_of_version_0_2_0_copes_with_all_that_today_s_views_hold() -> Res
     }
     assert!(reasons > 0, "version 0.2.0 gives reasons");
     Ok(())
+}
+
+/// Adds a frozen component under a name of its own; its calls may take long on a busy machine.
+fn add(bench: &Bench, version: &str, name: &str, world: World) -> Result<String> {
+    let own = format!("old-{name}");
+    bench.add(&own, &frozen::bytes(version, name)?)?;
+    bench.plugin(&["limits", &own, "--deadline", "20s"])?;
+    let shown = bench.json(&["show", &own])?["versions"][0].clone();
+    ensure!(shown["wit_version"] == version[1..] && shown["world"] == world.as_str(), "{shown}");
+    Ok(own)
+}
+
+/// Every frozen strategy is added, rehearsed and put into service, and decides about a tree that is written
+/// to, without a fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn frozen_strategies_serve_on_a_node() -> Result<()> {
+    let bench = Bench::start(&["--memtable-size", "256KiB"])?;
+    let mut rng = seed::rng("frozen_strategies_serve_on_a_node");
+    let mut load = Load::start(&bench.mortise.endpoint(), "load", 4, &mut rng).await?;
+    for (version, name) in [
+        ("v0.1.0", "compaction-leveled"),
+        ("v0.1.0", "compaction-quiet"),
+        ("v0.1.0", "compaction-tiered"),
+        ("v0.2.0", "compaction-tiered"),
+    ] {
+        let own = add(&bench, version, name, World::CompactionStrategy)?;
+        bench.plugin(&["use", &own, "--volume", "default"])?;
+        let counted = |metric, outcome: &[(&str, &str)]| {
+            bench.metric(metric, &[&[("volume", "default"), ("plugin", &own)], outcome].concat())
+        };
+        let before = load.acknowledged();
+        while counted("mortise_plugin_calls_total", &[("outcome", "ok")])? < 2.5 {
+            let written = load.acknowledged() - before;
+            ensure!(written < 20_000, "{own} was not asked three times in {written} writes");
+            load.reach(load.acknowledged() + 100).await?;
+        }
+        ensure!(counted("mortise_plugin_faults_total", &[])? < 0.5, "{own} faults");
+        let status = bench.mortise.cli_json(&["volume", "status", "default"])?;
+        ensure!(status["strategy"]["serving"]["plugin"] == *own, "{status}");
+        bench.plugin(&["use", "compaction-leveled", "--volume", "default"])?;
+        bench.plugin(&["remove", &own])?;
+    }
+    let attempts = load.finish().await?;
+    let failed = attempts.iter().find_map(|attempt| attempt.outcome.as_ref().err());
+    ensure!(failed.is_none(), "a request failed: {failed:?}");
+    bench.mortise.stop()
+}
+
+/// The frozen format is added, and a volume is created in it, another converted to it; both are read again
+/// after a restart, when the log is replayed through it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_frozen_format_stores_volumes_on_a_node() -> Result<()> {
+    const VALUE: &str = r#"{"kind":"Pod","metadata":{"namespace":"default","name":"web-0"},"spec":{}}"#;
+    let bench = Bench::start(&[])?;
+    let own = add(&bench, "v0.2.0", "format-dictionary", World::Format)?;
+    let config = FORMATS[1];
+    bench.works(&["volume", "create", "born", "--format", &own, "--format-config", config])?;
+    bench.works(&["volume", "create", "made"])?;
+    for volume in ["born", "made"] {
+        let mut client = Client::connect_volume(&bench.mortise.endpoint(), volume).await?;
+        for number in 0..100 {
+            client.put(format!("/registry/pods/{number}"), VALUE).await.ok().context("a put")?;
+        }
+    }
+    bench.works(&["volume", "convert", "made", "--to", &own, "--format-config", config])?;
+    let bench = bench.restart(&[])?;
+    for volume in ["born", "made"] {
+        let mut client = Client::connect_volume(&bench.mortise.endpoint(), volume).await?;
+        for number in 0..100 {
+            let found = client.get(format!("/registry/pods/{number}")).await.ok().flatten();
+            ensure!(found.is_some_and(|kv| kv.value == VALUE), "{volume}: pod {number} is lost");
+        }
+        let format = bench.mortise.cli_json(&["volume", "status", volume])?["format"].clone();
+        ensure!(format["name"] == *own, "{format}");
+    }
+    ensure!(bench.json(&["show", &own])?["faults"] == serde_json::json!([]), "it faults");
+    bench.mortise.stop()
 }

@@ -8,16 +8,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use minisign::KeyPair;
-use mortise_tests::{Client, Mortise, bombs, guests};
+use mortise_tests::{Bench, Client, bombs, guests};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// A node, and a folder for components.
-struct Bench {
-    data: TempDir,
-    folder: TempDir,
-    mortise: Mortise,
+/// A node that is asked for its verdict.
+struct Judge {
+    bench: Bench,
     runtime: Runtime,
 }
 
@@ -43,35 +40,21 @@ fn files(folder: &Path, below: &Path, into: &mut BTreeMap<String, String>) -> Re
     Ok(())
 }
 
-impl Bench {
+impl Judge {
     fn new(arguments: &[&str]) -> Result<Self> {
-        let (data, folder) = (TempDir::new()?, TempDir::new()?);
-        let mortise = Mortise::start_with(data.path(), arguments)?;
-        Ok(Self { data, folder, mortise, runtime: Runtime::new()? })
-    }
-
-    fn component(&self, name: &str, bytes: &[u8]) -> Result<String> {
-        let path = self.folder.path().join(format!("{name}.wasm"));
-        fs::write(&path, bytes)?;
-        Ok(path.to_string_lossy().into_owned())
-    }
-
-    fn works(&self, arguments: &[&str]) -> Result<String> {
-        let finished = self.mortise.cli(&[&["plugin"], arguments].concat())?;
-        ensure!(finished.success(), "plugin {arguments:?}: {}", finished.stderr);
-        Ok(finished.stdout)
+        Ok(Self { bench: Bench::start(arguments)?, runtime: Runtime::new()? })
     }
 
     fn traces(&self) -> Result<Traces> {
         let status = self.runtime.block_on(async {
-            let mut client = Client::connect_volume(&self.mortise.endpoint(), "system").await?;
+            let mut client = Client::connect_volume(&self.bench.mortise.endpoint(), "system").await?;
             anyhow::Ok(client.maintenance.status(mortise::pb::etcdserverpb::StatusRequest {}).await?)
         });
         let status = status?.into_inner();
         let revision = status.header.context("a header")?.revision;
         let mut found = BTreeMap::new();
         // The log and the volumes belong to the kernel, which may tidy up at any time.
-        files(self.data.path(), &self.data.path().join("plugins"), &mut found)?;
+        files(self.bench.data(), &self.bench.data().join("plugins"), &mut found)?;
         Ok(Traces { revision, raft_index: status.raft_index, files: found })
     }
 
@@ -79,13 +62,14 @@ impl Bench {
     fn check(&self, file: &str, flags: &[&str]) -> Result<Value> {
         let before = self.traces()?;
         let line = [&["plugin", "check", file, "--node", "-o", "json"], flags].concat();
-        let finished = self.mortise.cli(&line)?;
+        let finished = self.bench.mortise.cli(&line)?;
         ensure!(self.traces()? == before, "{line:?} left something behind");
         let told: Value =
             serde_json::from_str(&finished.stdout).with_context(|| format!("{line:?}: {finished:?}"))?;
         ensure!(told["accepted"] == finished.success(), "{finished:?}");
         ensure!(
-            told["node"] == self.mortise.endpoint() && told["only_a_node_can_tell"] == serde_json::json!([])
+            told["node"] == self.bench.mortise.endpoint()
+                && told["only_a_node_can_tell"] == serde_json::json!([])
         );
         Ok(told["checked"].clone())
     }
@@ -96,7 +80,7 @@ impl Bench {
         let refusal = &checked["refusal"];
         ensure!(refusal["step"] == step && refusal["ground"] == ground, "{file} {flags:?}: {checked}");
         ensure!(refusal["cure"].as_str().is_some_and(|cure| !cure.is_empty()), "{checked}");
-        let added = self.mortise.cli(&[&["plugin", "add", file], flags].concat())?;
+        let added = self.bench.mortise.cli(&[&["plugin", "add", file], flags].concat())?;
         ensure!(!added.success(), "{file} {flags:?} is taken: {}", added.stdout);
         let reason = refusal["reason"].as_str().context("a reason")?;
         ensure!(added.stderr.trim_end() == format!("error: {reason}"), "{reason}\n{}", added.stderr);
@@ -107,7 +91,7 @@ impl Bench {
     fn takes(&self, file: &str, flags: &[&str]) -> Result<Value> {
         let checked = self.check(file, flags)?;
         ensure!(checked["refusal"].is_null() && checked["admission"]["known"] == false, "{checked}");
-        self.works(&[&["add", file], flags].concat())?;
+        self.bench.plugin(&[&["add", file], flags].concat())?;
         ensure!(self.check(file, flags)?["admission"]["known"] == true, "it is there now");
         Ok(checked)
     }
@@ -128,30 +112,30 @@ fn signatures_are_asked_for_as_an_addition_would() -> Result<()> {
     let (mine, stranger) =
         (KeyPair::generate_unencrypted_keypair()?, KeyPair::generate_unencrypted_keypair()?);
     let key = mine.pk.to_base64();
-    let bench = Bench::new(&["--require-signed", "--trusted-keys", &key])?;
+    let judge = Judge::new(&["--require-signed", "--trusted-keys", &key])?;
     let bytes = mortise_plugins::COMPACTION_TIERED;
-    let file = bench.component("mine", bytes)?;
+    let file = judge.bench.component("mine", bytes)?;
     let flags = ["--name", "mine"];
-    let reason = bench.refuses(&file, &flags, "signature", "unsigned")?;
+    let reason = judge.refuses(&file, &flags, "signature", "unsigned")?;
     ensure!(reason.contains(&id(&mine)?), "the key that is expected: {reason}");
     let beside = format!("{file}.minisig");
     fs::write(&beside, sign(&stranger, bytes)?)?;
-    let reason = bench.refuses(&file, &flags, "signature", "wrong-signature")?;
+    let reason = judge.refuses(&file, &flags, "signature", "wrong-signature")?;
     ensure!(reason.contains(&id(&mine)?) && reason.contains(&id(&stranger)?), "{reason}");
     for (text, words) in
         [(sign(&mine, b"something else")?, "does not hold"), ("nonsense".to_owned(), "no minisign signature")]
     {
         fs::write(&beside, text)?;
-        let reason = bench.refuses(&file, &flags, "signature", "wrong-signature")?;
+        let reason = judge.refuses(&file, &flags, "signature", "wrong-signature")?;
         ensure!(reason.contains(words), "{reason}");
     }
     fs::write(&beside, sign(&mine, bytes)?)?;
-    let checked = bench.takes(&file, &flags)?;
+    let checked = judge.takes(&file, &flags)?;
     let signature = &checked["admission"]["signature"];
     ensure!(signature["kind"] == "signed" && signature["key_id"] == *id(&mine)?, "{signature}");
     // Judged by the defaults, nobody asks for a signature, and that is said.
     fs::remove_file(&beside)?;
-    let told = bench.mortise.cli_json(&["plugin", "check", &file])?;
+    let told = judge.bench.mortise.cli_json(&["plugin", "check", &file])?;
     ensure!(told["accepted"] == true && told["node"].is_null(), "{told}");
     ensure!(
         told["only_a_node_can_tell"][0].as_str().is_some_and(|what| what.contains("signature")),
@@ -190,12 +174,12 @@ fn bad_files() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
 
 #[test]
 fn every_bad_file_is_refused_by_a_check_as_by_an_addition() -> Result<()> {
-    let bench = Bench::new(&[])?;
+    let judge = Judge::new(&[])?;
     for (name, bytes, step, ground) in bad_files() {
-        let file = bench.component(name, &bytes)?;
-        let reason = bench.refuses(&file, &[], step, ground)?;
+        let file = judge.bench.component(name, &bytes)?;
+        let reason = judge.refuses(&file, &[], step, ground)?;
         // The desk comes to the same verdict, where no node is needed for it.
-        let told = bench.mortise.cli(&["plugin", "check", &file, "-o", "json"])?;
+        let told = judge.bench.mortise.cli(&["plugin", "check", &file, "-o", "json"])?;
         let told: Value = serde_json::from_str(&told.stdout)?;
         let found = &told["checked"]["refusal"];
         ensure!(found["step"] == step && found["ground"] == ground, "{name}: {told}");
@@ -206,70 +190,73 @@ fn every_bad_file_is_refused_by_a_check_as_by_an_addition() -> Result<()> {
 
 #[test]
 fn names_versions_and_worlds_are_compared_with_the_catalog_of_the_node() -> Result<()> {
-    let bench = Bench::new(&[])?;
+    let judge = Judge::new(&[])?;
     let quiet = mortise_plugins::COMPACTION_QUIET;
-    let other = bench.component("other", &bombs::distinct(quiet, 1))?;
-    let reason = bench.refuses(&other, &[], "catalog", "version-taken")?;
+    let other = judge.bench.component("other", &bombs::distinct(quiet, 1))?;
+    let reason = judge.refuses(&other, &[], "catalog", "version-taken")?;
     ensure!(reason.contains("compaction-quiet") && reason.contains("digest"), "a shipped name: {reason}");
     for (name, ground) in [
         ("native", "plugin-name"),
         ("Not A Name", "plugin-name"),
         ("format-hierarchical", "name-of-other-world"),
     ] {
-        bench.refuses(&other, &["--name", name], "catalog", ground)?;
+        judge.refuses(&other, &["--name", name], "catalog", ground)?;
     }
-    bench.takes(&other, &["--name", "mine"])?;
-    let third = bench.component("third", &bombs::distinct(quiet, 2))?;
-    bench.refuses(&third, &["--name", "mine"], "catalog", "version-taken")?;
+    judge.takes(&other, &["--name", "mine"])?;
+    let third = judge.bench.component("third", &bombs::distinct(quiet, 2))?;
+    judge.refuses(&third, &["--name", "mine"], "catalog", "version-taken")?;
     // What is removed is gone for a check, too.
-    bench.works(&["remove", "mine"])?;
-    bench.takes(&third, &["--name", "mine"]).map(drop)
+    judge.bench.plugin(&["remove", "mine"])?;
+    judge.takes(&third, &["--name", "mine"]).map(drop)
 }
 
 #[test]
 fn grants_and_limits_are_those_that_the_plugin_has_on_the_node() -> Result<()> {
-    let bench = Bench::new(&[])?;
-    let clock = bench.component("clock", guests::WASI_CLOCK)?;
-    let reason = bench.refuses(&clock, &["--name", "mine"], "capabilities", "not-granted")?;
+    let judge = Judge::new(&[])?;
+    let clock = judge.bench.component("clock", guests::WASI_CLOCK)?;
+    let reason = judge.refuses(&clock, &["--name", "mine"], "capabilities", "not-granted")?;
     ensure!(reason.contains("--grant wasi-minimal"), "{reason}");
-    bench.refuses(&clock, &["--grant", "sockets"], "capabilities", "no-such-capability")?;
-    bench.takes(&clock, &["--name", "mine", "--grant", "wasi-minimal"])?;
+    judge.refuses(&clock, &["--grant", "sockets"], "capabilities", "no-such-capability")?;
+    judge.takes(&clock, &["--name", "mine", "--grant", "wasi-minimal"])?;
     // A further version of it needs no flag; another plugin does.
-    let again = bench.component("again", guests::WASI_DICE)?;
-    bench.refuses(&again, &["--name", "yours"], "capabilities", "not-granted")?;
-    let checked = bench.check(&again, &["--name", "mine"])?;
+    let again = judge.bench.component("again", guests::WASI_DICE)?;
+    judge.refuses(&again, &["--name", "yours"], "capabilities", "not-granted")?;
+    let checked = judge.check(&again, &["--name", "mine"])?;
     ensure!(checked["refusal"]["ground"] == "version-taken", "as far as the catalog: {checked}");
 
     // A Rust guest needs more than a MiB at its start.
-    let quiet = bench.component("quiet", mortise_plugins::COMPACTION_QUIET)?;
-    let checked = bench.takes(&quiet, &["--name", "small"])?;
+    let quiet = judge.bench.component("quiet", mortise_plugins::COMPACTION_QUIET)?;
+    let checked = judge.takes(&quiet, &["--name", "small"])?;
     ensure!(checked["admission"]["limits"]["memory_bytes"] == 16 << 20, "{checked}");
-    bench.works(&["limits", "small", "--memory", "1MiB"])?;
-    let tiered = bench.component("tiered", mortise_plugins::COMPACTION_TIERED)?;
-    bench.refuses(&tiered, &["--name", "small"], "describe", "describe-memory")?;
-    ensure!(bench.mortise.cli_json(&["plugin", "check", &tiered])?["accepted"] == true, "by the defaults");
+    judge.bench.plugin(&["limits", "small", "--memory", "1MiB"])?;
+    let tiered = judge.bench.component("tiered", mortise_plugins::COMPACTION_TIERED)?;
+    judge.refuses(&tiered, &["--name", "small"], "describe", "describe-memory")?;
+    ensure!(
+        judge.bench.mortise.cli_json(&["plugin", "check", &tiered])?["accepted"] == true,
+        "by the defaults"
+    );
     Ok(())
 }
 
 #[test]
 fn a_verdict_says_who_judged_and_a_node_that_is_not_there_is_named() -> Result<()> {
-    let bench = Bench::new(&[])?;
-    let file = bench.component("quiet", mortise_plugins::COMPACTION_QUIET)?;
-    let by_defaults = bench.works(&["check", &file])?;
+    let judge = Judge::new(&[])?;
+    let file = judge.bench.component("quiet", mortise_plugins::COMPACTION_QUIET)?;
+    let by_defaults = judge.bench.plugin(&["check", &file])?;
     for part in ["a host would take it", "judged by", "the defaults", "--endpoint", "whether a signature is"]
     {
         ensure!(by_defaults.contains(part), "{part}: {by_defaults}");
     }
-    let endpoint = bench.mortise.endpoint();
-    let by_node = bench.works(&["check", &file, "--endpoint", &endpoint])?;
+    let endpoint = judge.bench.mortise.endpoint();
+    let by_node = judge.bench.plugin(&["check", &file, "--endpoint", &endpoint])?;
     for part in [&*format!("the node at {endpoint} would take it"), "it has this very component already"] {
         ensure!(by_node.contains(part), "{part}: {by_node}");
     }
     ensure!(!by_node.contains("the defaults"), "{by_node}");
-    let nobody = bench.mortise.cli(&["plugin", "check", &file, "--endpoint", "http://127.0.0.1:1"])?;
+    let nobody = judge.bench.mortise.cli(&["plugin", "check", &file, "--endpoint", "http://127.0.0.1:1"])?;
     ensure!(nobody.code == Some(1) && nobody.stderr.contains("cannot reach"), "{nobody:?}");
-    let module = bench.component("module", guests::CORE_MODULE)?;
-    let refused = bench.mortise.cli(&["plugin", "check", &module, "--node"])?;
+    let module = judge.bench.component("module", guests::CORE_MODULE)?;
+    let refused = judge.bench.mortise.cli(&["plugin", "check", &module, "--node"])?;
     ensure!(refused.code == Some(1) && refused.stderr.contains(&endpoint), "{refused:?}");
     ensure!(refused.stdout.contains("step: read") && refused.stdout.contains("usual cure"), "{refused:?}");
     Ok(())

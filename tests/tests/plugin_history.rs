@@ -3,67 +3,46 @@
 
 use std::fs;
 
-use anyhow::{Context as _, Result, ensure};
-use mortise_tests::{Mortise, bombs};
+use anyhow::{Result, ensure};
+use mortise_tests::{Bench, Finished, bombs};
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// More than a component may have.
 const TOO_LARGE: usize = 33 << 20;
 
-struct Bench {
-    data: TempDir,
-    mortise: Mortise,
-    component: String,
+/// Gives a command as alice, for a reason.
+fn alice(bench: &Bench, arguments: &[&str]) -> Result<Finished> {
+    let stated = ["--operator", "alice", "--reason", "ticket 7"];
+    bench.mortise.cli(&[arguments, &stated].concat())
 }
 
-impl Bench {
-    fn new() -> Result<Self> {
-        let data = TempDir::new()?;
-        let mortise = Mortise::start(&data.path().join("node"))?;
-        let component = data.path().join("mine.wasm");
-        fs::write(&component, mortise_plugins::COMPACTION_TIERED)?;
-        Ok(Self { mortise, component: component.to_string_lossy().into_owned(), data })
-    }
-
-    /// Gives a command as alice, for a reason.
-    fn alice(&self, arguments: &[&str]) -> Result<mortise_tests::Finished> {
-        let stated = ["--operator", "alice", "--reason", "ticket 7"];
-        self.mortise.cli(&[arguments, &stated].concat())
-    }
-
-    fn works(&self, arguments: &[&str]) -> Result<()> {
-        let finished = self.alice(arguments)?;
-        ensure!(finished.success() && finished.stderr.is_empty(), "{arguments:?}: {}", finished.stderr);
-        Ok(())
-    }
-
-    fn history(&self, name: &[&str]) -> Result<Vec<Value>> {
-        let rows = self.mortise.cli_json(&[&["plugin", "history"], name].concat())?;
-        rows.as_array().cloned().context("an array")
-    }
+fn works(bench: &Bench, arguments: &[&str]) -> Result<()> {
+    let finished = alice(bench, arguments)?;
+    ensure!(finished.success() && finished.stderr.is_empty(), "{arguments:?}: {}", finished.stderr);
+    Ok(())
 }
 
 #[test]
 fn the_history_tells_who_why_and_what_through_the_command_line() -> Result<()> {
-    let bench = Bench::new()?;
+    let bench = Bench::start(&[])?;
+    let component = bench.component("mine", mortise_plugins::COMPACTION_TIERED)?;
     ensure!(bench.mortise.cli(&["volume", "create", "tenant"])?.success());
     let knob = r#"{"l0_runs":4}"#;
-    bench.works(&["plugin", "add", &bench.component, "--name", "mine", "--grant", "wasi-minimal"])?;
-    bench.works(&["plugin", "use", "mine", "--volume", "tenant", "--config", knob])?;
-    bench.works(&["plugin", "use", "compaction-quiet", "--volume", "tenant"])?;
-    bench.works(&["plugin", "rollback", "--volume", "tenant"])?;
-    bench.works(&["plugin", "limits", "mine", "--fuel", "5000000000"])?;
-    bench.works(&["plugin", "shadow", "compaction-leveled", "--volume", "tenant"])?;
-    bench.works(&["plugin", "shadow", "--stop", "--volume", "tenant"])?;
-    bench.works(&["plugin", "shadow", "compaction-leveled", "--volume", "tenant"])?;
-    bench.works(&["plugin", "promote", "compaction-leveled", "--volume", "tenant"])?;
-    bench.works(&["plugin", "record", "--volume", "tenant", "--calls", "9"])?;
-    bench.works(&["plugin", "rollback", "--volume", "tenant"])?;
-    bench.works(&["volume", "delete", "tenant"])?;
-    bench.works(&["plugin", "remove", "mine"])?;
+    works(&bench, &["plugin", "add", &component, "--name", "mine", "--grant", "wasi-minimal"])?;
+    works(&bench, &["plugin", "use", "mine", "--volume", "tenant", "--config", knob])?;
+    works(&bench, &["plugin", "use", "compaction-quiet", "--volume", "tenant"])?;
+    works(&bench, &["plugin", "rollback", "--volume", "tenant"])?;
+    works(&bench, &["plugin", "limits", "mine", "--fuel", "5000000000"])?;
+    works(&bench, &["plugin", "shadow", "compaction-leveled", "--volume", "tenant"])?;
+    works(&bench, &["plugin", "shadow", "--stop", "--volume", "tenant"])?;
+    works(&bench, &["plugin", "shadow", "compaction-leveled", "--volume", "tenant"])?;
+    works(&bench, &["plugin", "promote", "compaction-leveled", "--volume", "tenant"])?;
+    works(&bench, &["plugin", "record", "--volume", "tenant", "--calls", "9"])?;
+    works(&bench, &["plugin", "rollback", "--volume", "tenant"])?;
+    works(&bench, &["volume", "delete", "tenant"])?;
+    works(&bench, &["plugin", "remove", "mine"])?;
 
-    let rows = bench.history(&["mine"])?;
+    let rows = bench.history(Some("mine"))?;
     let expected = [
         ("plugin-add", "added", "verified"),
         ("plugin-rehearse", "verified", "rehearsed"),
@@ -99,9 +78,10 @@ fn the_history_tells_who_why_and_what_through_the_command_line() -> Result<()> {
 
 #[test]
 fn refused_commands_leave_one_row_each_and_so_does_what_is_too_large() -> Result<()> {
-    let bench = Bench::new()?;
-    bench.works(&["plugin", "add", &bench.component, "--name", "mine"])?;
-    let large = bench.data.path().join("large.wasm");
+    let bench = Bench::start(&[])?;
+    let component = bench.component("mine", mortise_plugins::COMPACTION_TIERED)?;
+    works(&bench, &["plugin", "add", &component, "--name", "mine"])?;
+    let large = bench.file("large.wasm");
     fs::write(&large, bombs::padded(mortise_plugins::COMPACTION_TIERED, TOO_LARGE))?;
     let attempts: [(&[&str], &str); 10] = [
         (&["use", "mine", "--version", "9.9.9"], "plugin-use"),
@@ -116,19 +96,19 @@ fn refused_commands_leave_one_row_each_and_so_does_what_is_too_large() -> Result
         (&["add", &large.to_string_lossy(), "--name", "mine"], "plugin-add"),
     ];
     for (arguments, action) in attempts {
-        let before = bench.history(&[])?.len();
-        let finished = bench.alice(&[&["plugin"], arguments].concat())?;
+        let before = bench.history(None)?.len();
+        let finished = alice(&bench, &[&["plugin"], arguments].concat())?;
         ensure!(!finished.success(), "{arguments:?} is refused");
         let answer = finished.stderr.trim_end().trim_start_matches("error: ").to_owned();
-        let rows = bench.history(&[])?;
+        let rows = bench.history(None)?;
         ensure!(rows.len() == before + 1, "{arguments:?}: one row more: {rows:?}");
         ensure!(rows[0]["outcome"] == format!("refused: {answer}"), "{answer}: {}", rows[0]);
         ensure!(rows[0]["action"] == action && rows[0]["refused"] == true, "{}", rows[0]);
         ensure!(rows[0]["operator"] == "alice" && rows[0]["operator_reason"] == "ticket 7", "{}", rows[0]);
     }
     // On a name that nobody has, too; it is found by that name.
-    ensure!(!bench.alice(&["plugin", "use", "nobody"])?.success());
-    ensure!(bench.history(&["nobody"])?.len() == 1);
+    ensure!(!alice(&bench, &["plugin", "use", "nobody"])?.success());
+    ensure!(bench.history(Some("nobody"))?.len() == 1);
     // What is too long or no name is refused with the rule.
     let long = "x".repeat(401);
     for (flag, value, part) in [
@@ -138,7 +118,7 @@ fn refused_commands_leave_one_row_each_and_so_does_what_is_too_large() -> Result
     ] {
         let refused = bench.mortise.cli(&["plugin", "use", "mine", flag, value])?;
         ensure!(!refused.success() && refused.stderr.contains(part), "{}", refused.stderr);
-        let row = bench.history(&["mine"])?.remove(0);
+        let row = bench.history(Some("mine"))?.remove(0);
         ensure!(row["outcome"].as_str().is_some_and(|text| text.contains(part)), "{row}");
     }
     Ok(())

@@ -5,13 +5,11 @@
 //! both directions.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use mortise_tests::{Client, Mortise, Series, guests, page, sample, series, stated_metrics};
+use mortise_tests::{Bench, Client, Series, guests, page, sample, series, stated_metrics};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::time::timeout;
 
 const END: Duration = Duration::from_secs(60);
@@ -38,53 +36,26 @@ const FORMAT_FAULTS: [(&str, &[u8], &str); 7] = [
     ("inflates", guests::FORMAT_INFLATES, "illegal"),
 ];
 
-struct Bench {
-    folder: TempDir,
-    mortise: Mortise,
+/// A node that was started before, so that what it compiles is in its cache.
+fn second_start() -> Result<Bench> {
+    Bench::start(&[])?.restart(&["--plugin-watch", "0s"])
 }
 
-impl Bench {
-    /// A node that was started before, so that what it compiles is in its cache.
-    fn new() -> Result<Self> {
-        let folder = TempDir::new()?;
-        let data = folder.path().join("data");
-        Mortise::start(&data)?.stop()?;
-        let mortise = Mortise::start_with(&data, &["--plugin-watch", "0s"])?;
-        Ok(Self { folder, mortise })
-    }
+fn use_for_default(bench: &Bench, name: &str, config: &str) -> Result<()> {
+    bench.plugin(&["use", name, "--volume", "default", "--config", config]).map(drop)
+}
 
-    fn works(&self, arguments: &[&str]) -> Result<()> {
-        let finished = self.mortise.cli(arguments)?;
-        ensure!(finished.success(), "{arguments:?}: {}", finished.stderr);
-        Ok(())
-    }
+/// Waits until the strategy of the default volume has faulted.
+fn wait_fault(bench: &mut Bench, kind: &str) -> Result<()> {
+    bench.mortise.process().wait_line("a fault", END, |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let told = line["message"] == "the compaction strategy faulted" && line["kind"] == kind;
+        told.then_some(())
+    })
+}
 
-    fn add(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.folder.path().join(format!("{name}.wasm"));
-        fs::write(&path, bytes)?;
-        self.works(&["plugin", "add", &path.to_string_lossy(), "--name", name])
-    }
-
-    fn use_for_default(&self, name: &str, config: &str) -> Result<()> {
-        self.works(&["plugin", "use", name, "--volume", "default", "--config", config])
-    }
-
-    /// Waits until the strategy of the default volume has faulted.
-    fn wait_fault(&mut self, kind: &str) -> Result<()> {
-        self.mortise.process().wait_line("a fault", END, |line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            let told = line["message"] == "the compaction strategy faulted" && line["kind"] == kind;
-            told.then_some(())
-        })
-    }
-
-    fn page(&self) -> Result<String> {
-        page(&self.mortise.http, "/metrics")
-    }
-
-    fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
-        Ok(sample(&self.page()?, name, labels).unwrap_or(0.0))
-    }
+fn metrics(bench: &Bench) -> Result<String> {
+    page(&bench.mortise.http, "/metrics")
 }
 
 /// A strategy serves and faults in every way, is put into quarantine, and is taken back while it is watched.
@@ -93,13 +64,13 @@ fn strategies(bench: &mut Bench) -> Result<()> {
     for (does, kind) in STRATEGY_FAULTS {
         let fuel = if kind == "fuel" { "100000" } else { "0" };
         bench.works(&["plugin", "limits", "choice", "--fuel", fuel])?;
-        bench.use_for_default("choice", &format!("{{\"does\":\"{does}\"}}"))?;
-        bench.wait_fault(kind)?;
+        use_for_default(bench, "choice", &format!("{{\"does\":\"{does}\"}}"))?;
+        wait_fault(bench, kind)?;
         bench.works(&["plugin", "use", "compaction-leveled", "--volume", "default"])?;
     }
     // The shadow is asked beside what serves, which is asked when it begins to.
     bench.works(&["plugin", "shadow", "compaction-tiered", "--volume", "default"])?;
-    bench.works(&["plugin", "use", "compaction-quiet", "--volume", "default"])
+    bench.works(&["plugin", "use", "compaction-quiet", "--volume", "default"]).map(drop)
 }
 
 /// Formats serve and fault in every way.
@@ -115,13 +86,13 @@ async fn formats(bench: &Bench) -> Result<()> {
         ensure!(put.is_err(), "{name} takes a put");
         let labels = [("volume", name), ("world", "format"), ("plugin", name), ("kind", kind)];
         let faults = bench.metric("mortise_plugin_faults_total", &labels)?;
-        ensure!(faults > 0.5, "{name}: no {kind} is counted: {:?}", series_of(&bench.page()?, name));
+        ensure!(faults > 0.5, "{name}: no {kind} is counted: {:?}", series_of(&metrics(&bench)?, name));
     }
     bench.add("refuse", guests::FORMAT_REFUSE)?;
-    let created = bench.mortise.cli(&["volume", "create", "refused", "--format", "refuse"])?;
-    ensure!(!created.success(), "a volume is made");
-    // One that works, and a volume that is brought into it.
     bench.works(&["volume", "create", "converted"])?;
+    let refused = bench.mortise.cli(&["volume", "convert", "converted", "--to", "refuse"])?;
+    ensure!(!refused.success(), "it is converted");
+    // One that works, and the volume is brought into it.
     bench.works(&["volume", "convert", "converted", "--to", "format-hierarchical"])?;
     let mut client = Client::connect_volume(&bench.mortise.endpoint(), "converted").await?;
     client.put("/a/b", "value").await.ok().context("a put is accepted")?;
@@ -136,22 +107,22 @@ fn series_of(page: &str, plugin: &str) -> Vec<Series> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_has_every_metric_that_the_document_states_and_no_other() -> Result<()> {
-    let mut bench = Bench::new()?;
+    let mut bench = second_start()?;
     strategies(&mut bench)?;
     formats(&bench).await?;
     // The shadow's view was asked about after its strategy's, so its figures may be a moment late.
     let shadowed = [("volume", "default"), ("plugin", "compaction-tiered")];
     let counted = async {
         while bench.metric("mortise_plugin_shadow_views_total", &shadowed)? < 0.5 {
-            bench.use_for_default("compaction-quiet", "{}")?;
-            bench.use_for_default("compaction-leveled", "{}")?;
+            use_for_default(&bench, "compaction-quiet", "{}")?;
+            use_for_default(&bench, "compaction-leveled", "{}")?;
             tokio::task::yield_now().await;
         }
         anyhow::Ok(())
     };
     timeout(END, counted).await??;
 
-    let page = bench.page()?;
+    let page = metrics(&bench)?;
     stated_metrics::is_as_stated(&page, |name| name.starts_with("mortise_plugin_"))?;
 
     let kinds = stated_metrics::rows(&stated_metrics::document()?, "kind of a fault");
@@ -166,14 +137,14 @@ async fn the_page_has_every_metric_that_the_document_states_and_no_other() -> Re
             [("volume", "default"), ("world", "compaction-strategy"), ("plugin", "choice"), ("kind", kind)];
         ensure!(sample(&page, "mortise_plugin_faults_total", &labels) > Some(0.5), "no {kind} is counted");
     }
-    let refused = [("volume", "refused"), ("world", "format"), ("plugin", "refuse"), ("kind", "refused")];
+    let refused = [("volume", "converted"), ("world", "format"), ("plugin", "refuse"), ("kind", "refused")];
     ensure!(sample(&page, "mortise_plugin_faults_total", &refused) > Some(0.5), "no refusal is counted");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn formats_have_figures_of_their_own_by_volume() -> Result<()> {
-    let bench = Bench::new()?;
+    let bench = second_start()?;
     for volume in ["one", "other"] {
         bench.works(&["volume", "create", volume, "--format", "format-dictionary"])?;
     }

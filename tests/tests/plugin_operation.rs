@@ -8,104 +8,53 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use minisign::KeyPair;
-use mortise_tests::{Mortise, Process, guests, page, sample};
+use mortise_tests::{Bench, Mortise, Process, guests, page, sample};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const END: Duration = Duration::from_secs(60);
 
-/// A node, and a folder for components.
-struct Bench {
-    data: TempDir,
-    folder: TempDir,
-    mortise: Mortise,
-}
-
-impl Bench {
-    fn new(arguments: &[&str]) -> Result<Self> {
-        let (data, folder) = (TempDir::new()?, TempDir::new()?);
-        let mortise = Mortise::start_with(data.path(), arguments)?;
-        Ok(Self { data, folder, mortise })
-    }
-
-    fn restart(&mut self, arguments: &[&str]) -> Result<()> {
-        let other = TempDir::new()?;
-        let mortise = std::mem::replace(&mut self.mortise, Mortise::start(other.path())?);
-        mortise.stop()?;
-        let unused = std::mem::replace(&mut self.mortise, Mortise::start_with(self.data.path(), arguments)?);
-        unused.kill()
-    }
-
-    fn component(&self, name: &str, bytes: &[u8]) -> Result<String> {
-        let path = self.folder.path().join(format!("{name}.wasm"));
-        fs::write(&path, bytes)?;
-        Ok(path.to_string_lossy().into_owned())
-    }
-
-    fn works(&self, arguments: &[&str]) -> Result<String> {
-        let finished = self.mortise.cli(&[&["plugin"], arguments].concat())?;
-        ensure!(finished.success(), "plugin {arguments:?}: {}", finished.stderr);
-        Ok(finished.stdout)
-    }
-
-    /// The command fails, and its message has all these parts.
-    fn fails(&self, arguments: &[&str], parts: &[&str]) -> Result<()> {
-        let finished = self.mortise.cli(&[&["plugin"], arguments].concat())?;
-        ensure!(!finished.success() && finished.stdout.is_empty(), "{arguments:?}: {}", finished.stdout);
-        for part in parts {
-            ensure!(finished.stderr.contains(part), "{part:?} is missing: {}", finished.stderr);
-        }
-        Ok(())
-    }
-
-    fn json(&self, arguments: &[&str]) -> Result<Value> {
-        self.mortise.cli_json(&[&["plugin"], arguments].concat())
-    }
-
-    /// `ACTION FROM TO` of the rows about a plugin, the oldest first.
-    fn stages(&self, name: &str) -> Result<Vec<String>> {
-        let rows = self.json(&["history", name])?;
-        let text = |row: &Value, field: &str| row[field].as_str().unwrap_or("?").to_owned();
-        let line = |row: &Value| [text(row, "action"), text(row, "from"), text(row, "to")].join(" ");
-        let rows = rows.as_array().context("an array")?;
-        Ok(rows.iter().rev().map(line).collect())
-    }
+/// `ACTION FROM TO` of the rows about a plugin, the oldest first.
+fn stages(bench: &Bench, name: &str) -> Result<Vec<String>> {
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap_or("?").to_owned();
+    let line = |row: &Value| [text(row, "action"), text(row, "from"), text(row, "to")].join(" ");
+    Ok(bench.history(Some(name))?.iter().rev().map(line).collect())
 }
 
 #[test]
 fn the_history_tells_who_did_what_and_survives_a_restart() -> Result<()> {
-    let mut bench = Bench::new(&[])?;
+    let bench = Bench::start(&[])?;
     let file = bench.component("mine", mortise_plugins::COMPACTION_TIERED)?;
-    bench.works(&["add", &file, "--name", "mine"])?;
-    bench.works(&["use", "mine", "--volume", "default"])?;
-    bench.works(&["rollback", "--volume", "default"])?;
+    bench.plugin(&["add", &file, "--name", "mine"])?;
+    bench.plugin(&["use", "mine", "--volume", "default"])?;
+    bench.plugin(&["rollback", "--volume", "default"])?;
     let expected = [
         "plugin-add added verified",
         "plugin-rehearse verified rehearsed",
         "plugin-use rehearsed active",
         "plugin-rollback active rolled-back",
     ];
-    ensure!(bench.stages("mine")? == expected, "{:?}", bench.stages("mine")?);
+    ensure!(stages(&bench, "mine")? == expected, "{:?}", stages(&bench, "mine")?);
     let shown = bench.json(&["show", "mine"])?["versions"][0].clone();
     ensure!(shown["stage"] == "rolled-back" && shown["standings"][0]["volume"] == "default", "{shown}");
 
-    bench.restart(&[])?;
-    ensure!(bench.stages("mine")? == expected, "{:?}", bench.stages("mine")?);
-    let text = bench.works(&["history", "mine"])?;
+    let bench = bench.restart(&[])?;
+    ensure!(stages(&bench, "mine")? == expected, "{:?}", stages(&bench, "mine")?);
+    let text = bench.plugin(&["history", "mine"])?;
     for part in ["WHEN", "@127.0.0.1", "plugin-rollback", "active →"] {
         ensure!(text.contains(part), "{part} is missing in {text}");
     }
-    bench.works(&["remove", "mine"])?;
-    let last = bench.stages("mine")?.pop().context("a row")?;
+    bench.plugin(&["remove", "mine"])?;
+    let last = stages(&bench, "mine")?.pop().context("a row")?;
     ensure!(last == "plugin-remove verified removed", "what is gone keeps its history: {last}");
-    bench.fails(&["history", "unheard-of"], &["unheard-of", "does not exist"])
+    bench.refuses(&["history", "unheard-of"], &["unheard-of", "does not exist"]).map(drop)
 }
 
 #[test]
 fn the_history_tells_what_was_refused_though_it_never_had_a_name() -> Result<()> {
-    let bench = Bench::new(&[])?;
+    let bench = Bench::start(&[])?;
     let file = bench.component("mute", guests::TRAP_IN_START)?;
-    bench.fails(&["add", &file], &["asked who it is"])?;
+    bench.refuses(&["add", &file], &["asked who it is"])?;
     let row = bench.json(&["history"])?[0].clone();
     ensure!(row["action"] == "plugin-add" && row["from"] == "added" && row["to"] == "removed", "{row}");
     ensure!(row["outcome"].as_str().is_some_and(|text| text.starts_with("refused")), "{row}");
@@ -132,36 +81,36 @@ fn a_node_that_requires_signatures_takes_and_runs_nothing_else() -> Result<()> {
     let keys = TempDir::new()?;
     let (mine, path, id) = key(&keys, "mine.pub")?;
     let (stranger, _, stranger_id) = key(&keys, "stranger.pub")?;
-    let mut bench = Bench::new(&[])?;
+    let bench = Bench::start(&[])?;
     let bytes = mortise_plugins::COMPACTION_TIERED;
     let file = bench.component("old", bytes)?;
-    bench.works(&["add", &file, "--name", "old"])?;
-    bench.works(&["use", "old", "--volume", "default"])?;
+    bench.plugin(&["add", &file, "--name", "old"])?;
+    bench.plugin(&["use", "old", "--volume", "default"])?;
     let required = ["--require-signed", "--trusted-keys", &*path.to_string_lossy()];
-    bench.restart(&required)?;
+    let bench = bench.restart(&required)?;
 
     let status = bench.mortise.cli_json(&["volume", "status", "default"])?["strategy"].clone();
     ensure!(status["serving"]["plugin"] == "compaction-leveled", "unsigned code runs: {status}");
     let row = bench.json(&["history", "old"])?[0].clone();
     ensure!(row["action"] == "fallback" && row["actor"] == "node", "{row}");
-    bench.fails(&["use", "old", "--volume", "default"], &["not signed", &id])?;
+    bench.refuses(&["use", "old", "--volume", "default"], &["not signed", &id])?;
 
     let file = bench.component("new", bytes)?;
-    let (beside, elsewhere) = (format!("{file}.minisig"), bench.folder.path().join("elsewhere"));
-    bench.fails(&["add", &file, "--name", "new"], &["not signed", &id])?;
+    let (beside, elsewhere) = (format!("{file}.minisig"), bench.file("elsewhere"));
+    bench.refuses(&["add", &file, "--name", "new"], &["not signed", &id])?;
     fs::write(&beside, sign(&stranger, bytes)?)?;
-    bench.fails(&["add", &file, "--name", "new"], &[&id, &stranger_id])?;
+    bench.refuses(&["add", &file, "--name", "new"], &[&id, &stranger_id])?;
     fs::write(&beside, sign(&mine, b"something else")?)?;
-    bench.fails(&["add", &file, "--name", "new"], &["does not hold"])?;
+    bench.refuses(&["add", &file, "--name", "new"], &["does not hold"])?;
     let named = elsewhere.to_string_lossy().into_owned();
-    bench.fails(&["add", &file, "--signature", &named], &["cannot read the signature"])?;
+    bench.refuses(&["add", &file, "--signature", &named], &["cannot read the signature"])?;
     fs::write(&elsewhere, sign(&mine, bytes)?)?;
-    bench.works(&["add", &file, "--name", "new", "--signature", &named])?;
+    bench.plugin(&["add", &file, "--name", "new", "--signature", &named])?;
     let signature = bench.json(&["show", "new"])?["versions"][0]["signature"].clone();
     ensure!(signature["state"] == "signed" && signature["key_id"] == *id, "{signature}");
     ensure!(signature["trusted_comment"] == "release 7", "{signature}");
-    ensure!(bench.works(&["show", "new"])?.contains("release 7"), "the table shows it, too");
-    bench.works(&["use", "new", "--volume", "default"]).map(drop)
+    ensure!(bench.plugin(&["show", "new"])?.contains("release 7"), "the table shows it, too");
+    bench.plugin(&["use", "new", "--volume", "default"]).map(drop)
 }
 
 #[test]
@@ -213,15 +162,15 @@ fn trusted_keys_come_from_the_environment_and_the_file_too() -> Result<()> {
 
 #[test]
 fn what_a_component_wants_is_shown_with_the_command_that_grants_it() -> Result<()> {
-    let bench = Bench::new(&[])?;
+    let bench = Bench::start(&[])?;
     let file = bench.component("clock", guests::IMPORTS_CLOCK)?;
     let parts = ["log, wasi-minimal", "wasi:clocks/monotonic-clock", "--grant wasi-minimal"];
-    bench.fails(&["add", &file, "--name", "clock"], &parts[1..])?;
-    bench.fails(&["add", &file, "--grant", "sockets"], &["sockets", parts[0]])?;
+    bench.refuses(&["add", &file, "--name", "clock"], &parts[1..])?;
+    bench.refuses(&["add", &file, "--grant", "sockets"], &["sockets", parts[0]])?;
     let row = bench.json(&["history", "clock"])?[0].clone();
     ensure!(row["outcome"].as_str().is_some_and(|text| text.contains("--grant wasi-minimal")), "{row}");
     let plain = bench.component("plain", mortise_plugins::COMPACTION_QUIET)?;
-    bench.works(&["add", &plain, "--name", "plain", "--grant", "wasi-minimal"])?;
+    bench.plugin(&["add", &plain, "--name", "plain", "--grant", "wasi-minimal"])?;
     let shown = bench.json(&["show", "plain"])?["versions"][0].clone();
     ensure!(shown["grants"] == serde_json::json!(["log", "wasi-minimal"]), "{shown}");
     ensure!(!shown["wants"].to_string().contains("wasi"), "{shown}");
@@ -230,13 +179,13 @@ fn what_a_component_wants_is_shown_with_the_command_that_grants_it() -> Result<(
 
 #[test]
 fn limits_are_shown_beside_what_was_used() -> Result<()> {
-    let bench = Bench::new(&[])?;
-    bench.works(&["use", "compaction-tiered", "--volume", "default"])?;
+    let bench = Bench::start(&[])?;
+    bench.plugin(&["use", "compaction-tiered", "--volume", "default"])?;
     let set = ["--memory", "32MiB", "--deadline", "250ms", "--fuel", "5000000", "--answer-bytes", "128KiB"];
-    let set = bench.works(&[&["limits", "compaction-tiered"][..], &set].concat())?;
+    let set = bench.plugin(&[&["limits", "compaction-tiered"][..], &set].concat())?;
     // Without flags they are shown, and with the plugin, too.
     let (limits, shown) = (["limits", "compaction-tiered"], ["show", "compaction-tiered"]);
-    for text in [set, bench.works(&limits)?, bench.works(&shown)?] {
+    for text in [set, bench.plugin(&limits)?, bench.plugin(&shown)?] {
         for part in ["32.0 MiB", "250 ms", "5000000", "128.0 KiB", "p99", "MOST USED"] {
             ensure!(text.contains(part), "{part} is missing in {text}");
         }
@@ -246,21 +195,21 @@ fn limits_are_shown_beside_what_was_used() -> Result<()> {
     for figure in ["calls", "peak_memory_bytes", "longest_us", "peak_fuel", "bytes_in", "bytes_out"] {
         ensure!(version["usage"][figure].as_u64() > Some(0), "{figure}: {version}");
     }
-    bench.works(&["limits", "compaction-tiered", "--fuel", "0"])?;
+    bench.plugin(&["limits", "compaction-tiered", "--fuel", "0"])?;
     let version = bench.json(&["limits", "compaction-tiered"])?[0].clone();
     ensure!(version["limits"]["fuel"].is_null(), "0 means none: {version}");
     ensure!(version["limits"]["deadline_ms"] == 250, "what is not named stays: {version}");
-    bench.fails(&["limits", "compaction-tiered", "--memory", "0"], &["--memory is 0"])?;
-    bench.fails(&["limits", "compaction-tiered", "--memory", "1TiB"], &["memory_bytes", "allowed"])?;
-    bench.fails(&["limits", "unheard-of", "--memory", "1MiB"], &["unheard-of"])
+    bench.refuses(&["limits", "compaction-tiered", "--memory", "0"], &["--memory is 0"])?;
+    bench.refuses(&["limits", "compaction-tiered", "--memory", "1TiB"], &["memory_bytes", "allowed"])?;
+    bench.refuses(&["limits", "unheard-of", "--memory", "1MiB"], &["unheard-of"]).map(drop)
 }
 
 #[test]
 fn metrics_follow_a_plugin_and_go_with_it() -> Result<()> {
-    let bench = Bench::new(&[])?;
+    let bench = Bench::start(&[])?;
     let file = bench.component("mine", mortise_plugins::COMPACTION_TIERED)?;
-    bench.works(&["add", &file, "--name", "mine"])?;
-    bench.works(&["use", "mine", "--volume", "default"])?;
+    bench.plugin(&["add", &file, "--name", "mine"])?;
+    bench.plugin(&["use", "mine", "--volume", "default"])?;
     let mine = [("plugin", "mine")];
     let metrics = page(&bench.mortise.http, "/metrics")?;
     for name in [
@@ -278,8 +227,8 @@ fn metrics_follow_a_plugin_and_go_with_it() -> Result<()> {
     let swapped = sample(&metrics, "mortise_plugin_last_swap_timestamp_seconds", &[("volume", "default")]);
     ensure!(swapped > Some(1_700_000_000.0), "the time of the last swap is {swapped:?}");
 
-    bench.works(&["rollback", "--volume", "default"])?;
-    bench.works(&["remove", "mine"])?;
+    bench.plugin(&["rollback", "--volume", "default"])?;
+    bench.plugin(&["remove", "mine"])?;
     let metrics = page(&bench.mortise.http, "/metrics")?;
     let left: Vec<_> = metrics.lines().filter(|line| line.contains("plugin=\"mine\"")).collect();
     ensure!(left.is_empty(), "series of a removed plugin are left: {left:?}");
@@ -291,17 +240,17 @@ fn metrics_follow_a_plugin_and_go_with_it() -> Result<()> {
 
 #[test]
 fn a_format_is_no_compaction_strategy() -> Result<()> {
-    let bench = Bench::new(&[])?;
+    let bench = Bench::start(&[])?;
     let file = bench.component("zip", mortise_plugins::FORMAT_DICTIONARY)?;
-    bench.works(&["add", &file, "--name", "zip"])?;
+    bench.plugin(&["add", &file, "--name", "zip"])?;
     let parts = ["zip", "world `format`", "expected `compaction-strategy`", "mortise volume convert"];
-    bench.fails(&["use", "zip", "--volume", "default"], &parts)?;
+    bench.refuses(&["use", "zip", "--volume", "default"], &parts)?;
     let shown = bench.json(&["show", "zip"])?["versions"][0].clone();
     ensure!(shown["world"] == "format" && shown["stage"] == "verified", "{shown}");
     let status = bench.mortise.cli_json(&["volume", "status", "default"])?["strategy"].clone();
     ensure!(status["serving"]["plugin"] == "compaction-leveled", "{status}");
     // All versions of a plugin are of one world.
     let other = bench.component("other", mortise_plugins::COMPACTION_QUIET)?;
-    bench.fails(&["add", &other, "--name", "zip"], &["expected `format`", "another name"])?;
-    bench.works(&["remove", "zip"]).map(drop)
+    bench.refuses(&["add", &other, "--name", "zip"], &["expected `format`", "another name"])?;
+    bench.plugin(&["remove", "zip"]).map(drop)
 }

@@ -105,7 +105,7 @@ fn none_failed(attempts: &[Attempt]) -> Result<()> {
 async fn a_turncoat_is_quarantined_under_load() -> Result<()> {
     let mut bench = Bench::new("a_turncoat_is_quarantined_under_load").await?;
     bench.add("turncoat", guests::TURNCOAT)?;
-    let mut load = Load::start(&bench.mortise.endpoint(), "during", WRITERS, &mut bench.rng).await?;
+    let mut load = Load::beside_plugins(&bench.mortise.endpoint(), WRITERS, &mut bench.rng).await?;
     load.reach(bench.rng.random_range(50..300)).await?;
     bench.bind("turncoat")?;
     let line = bench.mortise.process().wait_line("the quarantine", END, |line| {
@@ -155,7 +155,7 @@ fn steps(bench: &Bench) -> Result<f64> {
 async fn random_steps_under_load_change_no_content() -> Result<()> {
     let mut bench = Bench::new("random_steps_under_load_change_no_content").await?;
     bench.add("random", guests::RANDOM)?;
-    let mut load = Load::start(&bench.mortise.endpoint(), "during", WRITERS, &mut bench.rng).await?;
+    let mut load = Load::beside_plugins(&bench.mortise.endpoint(), WRITERS, &mut bench.rng).await?;
     ensure!(steps(&bench)? < 0.5, "a leveled strategy took a step of another kind");
     let random = [("volume", "default"), ("plugin", "random")];
     let (mut ran, mut answered, mut faults, mut bound) = (0.0, 0.0, 0.0, 0);

@@ -33,7 +33,7 @@ impl Bench {
         let mut rng = seed::rng(test);
         let folder = TempDir::new()?;
         let mortise = Mortise::start_with(&folder.path().join("data"), &["--memtable-size", "256KiB"])?;
-        let load = Load::start(&mortise.endpoint(), "during", WRITERS, &mut rng).await?;
+        let load = Load::beside_plugins(&mortise.endpoint(), WRITERS, &mut rng).await?;
         Ok(Self { folder, mortise, load, rng })
     }
 

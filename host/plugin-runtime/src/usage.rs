@@ -261,6 +261,22 @@ mod tests {
     }
 
     #[test]
+    fn one_slow_call_in_a_hundred_is_the_longest_and_two_are_the_99th_percentile() {
+        let figures = |slow: usize| {
+            let meter = Meter::new();
+            for number in 0..100 {
+                let micros = if number < slow { 40_000 } else { 30 };
+                meter.record(&call(micros, 1, 1), None);
+            }
+            let Usage { p50_us, p99_us, longest_us, .. } = meter.usage();
+            (p50_us, p99_us, longest_us)
+        };
+        assert_eq!(figures(0), (30, 30, 30));
+        assert_eq!(figures(1), (30, 30, 40_000));
+        assert_eq!(figures(2), (30, 40_000, 40_000), "no more than the longest, whatever the bucket");
+    }
+
+    #[test]
     fn figures_survive_a_trip_through_json() {
         let meter = Meter::new();
         meter.record(&call(17, 65_536, 1_234), Some(FaultKind::Fuel));

@@ -157,6 +157,11 @@ fn describe() {
     describe_gauge!("mortise_grpc_in_flight", Unit::Count, "Calls accepted and not yet answered");
     describe_gauge!("mortise_disk_free_bytes", Unit::Bytes, "Free bytes on the disk of the data directory");
     describe_gauge!("mortise_volumes", Unit::Count, "Volumes in the catalog");
+    describe_counter!(
+        crate::api::UPLOADS_REFUSED,
+        Unit::Count,
+        "Components that were not received: no place was free, they were too slow, or they broke off"
+    );
     describe_gauge!("mortise_plugin_versions", Unit::Count, "Versions of a plugin, by their stage");
     describe_gauge!("mortise_build_info", Unit::Count, "Always 1; the version is in the label");
     describe_gauge!("mortise_volume_level_bytes", Unit::Bytes, "Bytes in tables, by level of the tree");

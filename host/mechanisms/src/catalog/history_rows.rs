@@ -124,9 +124,10 @@ impl HistoryRow {
         self
     }
 
-    /// What was granted and who vouches for it.
-    pub(crate) fn papers(mut self, grants: &Capabilities, signature: &SignatureState) -> Self {
+    /// What was granted and who vouches for it; nobody has to for what comes with the program.
+    pub(crate) fn papers(mut self, grants: &Capabilities, signature: Option<&SignatureState>) -> Self {
         self.grants = Some(grants.iter().map(ToString::to_string).collect());
+        let Some(signature) = signature else { return self };
         let (state, key_id) = match signature {
             SignatureState::Unsigned => ("unsigned", None),
             SignatureState::Unchecked { key_id } => ("unchecked", Some(key_id)),

@@ -186,8 +186,8 @@ impl Lifecycle {
         done
     }
 
-    /// As [`Self::told`], of the plugin that a format is of, by the format's name. What is about native formats
-    /// alone is not told: no plugin has to do with it.
+    /// As [`Self::told`], of the plugin that a format is of, by the format's name. What is about native
+    /// formats alone is not told: no plugin has to do with it.
     pub(crate) async fn told_of_format<T>(
         &self,
         attempt: Attempt<'_>,

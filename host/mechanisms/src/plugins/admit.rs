@@ -125,15 +125,21 @@ impl Lifecycle {
         }
     }
 
-    /// Tells the history that a component was refused before it was read to its end. Returns the refusal.
+    /// Tells the history that a component was refused before it was read to its end, because it is too large.
+    /// Returns the refusal.
     pub(crate) async fn refuse_oversized(&self, name: Option<&str>, cause: &Cause) -> Error {
         let error = Error::ComponentTooLarge(self.max_component_bytes);
-        let refused = Refused { origin: Origin::Added, name, digest: "", error: &error };
+        self.tell_unread(name, &decide::in_words(&error), cause).await;
+        error
+    }
+
+    /// Tells the history what came of a component that was not read to its end.
+    pub(crate) async fn tell_unread(&self, name: Option<&str>, outcome: &str, cause: &Cause) {
+        let refused = Refused { origin: Origin::Added, name, digest: "", outcome };
         let told = self.catalog.commit_for(cause, |model| decide::refuse(model, &refused)).await;
         if let Err(error) = told {
             tracing::warn!(%error, "that a component was refused could not be written");
         }
-        error
     }
 
     /// Tells the history that a component was refused, and removes its arrival, its file and what was
@@ -141,7 +147,8 @@ impl Lifecycle {
     pub(crate) async fn turn_away(&self, addition: &Addition, error: &Error) {
         let digest = Digest::of(&addition.bytes).to_string();
         let Addition { name, origin, cause, .. } = addition;
-        let refused = Refused { origin: *origin, name: name.as_deref(), digest: &digest, error };
+        let outcome = &*decide::in_words(error);
+        let refused = Refused { origin: *origin, name: name.as_deref(), digest: &digest, outcome };
         let _together = self.files.lock().await;
         let refused = self.catalog.commit_for(cause, |model| decide::refuse(model, &refused)).await;
         if let Err(error) = refused {

@@ -202,12 +202,18 @@ async fn what_was_granted_who_vouches_and_the_settings_are_told() {
     let row = newest(&node).1;
     assert_eq!((row.signature.as_deref(), row.key_id), (Some("signed"), Some(id)));
     assert_eq!(row.grants.unwrap(), ["log", "wasi-minimal"]);
+    let shipped = node.lifecycle.history(Some("leveled")).unwrap().pop().unwrap();
+    assert_eq!(
+        (shipped.action.as_str(), shipped.signature),
+        ("plugin-add", None),
+        "it comes with the program"
+    );
     node.add("b 1.0.0 wait").await.unwrap();
     let row = newest(&node).1;
     assert_eq!((row.signature.as_deref(), row.key_id.as_deref()), (Some("unsigned"), None));
     assert_eq!(row.grants.unwrap(), ["log"]);
     let unchecked = HistoryRow::admin("plugin-add", "x")
-        .papers(&super::capabilities_by_default(), &SignatureState::Unchecked { key_id: "0F".into() });
+        .papers(&super::capabilities_by_default(), Some(&SignatureState::Unchecked { key_id: "0F".into() }));
     assert_eq!(
         (unchecked.signature.as_deref(), unchecked.key_id.as_deref()),
         (Some("unchecked"), Some("0F"))

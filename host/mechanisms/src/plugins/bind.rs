@@ -28,10 +28,7 @@ impl Lifecycle {
         config: Option<String>,
         cause: &Cause,
     ) -> Result<Activation> {
-        let attempt = Attempt {
-            config: config.as_deref(),
-            ..Attempt::new("plugin-use", cause).plugin(name, version).volume(volume)
-        };
+        let attempt = Attempt::new("plugin-use", cause).plugin(name, version).volume(volume);
         let use_it = async {
             let config = decide::config_text(config.clone())?;
             let attached = self.attached(volume)?;
@@ -44,7 +41,7 @@ impl Lifecycle {
             let (next, views) = self.rehearse(&attached, &chosen, &config).await?;
             self.switch(&attached, target, next, views, cause).await
         };
-        self.told(attempt, use_it).await
+        self.told(attempt.config(config.as_deref()), use_it).await
     }
 
     pub(super) async fn rehearse(

@@ -15,9 +15,8 @@ use mortise_plugin_runtime::World;
 use tokio::runtime::Handle;
 
 use super::act::Lifecycle;
-use super::capability::{self, Capabilities};
 use super::choose::{Chosen, bearer, format_name};
-use super::host::Loaded;
+use super::compiled::Compiling;
 use super::stage::Stage;
 use crate::catalog::{Model, Origin, PluginRow};
 use crate::rebuild::FormatCodec;
@@ -38,10 +37,12 @@ impl Lifecycle {
         if row.origin != Origin::Shipped {
             self.trust.permits(&row.signature).map_err(|error| error.to_string())?;
         }
-        let Some(digest) = &format.digest else {
+        if format.digest.is_none() {
             return Err(format!("{format} names no component, and this version has no such native format"));
-        };
-        let component = self.component(digest, &row.wants)?;
+        }
+        let runtime = Handle::try_current().map_err(|error| error.to_string())?;
+        let component = runtime.block_on(self.compiled(&chosen, Compiling::Awaited));
+        let component = component.map_err(|error| error.to_string())?;
         let (name, version) = telemetry::labelled(&chosen.name, &chosen.version);
         component.name_for_metrics(name, version);
         let watch = self.watch(chosen.clone());
@@ -57,28 +58,6 @@ impl Lifecycle {
     pub(crate) fn suspicion(&self, format: &FormatId) -> Option<String> {
         let watch = self.codecs.lock().get(format.digest.as_deref()?).cloned();
         watch?.suspicion()
-    }
-
-    /// A compiled component by digest: from memory, else from the compile cache, else compiled when its turn
-    /// has come. What is compiled already never waits for a compiler.
-    fn component(&self, digest: &str, wants: &Capabilities) -> Result<Arc<dyn Loaded>, String> {
-        if let Some(component) = self.known(digest) {
-            return Ok(component);
-        }
-        let capabilities = wants.union(&capability::by_default()).copied().collect();
-        let bytes = self.blobs.get(digest).map_err(|error| error.to_string())?;
-        let compiled = self.host.load_compiled(&bytes, &capabilities).map_err(|error| error.to_string())?;
-        if let Some(component) = compiled {
-            return Ok(self.keep(digest, component));
-        }
-        let handle = Handle::try_current().map_err(|error| error.to_string())?;
-        let _alone = handle.block_on(self.compile_alone()).map_err(|error| error.to_string())?;
-        // Whoever was first may have compiled the same.
-        if let Some(component) = self.known(digest) {
-            return Ok(component);
-        }
-        let component = self.host.load(&bytes, &capabilities).map_err(|error| error.to_string())?;
-        Ok(self.keep(digest, component))
     }
 }
 

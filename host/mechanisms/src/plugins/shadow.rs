@@ -25,11 +25,12 @@ impl Lifecycle {
         config: Option<String>,
         cause: &Cause,
     ) -> Result<ShadowInfo> {
-        let attempt = Attempt {
-            config: config.as_deref(),
-            ..Attempt::new("plugin-shadow", cause).plugin(name, version).volume(volume)
-        };
-        self.told(attempt, self.try_shadow(name, version, volume, config.clone(), cause)).await
+        let attempt = Attempt::new("plugin-shadow", cause).plugin(name, version).volume(volume);
+        self.told(
+            attempt.config(config.as_deref()),
+            self.try_shadow(name, version, volume, config.clone(), cause),
+        )
+        .await
     }
 
     async fn try_shadow(

@@ -132,8 +132,8 @@ pub(super) struct Facts {
     pub(super) kept: Option<KeptRow>,
 }
 
-/// An attempt to begin a job, and the name of the format whose plugin has to do with it: the one that the data
-/// is to be in, else the one that it is in.
+/// An attempt to begin a job, and the name of the format whose plugin has to do with it: the one that the
+/// data is to be in, else the one that it is in.
 pub(super) fn attempt<'a>(
     work: &'a JobWork,
     volume: &'a str,

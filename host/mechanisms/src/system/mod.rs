@@ -169,6 +169,14 @@ impl System {
         detached(told).await.unwrap_or_else(|error| error)
     }
 
+    /// Tells the history that a component was not received to its end, and what was answered.
+    pub async fn plugin_not_received(&self, name: Option<&str>, answer: &str, cause: Cause) {
+        let (lifecycle, name) = (Arc::clone(&self.lifecycle), name.map(str::to_owned));
+        let outcome = format!("failed: {answer}");
+        let told = async move { Ok(lifecycle.tell_unread(name.as_deref(), &outcome, &cause).await) };
+        drop(detached(told).await);
+    }
+
     /// All versions of all plugins, by name, newest first.
     #[must_use]
     pub fn plugin_list(&self) -> Vec<PluginInfo> {

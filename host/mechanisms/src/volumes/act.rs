@@ -224,11 +224,8 @@ impl Volumes {
         format: &WantedFormat,
         cause: &Cause,
     ) -> Result<VolumeInfo> {
-        let attempt = Attempt {
-            version: format.version.as_deref(),
-            config: format.config.as_deref(),
-            ..Attempt::new(decide::CREATION, cause).volume(name)
-        };
+        let (version, config) = (format.version.as_deref(), format.config.as_deref());
+        let attempt = Attempt { version, ..Attempt::new(decide::CREATION, cause).volume(name) };
         let reserve = async {
             let claim = self.claim(name)?;
             let unix_ms = self.clock.unix_millis();
@@ -236,7 +233,8 @@ impl Volumes {
             let decide = |model: &_| decide::reserve(model, name, format, &taken, unix_ms);
             Ok((claim, self.catalog.commit_for(cause, decide).await?))
         };
-        let (_claim, row) = self.lifecycle.told_of_format(attempt, &format.name, reserve).await?;
+        let (_claim, row) =
+            self.lifecycle.told_of_format(attempt.config(config), &format.name, reserve).await?;
         if let Err(error) = self.make(name, row.id, row.format_id()).await {
             let id = row.id;
             tracing::warn!(volume = name, id, %error, "the volume could not be created; cleaning up");

@@ -8,13 +8,13 @@
 
 use std::time::Duration;
 
-use mortise_mechanisms::{Limits, MAX_COMPONENT_BYTES};
+use mortise_mechanisms::{Cause, Limits, MAX_COMPONENT_BYTES};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Context;
 use super::admin_messages as messages;
 use super::errors::from_mechanisms;
-use super::upload::Uploads;
+use super::upload::{Received, Refused, Uploads, Why};
 use super::who::{cause, given};
 use super::{jobs, recording};
 use crate::pb::mortise::v1 as pb;
@@ -89,7 +89,17 @@ impl Admin for AdminService {
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::AddPluginResponse>, Status> {
         let mut cause = cause(&request, "");
-        let (new, reason) = self.uploads.receive(request.into_inner()).await?;
+        let Received { new, reason } = match self.uploads.receive(request.into_inner()).await {
+            Ok(received) => received,
+            Err(refused) => {
+                let Refused { why, part, status } = *refused;
+                if why == Why::Slow {
+                    let (name, cause) = (part.new.name.as_deref(), Cause { reason: part.reason, ..cause });
+                    self.context.system.plugin_not_received(name, status.message(), cause).await;
+                }
+                return Err(status);
+            }
+        };
         cause.reason = reason;
         if new.bytes.len() > MAX_COMPONENT_BYTES {
             let name = new.name.as_deref();
@@ -103,7 +113,8 @@ impl Admin for AdminService {
         &self,
         request: Request<Streaming<pb::AddPluginRequest>>,
     ) -> Result<Response<pb::CheckPluginResponse>, Status> {
-        let (new, _) = self.uploads.receive(request.into_inner()).await?;
+        let received = self.uploads.receive(request.into_inner()).await.map_err(|refused| refused.status)?;
+        let new = received.new;
         let judged = self.context.system.plugin_check(new).await.map_err(from_mechanisms)?;
         Ok(Response::new(messages::judged(judged)))
     }

@@ -269,3 +269,43 @@ pub(super) fn activation(activation: Activation) -> pb::Activation {
         changed: activation.changed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That the figures are those of the calls is asserted where they are gathered, with known durations;
+    /// here each has to come into its own field.
+    #[test]
+    fn every_figure_of_what_was_used_is_told_as_what_it_is() {
+        let known = Usage {
+            calls: 1,
+            instantiations: 2,
+            peak_memory_bytes: 3,
+            peak_fuel: 4,
+            total_fuel: 5,
+            p50_us: 6,
+            p99_us: 7,
+            longest_us: 8,
+            bytes_in: 9,
+            bytes_out: 10,
+            peak_answer_bytes: 11,
+            faults: [("trap".to_owned(), 12)].into(),
+        };
+        let expected = pb::Usage {
+            calls: 1,
+            instantiations: 2,
+            peak_memory_bytes: 3,
+            peak_fuel: 4,
+            total_fuel: 5,
+            p50_us: 6,
+            p99_us: 7,
+            longest_us: 8,
+            bytes_in: 9,
+            bytes_out: 10,
+            peak_answer_bytes: 11,
+            faults: [("trap".to_owned(), 12)].into(),
+        };
+        assert_eq!(usage(known), expected);
+    }
+}

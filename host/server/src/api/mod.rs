@@ -38,6 +38,7 @@ pub(crate) use call::VOLUME_HEADER;
 pub use front::{Front, InFlight};
 pub use maintenance::fold_hash;
 pub use stub::stub_front;
+pub(crate) use upload::REFUSED as UPLOADS_REFUSED;
 pub(crate) use who::OPERATOR_HEADER;
 
 use std::sync::Arc;

@@ -1,14 +1,18 @@
 //! Components as they come in, part by part.
 //!
 //! What has come of a component is in memory, and whoever sends it may stop half-way. So there are few
-//! uploads at a time, each has an end, and none is larger than the largest component: neither by its bytes nor
-//! by what is said of it.
+//! uploads at a time, each has an end, and none is larger than the largest component: neither by its bytes
+//! nor by what is said of it.
+//!
+//! An upload that comes to nothing is counted and logged. One that was too slow had a place for minutes, so
+//! there cannot be many of them, and the history tells of each. One that found no place, or broke off, can
+//! come any number of times in a second and nothing is known of its component: it leaves no row.
 
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, pin_mut};
-use mortise_mechanisms::MAX_COMPONENT_BYTES;
-use mortise_mechanisms::NewPlugin;
+use metrics::counter;
+use mortise_mechanisms::{MAX_COMPONENT_BYTES, NewPlugin};
 use tokio::sync::Semaphore;
 use tonic::Status;
 
@@ -27,18 +31,65 @@ const EMPTY_PARTS: usize = 16;
 /// Capabilities that one may name, and the longest name; there are far fewer, and none is as long.
 const GRANTS: usize = 64;
 const GRANT_BYTES: usize = 64;
+/// Counts uploads that came to nothing.
+pub(crate) const REFUSED: &str = "mortise_plugin_uploads_refused_total";
 
 /// The uploads under way.
 pub(super) struct Uploads(Semaphore);
 
+/// What was sent.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    /// The component; of one that is too large, no more than shows it.
+    pub(super) new: NewPlugin,
+    /// Why it is to come in.
+    pub(super) reason: Option<String>,
+}
+
+/// Why an upload came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Too many were under way.
+    Busy,
+    /// It did not come to its end in time.
+    Slow,
+    /// Its stream ended with an error, or is none of a component.
+    Broken,
+}
+
+/// An upload that came to nothing.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) why: Why,
+    /// What was sent until then.
+    pub(super) part: Received,
+    /// The answer.
+    pub(super) status: Status,
+}
+
+impl Why {
+    const ALL: [Self; 3] = [Self::Busy, Self::Slow, Self::Broken];
+
+    fn counted(self) -> metrics::Counter {
+        let why = match self {
+            Self::Busy => "busy",
+            Self::Slow => "slow",
+            Self::Broken => "broken",
+        };
+        counter!(REFUSED, "why" => why)
+    }
+}
+
 impl Default for Uploads {
     fn default() -> Self {
+        // What has not happened yet is there to be watched, too.
+        Why::ALL.iter().for_each(|why| why.counted().absolute(0));
         Self(Semaphore::new(UPLOADS))
     }
 }
 
 impl Uploads {
-    /// A component as it was sent, and the reason for that; of one that is too large, no more than shows it.
+    /// What is sent in these parts.
     ///
     /// # Errors
     /// `ResourceExhausted` when too many are under way, `DeadlineExceeded` when it does not come to its end,
@@ -46,25 +97,38 @@ impl Uploads {
     pub(super) async fn receive(
         &self,
         parts: impl Stream<Item = Result<AddPluginRequest, Status>>,
-    ) -> Result<(NewPlugin, Option<String>), Status> {
-        let Ok(_slot) = self.0.try_acquire() else {
-            return Err(Status::resource_exhausted(format!(
-                "{UPLOADS} components are being sent already, which is the most at once; try again"
-            )));
+    ) -> Result<Received, Box<Refused>> {
+        let mut part = Received::default();
+        let (why, status) = match self.0.try_acquire() {
+            Err(_) => (
+                Why::Busy,
+                Status::resource_exhausted(format!(
+                    "{UPLOADS} components are being sent already, which is the most at once; try again"
+                )),
+            ),
+            Ok(_slot) => match tokio::time::timeout(LONGEST, collect(parts, &mut part)).await {
+                Ok(Ok(())) => return Ok(part),
+                Ok(Err(status)) => (Why::Broken, status),
+                Err(_) => {
+                    let seconds = LONGEST.as_secs();
+                    let status = format!("expected the whole component within {seconds} s; send it again");
+                    (Why::Slow, Status::deadline_exceeded(status))
+                }
+            },
         };
-        tokio::time::timeout(LONGEST, collect(parts)).await.map_err(|_| {
-            let seconds = LONGEST.as_secs();
-            Status::deadline_exceeded(format!(
-                "expected the whole component within {seconds} s; send it again"
-            ))
-        })?
+        why.counted().increment(1);
+        let (name, bytes) = (part.new.name.as_deref().unwrap_or_default(), part.new.bytes.len());
+        tracing::warn!(?why, name, bytes, answer = status.message(), "a component was not received");
+        Err(Box::new(Refused { why, part, status }))
     }
 }
 
 async fn collect(
     parts: impl Stream<Item = Result<AddPluginRequest, Status>>,
-) -> Result<(NewPlugin, Option<String>), Status> {
-    let (mut new, mut reason, mut empty) = (NewPlugin::default(), None, 0);
+    into: &mut Received,
+) -> Result<(), Status> {
+    let Received { new, reason } = into;
+    let mut empty = 0;
     pin_mut!(parts);
     while let Some(part) = parts.next().await.transpose()? {
         empty += usize::from(part.chunk.is_empty());
@@ -81,16 +145,16 @@ async fn collect(
                  more; name each capability once"
             )));
         }
-        new.name = new.name.or_else(|| given(&part.name));
-        new.signature = new.signature.or_else(|| given(&part.signature));
-        reason = reason.or_else(|| given(&part.reason));
+        new.name = new.name.take().or_else(|| given(&part.name));
+        new.signature = new.signature.take().or_else(|| given(&part.signature));
+        *reason = reason.take().or_else(|| given(&part.reason));
         new.grants.extend(part.grants);
         new.bytes.extend_from_slice(&part.chunk);
         if new.bytes.len() > MAX_COMPONENT_BYTES {
             break;
         }
     }
-    Ok((new, reason))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -109,10 +173,13 @@ mod tests {
         let uploads = Uploads::default();
         let halved = stream::iter([part(b"half of it")]).chain(stream::pending());
         let refused = uploads.receive(halved).await.expect_err("it never ends");
-        assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
-        let (whole, _) =
-            uploads.receive(stream::iter([part(b"one, "), part(b"two")])).await.expect("it ends");
-        assert_eq!(whole.bytes, b"one, two");
+        assert_eq!((refused.why, refused.status.code()), (Why::Slow, Code::DeadlineExceeded), "{refused:?}");
+        assert_eq!(refused.part.new.bytes, b"half of it", "what came is known to whoever tells of it");
+        let whole = uploads.receive(stream::iter([part(b"one, "), part(b"two")])).await.expect("it ends");
+        assert_eq!(whole.new.bytes, b"one, two");
+        let broken = stream::iter([part(b"half"), Err(Status::cancelled("gone"))]);
+        let refused = uploads.receive(broken).await.expect_err("it breaks off");
+        assert_eq!((refused.why, refused.status.code()), (Why::Broken, Code::Cancelled), "{refused:?}");
     }
 
     #[tokio::test]
@@ -134,7 +201,11 @@ mod tests {
             (Vec::new(), &b""[..]),
         ] {
             let refused = flood(grants, chunk).await.expect_err("it never ends");
-            assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+            assert_eq!(
+                (refused.why, refused.status.code()),
+                (Why::Broken, Code::InvalidArgument),
+                "{refused:?}"
+            );
             let read = read.load(std::sync::atomic::Ordering::Relaxed);
             assert!(read <= GRANTS + 1, "{read} parts were read");
         }
@@ -148,7 +219,7 @@ mod tests {
             assert!(futures::poll!(upload.as_mut()).is_pending());
         }
         let refused = uploads.receive(stream::empty()).await.expect_err("there are enough");
-        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+        assert_eq!((refused.why, refused.status.code()), (Why::Busy, Code::ResourceExhausted), "{refused:?}");
         open.pop();
         uploads.receive(stream::empty()).await.expect("one has gone");
     }

@@ -93,8 +93,10 @@ fn config(row: &pb::HistoryRow) -> String {
 
 /// A row as JSON; what does not concern it is null, or an empty list.
 pub(super) fn row_json(row: &pb::HistoryRow) -> Value {
-    let config = (row.config_bytes > 0)
-        .then(|| json!({ "bytes": row.config_bytes, "json": given(&row.config_json), "sha256": given(&row.config_sha256) }));
+    let config = (row.config_bytes > 0).then(|| {
+        let (text, sha256) = (given(&row.config_json), given(&row.config_sha256));
+        json!({ "bytes": row.config_bytes, "json": text, "sha256": sha256 })
+    });
     json!({
         "unix_ms": row.unix_ms, "actor": row.actor,
         "operator": given(&row.operator), "peer": given(&row.peer),

@@ -108,7 +108,11 @@ mod tests {
             "1.0.0    calls            -  7 since it was loaded, 1 fuel, 2 trap",
         ];
         assert_eq!(table(&[plugin]).lines().collect::<Vec<_>>(), expected);
-        assert_eq!(usage_json(&usage)["p99_us"], 1_234);
+        let told = usage_json(&usage);
+        assert_eq!(
+            (&told["p99_us"], &told["longest_us"], &told["p50_us"]),
+            (&1_234.into(), &20_001.into(), &0.into())
+        );
         assert_eq!(limits_json(limits)["fuel"], 5_000);
     }
 

@@ -40,7 +40,7 @@ pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
         ("world", newest.world.clone()),
         ("limits", limits),
         ("capabilities", or_dash(&newest.grants.join(", "))),
-        ("signature", signature(newest.signature.as_ref())),
+        ("signature", signature(&newest)),
         ("serves", or_dash(&newest.serves.join(", "))),
     ]);
     // What is part of the daemon has no component, and so no version, size or digest.
@@ -62,6 +62,9 @@ pub(super) fn detail(plugin: &pb::ShowPluginResponse) -> String {
     text
 }
 
+/// The origin of what comes with the daemon.
+const SHIPPED: &str = "shipped";
+
 /// Characters of a digest that tables show; JSON has all 64.
 pub(super) const DIGEST: usize = 12;
 
@@ -71,7 +74,7 @@ fn versions(versions: &[pb::Plugin]) -> String {
             version.version.clone(),
             version.origin.clone(),
             version.stage.clone(),
-            version.signature.as_ref().map_or("-", |signature| &signature.state).to_owned(),
+            vouched(version).map_or("-", |signature| &signature.state).to_owned(),
             size(version.bytes),
             time(version.added_unix_ms),
             version.wit_version.clone(),
@@ -83,8 +86,16 @@ fn versions(versions: &[pb::Plugin]) -> String {
     wrapped(&head, &[4], &[7], rows.collect(), line_width())
 }
 
-fn signature(signature: Option<&pb::Signature>) -> String {
-    let Some(signature) = signature else { return "-".to_owned() };
+/// The signature of what came from outside. What comes with the daemon is trusted like it and needs none.
+fn vouched(plugin: &pb::Plugin) -> Option<&pb::Signature> {
+    plugin.signature.as_ref().filter(|_| plugin.origin != SHIPPED)
+}
+
+fn signature(plugin: &pb::Plugin) -> String {
+    let Some(signature) = vouched(plugin) else {
+        let shipped = plugin.origin == SHIPPED;
+        return if shipped { "none needed: shipped with this binary".into() } else { "-".into() };
+    };
     match signature.state.as_str() {
         "signed" => format!("by key {}: {}", signature.key_id, or_dash(&signature.trusted_comment)),
         "unchecked" => format!("by key {}, not checked: this node trusts no keys", signature.key_id),
@@ -311,6 +322,23 @@ mod tests {
             };
         let text = detail(&pb::ShowPluginResponse { faults: vec![fault], ..plugin });
         assert!(text.contains("trap") && text.contains("unreachable") && !text.contains("at …"), "{text}");
+    }
+
+    #[test]
+    fn what_is_shipped_is_not_called_unsigned() {
+        let unsigned = Some(pb::Signature { state: "unsigned".into(), ..Default::default() });
+        let text = |origin: &str| {
+            let version = pb::Plugin {
+                digest: "0f".into(),
+                origin: origin.into(),
+                signature: unsigned.clone(),
+                ..Default::default()
+            };
+            detail(&pb::ShowPluginResponse { versions: vec![version], ..Default::default() })
+        };
+        assert!(text("shipped").contains("none needed: shipped with this binary"), "{}", text("shipped"));
+        assert!(!text("shipped").contains("unsigned"), "{}", text("shipped"));
+        assert_eq!(text("added").matches("unsigned").count(), 2, "above and in its line: {}", text("added"));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::super::signature::SignatureState;
 use super::super::stage::{Event, Stage};
 use super::super::stage_error::StageError;
 use super::after;
-use super::refuse::in_words;
 use crate::catalog::{
     ArrivalRow, Change, HistoryRow, Key, Model, Origin, PluginRow, ROW_VERSION, ROWS_AT_ONCE,
 };
@@ -39,7 +38,8 @@ pub(crate) struct Refused<'a> {
     pub name: Option<&'a str>,
     /// Empty when it was not read to its end.
     pub digest: &'a str,
-    pub error: &'a Error,
+    /// What came of it, in words.
+    pub outcome: &'a str,
 }
 
 /// What is known of a component without running it.
@@ -86,7 +86,7 @@ pub(crate) fn arrive(model: &Model, papers: &Papers) -> Result<(Change, ())> {
 
 /// Takes note that a component was refused, and forgets its arrival, if it came that far.
 pub(crate) fn refuse(model: &Model, refused: &Refused<'_>) -> Result<(Change, ())> {
-    let Refused { origin, name, digest, error } = *refused;
+    let Refused { origin, name, digest, outcome } = *refused;
     let mut change = Change::default();
     let audit = match origin {
         Origin::Shipped => HistoryRow::node("plugin-add", "shipped with this program"),
@@ -95,8 +95,7 @@ pub(crate) fn refuse(model: &Model, refused: &Refused<'_>) -> Result<(Change, ()
     // A name that cannot be one stands in the error's words.
     let name = name.filter(|name| name_problem(name).is_none());
     let unknown = name.is_none_or(|name| model.versions(name).next().is_none());
-    let mut audit =
-        audit.component(name, digest).refused(unknown && origin == Origin::Added, in_words(error));
+    let mut audit = audit.component(name, digest).refused(unknown && origin == Origin::Added, outcome);
     if let Some(arrival) = model.arrivals.get(digest) {
         audit = audit.moved(Some(arrival.stage), after(arrival.stage, Event::Refuse)?);
         change.delete(model, Key::Arrival(digest.into()));
@@ -155,7 +154,7 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
                 change.put(model, Key::plugin(name, &identity.version), &again)?;
                 let audit = papers.audit("added again with another signature or grant");
                 let audit = audit.plugin(name, &identity.version, &digest);
-                change.audit(audit.papers(&again.grants, &again.signature));
+                change.audit(audit.papers(&again.grants, vouched(&again)));
             }
             return Ok((change, chosen(again)));
         }
@@ -175,8 +174,13 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
     change.put(model, Key::plugin(name, &identity.version), &row)?;
     let to = after(Stage::Added, Event::Verify)?;
     let audit = papers.audit(reason).plugin(name, &identity.version, &digest);
-    change.audit(audit.papers(&row.grants, &row.signature).moved(Some(Stage::Added), to));
+    change.audit(audit.papers(&row.grants, vouched(&row)).moved(Some(Stage::Added), to));
     Ok((change, chosen(row)))
+}
+
+/// The signature of what did not come with the program, which is trusted like the program.
+fn vouched(row: &PluginRow) -> Option<&SignatureState> {
+    (row.origin != Origin::Shipped).then_some(&row.signature)
 }
 
 fn check_name(name: &str, identity: &Identity) -> Result<()> {

@@ -38,7 +38,7 @@ pub(crate) use convict::{Convict, Sentence, quarantine, take_back};
 pub(crate) use format::about_format;
 pub(crate) use leave::leave;
 pub(crate) use record::record;
-pub(crate) use refuse::{Attempt, refused};
+pub(crate) use refuse::{Attempt, in_words, refused};
 pub(crate) use remove::{clear_removed, mark_removed};
 pub(crate) use retreat::roll_back;
 pub(crate) use shadow::{end_shadow, shadow};

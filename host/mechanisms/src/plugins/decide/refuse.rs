@@ -40,6 +40,10 @@ impl<'a> Attempt<'a> {
     pub(crate) fn volume(self, name: &'a str) -> Self {
         Self { volume: Some(name), ..self }
     }
+
+    pub(crate) fn config(self, config: Option<&'a str>) -> Self {
+        Self { config, ..self }
+    }
 }
 
 /// The audit row of an attempt that was refused. What the catalog does not have is told in the error's words
@@ -89,7 +93,7 @@ fn of_serving(model: &Model, mut row: HistoryRow, place: Option<Place<'_>>) -> H
 }
 
 /// An error as an outcome: refused because of what was asked, or failed for another reason.
-pub(super) fn in_words(error: &Error) -> String {
+pub(crate) fn in_words(error: &Error) -> String {
     match error.kind() {
         ErrorKind::InvalidArgument | ErrorKind::NotFound | ErrorKind::FailedPrecondition => {
             format!("refused: {error}")
