@@ -1,5 +1,5 @@
-//! The metrics of a node are those that `docs/metrics.md` states: names, types and labels, in both directions.
-//! Those of plugins are in `plugin_metrics.rs`. What was deleted is shown no longer.
+//! The metrics of a node are those that `docs/metrics.md` states: names, types and labels, in both
+//! directions. Those of plugins are in `plugin_metrics.rs`. What was deleted is shown no longer.
 
 use anyhow::{Context as _, Result, ensure};
 use mortise_tests::{Client, Load, Mortise, page, sample, seed, series, stated_metrics};

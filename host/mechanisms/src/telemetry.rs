@@ -43,6 +43,7 @@ const GUARD_RAIL: &str = "mortise_compaction_guard_rail_total";
 /// Describes the metrics of this crate and of the plugin runtime to the recorder that is installed.
 pub fn describe_metrics() {
     mortise_plugin_runtime::describe_metrics();
+    describe_jobs();
     describe_counter!(
         CALLS,
         Unit::Count,
@@ -81,6 +82,24 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "Duration of the calls of shadows, waiting for their thread included"
     );
+    describe_counter!(STEPS, Unit::Count, "Compaction steps by kind, by who wanted them, and by outcome");
+    describe_histogram!(STEP_SECONDS, Unit::Seconds, "Duration of compaction steps");
+    describe_counter!(READ_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps consumed");
+    describe_counter!(WRITTEN_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps wrote");
+    describe_gauge!(
+        AMPLIFICATION,
+        Unit::Count,
+        "Bytes written to tables per byte that came into the store, what a start applies again included"
+    );
+    describe_counter!(
+        GUARD_RAIL,
+        Unit::Count,
+        "Times that level 0 grew over the guard rail under an idle strategy"
+    );
+}
+
+/// Describes the metrics of jobs on volumes.
+fn describe_jobs() {
     describe_counter!(
         "mortise_rebuild_jobs_total",
         Unit::Count,
@@ -104,20 +123,6 @@ pub fn describe_metrics() {
         "mortise_rebuild_phase",
         Unit::Count,
         "1 for the phase in which the running job stands, 0 for the others"
-    );
-    describe_counter!(STEPS, Unit::Count, "Compaction steps by kind, by who wanted them, and by outcome");
-    describe_histogram!(STEP_SECONDS, Unit::Seconds, "Duration of compaction steps");
-    describe_counter!(READ_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps consumed");
-    describe_counter!(WRITTEN_BYTES, Unit::Bytes, "Bytes of the tables that compaction steps wrote");
-    describe_gauge!(
-        AMPLIFICATION,
-        Unit::Count,
-        "Bytes written to tables per byte that came into the store, what a start applies again included"
-    );
-    describe_counter!(
-        GUARD_RAIL,
-        Unit::Count,
-        "Times that level 0 grew over the guard rail under an idle strategy"
     );
 }
 

@@ -61,8 +61,8 @@ pub async fn upkeep(handle: PrometheusHandle) {
 /// Volumes that the last scrape saw, with the number of their levels.
 pub type Seen = Mutex<BTreeMap<String, usize>>;
 
-/// Takes the gauges about volumes. Those of volumes that are no longer open fall to zero; what is no longer in
-/// the catalog is cut out of the page, see [`crate::series`].
+/// Takes the gauges about volumes. Those of volumes that are no longer open fall to zero; what is no longer
+/// in the catalog is cut out of the page, see [`crate::series`].
 pub fn refresh(node: &Node, system: &System, seen: &Seen) {
     if let Ok(free) = node.free_disk_bytes() {
         gauge!("mortise_disk_free_bytes").set(float(free));

@@ -1,8 +1,8 @@
 //! Which volumes and plugins the metrics tell of: those of the catalog.
 //!
-//! The recorder keeps a series for as long as the process lives. A plugin that was removed, or a volume that was
-//! deleted, would stay on every dashboard, so its series are left out of the page. What the layers below put
-//! into labels is bounded there.
+//! The recorder keeps a series for as long as the process lives. A plugin that was removed, or a volume that
+//! was deleted, would stay on every dashboard, so its series are left out of the page. What the layers below
+//! put into labels is bounded there.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ pub fn of_catalog(page: &str, plugins: &[PluginInfo], volumes: &[VolumeInfo]) ->
     page.lines().filter(is_told).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The value of a label. Names of volumes, and names and versions of plugins, hold nothing that would be escaped.
+/// The value of a label. Names of volumes and plugins, and versions, hold nothing that would be escaped.
 fn label<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     if line.starts_with('#') {
         return None;

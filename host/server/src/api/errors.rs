@@ -73,7 +73,7 @@ fn ours(kind: ErrorKind, message: String) -> Status {
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
         ErrorKind::Corrupt => Code::DataLoss,
-        // As of an etcd whose disk fails: this node cannot serve the call now, another one or a later try may.
+        // As of an etcd whose disk fails: not this node, not now; another one or a later try may.
         ErrorKind::Storage => Code::Unavailable,
         ErrorKind::Internal => Code::Internal,
     };

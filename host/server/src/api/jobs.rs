@@ -87,8 +87,8 @@ impl Jobs for JobsService {
     }
 }
 
-/// The job as it is, then again at most every [`TELL_EVERY`] when it has changed, and its end at once. It ends
-/// with the job, or when nobody is left who could tell of it.
+/// The job as it is, then again at most every [`TELL_EVERY`] when it has changed, and its end at once. It
+/// ends with the job, or when nobody is left who could tell of it.
 fn told_in_time(watched: watch::Receiver<JobInfo>) -> impl futures::Stream<Item = JobInfo> {
     stream::unfold((Some(watched), None), |(watched, told)| async move {
         let mut watched: watch::Receiver<JobInfo> = watched?;
