@@ -153,7 +153,7 @@ fn judge_unsafe(file: &Source, report: &mut impl FnMut(usize, String)) {
     }
 }
 
-/// The folders of `host/mechanisms/src` that are mechanisms; the others (the catalog, the recording) serve them.
+/// The folders of `host/mechanisms/src` that are mechanisms; the others (catalog, recording) serve them.
 const MECHANISMS: [&str; 4] = ["compaction", "plugins", "rebuild", "volumes"];
 
 /// Every mechanism has the same three modules, so that whoever knows one knows all, and whatever decides is a

@@ -1,8 +1,8 @@
 //! How jobs are written down that begin, and rows of jobs on which nobody works.
 //!
-//! The row comes before the work. Where the answer to it is lost, the row tells whether it was written; one that
-//! is written after all, later, is of a job that was never begun. It is found and ended before the next job on
-//! the volume begins, and before the formats are looked at that the volume's row names.
+//! The row comes before the work. Where the answer to it is lost, the row tells whether it was written; one
+//! that is written after all, later, is of a job that was never begun. It is found and ended before the next
+//! job on the volume begins, and before the formats are looked at that the volume's row names.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -237,8 +237,8 @@ pub(crate) fn doom(model: &Model, name: &str, default_strategy: &str) -> Result<
     Ok((change, row.id))
 }
 
-/// Finds out whether a deletion was declared whose answer was lost. If it was not, the row is written anew, so
-/// that it cannot be declared any more: whoever decides by the row as it was before is refused.
+/// Finds out whether a deletion was declared whose answer was lost. If it was not, the row is written anew,
+/// so that it cannot be declared any more: whoever decides by the row as it was before is refused.
 pub(crate) fn ascertain(model: &Model, name: &str, id: u64) -> Result<(Change, bool)> {
     let row = row_of(model, name, id)?;
     let declared = row.state == VolumeState::Deleting;

@@ -2,9 +2,9 @@
 //!
 //! A volume is chosen by the `mortise-volume` header, else by the first label of the host name that the
 //! client dialled when a volume has that name, else it is the default one. An unknown name in the header is
-//! an error, an unknown label is not: host names exist for many reasons. Host names are compared without regard
-//! to case, as DNS does. IP addresses and `localhost` never choose. [`Dialled`] carries the host from the door,
-//! where it is visible, to here.
+//! an error, an unknown label is not: host names exist for many reasons. Host names are compared without
+//! regard to case, as DNS does. IP addresses and `localhost` never choose. [`Dialled`] carries the host from
+//! the door, where it is visible, to here.
 
 use std::borrow::Cow;
 use std::sync::Arc;

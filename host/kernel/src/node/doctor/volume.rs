@@ -14,8 +14,8 @@ use crate::node::directory::{Directory, TEMPORARY};
 use crate::node::generation::{self, BUILDING, CURRENT};
 use crate::node::kept::{self, KEPT};
 
-/// The generation that is kept beside `current`. A note that a start would take for none is named: what it stood
-/// for is gone with that start.
+/// The generation that is kept beside `current`. A note that a start would take for none is named: what it
+/// stood for is gone with that start.
 fn kept_beside(current: u64, volume: &Directory, report: &mut Report) -> Result<Option<u64>> {
     let found =
         kept::find(volume, current).and_then(|kept| Ok((kept, generation::directory(volume, current)?)));
