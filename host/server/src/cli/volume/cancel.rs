@@ -1,7 +1,8 @@
 //! What `mortise volume job cancel` reports.
 //!
 //! A job can be past its point of no return, or ended long before somebody asks for that. The command
-//! succeeds when the job was cancelled and the volume is as it was; else it says what the job came to and fails.
+//! succeeds when the job was cancelled and the volume is as it was; else it says what the job came to and
+//! fails.
 
 use anyhow::bail;
 
