@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mortise_kernel::seams::fault::Point;
-use mortise_tests::{Attempt, Load, Mortise, mortise_binary, seed};
+use mortise_tests::{Attempt, Client, Load, Mortise, mortise_binary, seed};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
@@ -48,6 +48,9 @@ const SETTINGS: [&str; 2] = ["--memtable-size", "256KiB"];
 fn passes(point: Point, work: Work, rng: &mut StdRng) -> Vec<u32> {
     let keeps = work == Work::Conversion;
     match point {
+        // Of a creation that was cut off, which a directory has behind it: see the test of its own.
+        Point::LogRemainsBefore | Point::LogRemainsAfter => vec![],
+        _ if point.is_of_openings() || point.name().starts_with("log-purge-") => vec![0],
         _ if point.name().starts_with("log-") => vec![rng.random_range(30..120)],
         Point::FileSyncBefore | Point::FileSyncAfter if keeps => vec![1, 2, 3],
         Point::FileSyncBefore | Point::FileSyncAfter => vec![0, 1],
@@ -71,6 +74,9 @@ enum Beside {
 }
 
 fn beside(point: Point) -> Option<Beside> {
+    if point.is_of_openings() || point.name().starts_with("log-purge-") {
+        return None;
+    }
     match point.name().split('-').next() {
         Some("log" | "flush") => Some(Beside::Writers),
         Some("vote") => Some(Beside::NewVolume),
@@ -185,6 +191,17 @@ async fn matrix(work: Work, test: &str) -> Result<()> {
         faults.extend(ends.iter().flat_map(|end| passes.iter().map(move |passes| (point, *end, *passes))));
     }
     for (point, end, mut passes) in faults {
+        // A torn end of the log, which only the next opening sees.
+        let (mut torn, mut begun_before) = (Vec::new(), None);
+        if point.is_of_openings() {
+            round += 1;
+            let action = format!("log-append-middle={}*off->return(torn)", rng.random_range(30..120));
+            let beside = Some(Beside::Writers);
+            match run(directory.path(), &action, work, beside, &round.to_string(), &mut rng).await? {
+                End::Serving(attempts, begun) => (torn, begun_before) = (attempts, begun),
+                End::Starting | End::Alive => bail!("{action}: no write was torn"),
+            }
+        }
         for attempt in 1.. {
             let action = format!("{}={passes}*off->return({end})", point.name());
             round += 1;
@@ -193,7 +210,7 @@ async fn matrix(work: Work, test: &str) -> Result<()> {
                 .await
                 .with_context(|| action.clone())?;
             let (when, attempts, begun) = match ended {
-                End::Starting => ("starting", Vec::new(), None),
+                End::Starting => ("starting", std::mem::take(&mut torn), begun_before.take()),
                 End::Serving(attempts, begun) => ("serving", attempts, begun),
                 End::Alive => bail!("{action}: the point was not reached in {JOBS} jobs"),
             };
@@ -206,6 +223,10 @@ async fn matrix(work: Work, test: &str) -> Result<()> {
             tell(&format!("{name:<26} {end:<6} {passes:>8}  {when:<8} {count:>12}  {state:<11}  {kept:<4}"))?;
             let begun_one = found.job > last_job;
             last_job = found.last_job;
+            if point.is_of_openings() {
+                ensure!(when == "starting", "{action}: nothing was torn");
+                break;
+            }
             if when == "serving" {
                 ensure!(begun_one, "{action}: no job was begun");
                 break;
@@ -227,6 +248,30 @@ async fn aborts_at_every_point_of_a_defragmentation_lose_nothing() -> Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn aborts_at_every_point_of_conversions_and_ways_back_lose_nothing() -> Result<()> {
     matrix(Work::Conversion, "aborts_at_every_point_of_conversions_and_ways_back_lose_nothing").await
+}
+
+/// A first start that was killed while it made the log, and then at the removal of what it had left.
+#[tokio::test(flavor = "multi_thread")]
+async fn aborts_amid_the_removal_of_a_log_that_was_never_finished_lose_nothing() -> Result<()> {
+    for point in [Point::LogRemainsBefore, Point::LogRemainsAfter] {
+        let directory = TempDir::new()?;
+        Mortise::start(directory.path())?.stop()?;
+        for name in ["log", "volumes"] {
+            std::fs::remove_dir_all(directory.path().join(name))?;
+            std::fs::create_dir(directory.path().join(name))?;
+        }
+        std::fs::write(directory.path().join("log/0.jnl"), "")?;
+        let action = format!("{}=return(abort)", point.name());
+        let ended = Mortise::from_command(faulty(directory.path(), &action)?).err();
+        let told = format!("{:#}", ended.with_context(|| format!("{action}: it was not reached"))?);
+        ensure!(told.contains("aborts the process"), "{action}: {told}");
+        let mortise = Mortise::start_with(directory.path(), &SETTINGS)?;
+        let mut client = Client::connect(&mortise.endpoint()).await?;
+        client.put("key", "value").await.ok().context("a put is accepted")?;
+        mortise.stop()?;
+        tell(&format!("{:<26} {:<6} {:>8}  {:<8}", point.name(), "abort", 0, "starting"))?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,25 +97,32 @@ mod tests {
         assert!(pace.is_quick());
     }
 
-    /// As many calls as there are workers wait for each other and a task: it runs, or nothing would.
+    /// More calls than there are workers wait to be told by a task: it runs, or nothing would. Nobody waits
+    /// longer than [`STUCK`], so that workers that stand still are found out and do not keep the test.
     #[test]
     fn the_tasks_of_a_worker_go_on_while_a_codec_works() {
+        const STUCK: Duration = Duration::from_secs(30);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
-        runtime.block_on(async {
-            let (tell, told) = std::sync::mpsc::channel();
-            let told = std::sync::Arc::new(parking_lot::Mutex::new(told));
-            let calls: Vec<_> = (0..4)
-                .map(|_| {
-                    let told = std::sync::Arc::clone(&told);
-                    tokio::spawn(async move { beside_workers(|| told.lock().recv().expect("told")) })
+        let (tell, told) = std::sync::mpsc::channel();
+        let told = std::sync::Arc::new(parking_lot::Mutex::new(told));
+        let (begun, begin) = std::sync::mpsc::channel();
+        let calls: Vec<_> = (0..4)
+            .map(|_| {
+                let (told, begun) = (std::sync::Arc::clone(&told), begun.clone());
+                runtime.spawn(async move {
+                    beside_workers(|| {
+                        begun.send(()).expect("the test waits");
+                        told.lock().recv_timeout(STUCK).is_ok()
+                    })
                 })
-                .collect();
-            let teller = tokio::spawn(async move { (0..4).for_each(|_| tell.send(()).expect("heard")) });
-            teller.await.expect("it runs");
-            for call in calls {
-                call.await.expect("it ends");
-            }
-        });
+            })
+            .collect();
+        begin.recv_timeout(STUCK).expect("a call stands on a worker");
+        runtime.spawn(async move { (0..4).for_each(|_| tell.send(()).unwrap_or_default()) });
+        for call in calls {
+            let was_told = runtime.block_on(call).expect("no panic");
+            assert!(was_told, "no task went on within {STUCK:?} while calls of a codec stood on the workers");
+        }
     }
 }

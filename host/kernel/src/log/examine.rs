@@ -12,6 +12,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::journal;
+use crate::seams::fault::{self, Point};
 use crate::{Error, Result};
 
 /// The file that makes a folder a database; without it fjall would begin a new one there.
@@ -48,7 +49,10 @@ pub(super) fn expect(folder: &Path, must_exist: bool) -> Result<()> {
     }
     for name in [MARKER, FIRST_JOURNAL] {
         let path = folder.join(name);
-        match std::fs::remove_file(&path) {
+        let removed = fault::reach(Point::LogRemainsBefore)
+            .and_then(|()| std::fs::remove_file(&path))
+            .and_then(|()| fault::reach(Point::LogRemainsAfter));
+        match removed {
             Ok(()) => tracing::info!(path = %path.display(), "removed what an interrupted creation left"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(failed("removing", &path)(source)),

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::keys;
+use crate::seams::fault::{self, Point};
 use crate::{Error, Result};
 
 /// Unit in which a crash loses what was written.
@@ -90,9 +91,11 @@ fn io_error(doing: &str, path: &Path) -> impl Fn(std::io::Error) -> Error {
 }
 
 fn cut(path: &Path, at: u64) -> Result<()> {
+    fault::pass(Point::LogCutBefore)?;
     let file = std::fs::OpenOptions::new().write(true).open(path);
     let file = file.map_err(io_error("opening for writing", path))?;
     file.set_len(at).map_err(io_error("cutting the torn end off", path))?;
+    fault::pass(Point::LogCutAfter)?;
     file.sync_all().map_err(io_error("syncing", path))
 }
 

@@ -119,6 +119,8 @@ impl<S: Sink> Writer<S> {
         for request in group.requests {
             self.plan(&mut plan, request);
         }
+        let purges = !self.backlog.is_empty();
+        reach_if(purges, Point::LogPurgeBefore)?;
         self.work_off(&mut plan, if busy { REMOVALS_WHEN_BUSY } else { REMOVALS_WHEN_IDLE });
         self.room.wait(bytes as u64, &self.queue)?;
         reach_if(entries > 0, Point::LogAppendBefore)?;
@@ -129,7 +131,9 @@ impl<S: Sink> Writer<S> {
             };
             let appends = entries > 0 && brings(keys::is_entry);
             let votes = votes && brings(keys::is_vote);
+            let removes = purges && batch.iter().all(|write| matches!(write, Write::Remove(_)));
             self.sink.write(batch)?;
+            reach_if(removes, Point::LogPurgeMiddle)?;
             self.middle_if(appends, Point::LogAppendMiddle)?;
             self.middle_if(votes, Point::VoteMiddle)?;
         }

@@ -53,6 +53,15 @@ macro_rules! points {
                 matches!(self, Self::FileRemoveBefore | Self::FileRemoveAfter | Self::RebuildKeptAdvanced)
             }
 
+            /// Whether only the opening of a node passes it, on what the life before left in the log.
+            #[must_use]
+            pub const fn is_of_openings(self) -> bool {
+                matches!(
+                    self,
+                    Self::LogCutBefore | Self::LogCutAfter | Self::LogRemainsBefore | Self::LogRemainsAfter
+                )
+            }
+
             /// Its name, as `FAILPOINTS` takes it.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -97,6 +106,18 @@ points! {
     LogSyncBefore = "log-sync-before",
     /// The log was synced; nobody has been told.
     LogSyncAfter = "log-sync-after",
+    /// The torn end of a journal is about to be cut off.
+    LogCutBefore = "log-cut-before",
+    /// It is cut off, which is not synced yet.
+    LogCutAfter = "log-cut-after",
+    /// A file that an interrupted creation of the log left is about to be removed.
+    LogRemainsBefore = "log-remains-before",
+    /// It is removed.
+    LogRemainsAfter = "log-remains-after",
+    /// The mark of a purge is in the log; its entries are about to be removed.
+    LogPurgeBefore = "log-purge-before",
+    /// Some of them were handed to the log's journal to be removed.
+    LogPurgeMiddle = "log-purge-middle",
     /// Sealed memtables are about to be written to tables.
     FlushBefore = "flush-before",
     /// A flush has begun to write a table; an error shows when its tables are registered, before the store

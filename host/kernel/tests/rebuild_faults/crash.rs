@@ -124,16 +124,41 @@ pub(crate) fn die_at(directory: &Path, action: &str, keeping: bool, first_key: u
     told
 }
 
+/// Appends the beginning of a batch to the newest journal of a log that is not open.
+pub(crate) fn tear_the_log(directory: &Path) {
+    let path = newest_journal(directory);
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(written);
+    // What a batch begins with: its tag, one item, a sequence number that is larger than any here.
+    bytes.extend([1, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0]);
+    std::fs::write(path, bytes).expect("written");
+}
+
 /// Whether the log's newest journal ends within a batch; a complete one ends with fjall's trailer.
 fn has_a_torn_batch(directory: &Path) -> bool {
+    let bytes = std::fs::read(newest_journal(directory)).expect("readable");
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    written > 0 && !bytes[..written].ends_with(b"FJL\x03")
+}
+
+fn newest_journal(directory: &Path) -> PathBuf {
     let files =
         std::fs::read_dir(directory.join("log")).expect("a log").map(|file| file.expect("a file").path());
     let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
     let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-    let newest = journals.max_by_key(number).expect("a journal");
-    let bytes = std::fs::read(newest).expect("readable");
-    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    written > 0 && !bytes[..written].ends_with(b"FJL\x03")
+    journals.max_by_key(number).expect("a journal")
+}
+
+/// Leaves what a first start leaves that was killed while it created the log.
+pub(crate) async fn cut_off_the_creation(directory: &Path) {
+    let node = open(config(directory)).await;
+    crate::end(&node).await;
+    drop(node);
+    let log = directory.join("log");
+    std::fs::remove_dir_all(&log).expect("removed");
+    std::fs::create_dir(&log).expect("made");
+    std::fs::write(log.join("0.jnl"), "").expect("written");
 }
 
 /// Opens the volume and checks everything; the first key that no child has used.
@@ -171,8 +196,17 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
     });
     acknowledged.insert(0, "the beginning");
     let mut next = 1;
-    // A file is removed only where what is kept changes; `keeping` goes there.
-    for point in Point::ALL.iter().filter(|point| !point.name().starts_with("file-remove-")) {
+    // A file is removed only where what is kept changes, as `keeping` does, or of an interrupted creation.
+    let elsewhere = |point: &&Point| {
+        matches!(
+            point,
+            Point::FileRemoveBefore
+                | Point::FileRemoveAfter
+                | Point::LogRemainsBefore
+                | Point::LogRemainsAfter
+        )
+    };
+    for point in Point::ALL.iter().filter(|point| !elsewhere(point)) {
         for (passes, end) in [(0, "abort"), (1, "abort"), (2, "abort"), (0, "torn"), (2, "torn")] {
             // A volume votes once, when it is opened.
             let voted = passes > 0 && matches!(point, Point::VoteBefore | Point::VoteMiddle);
@@ -180,6 +214,12 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
             let once_is_enough = passes == 1 && !point.is_of_files();
             if voted || once_is_enough || (end == "torn" && !point.is_within_a_write()) {
                 continue;
+            }
+            if point.is_of_openings() {
+                if passes > 0 {
+                    continue;
+                }
+                tear_the_log(directory.path());
             }
             let action = format!("{}={passes}*off->return({end})", point.name());
             let told = die_at(directory.path(), &action, false, next).keys;
@@ -193,6 +233,25 @@ fn whatever_point_the_process_dies_at_nothing_acknowledged_is_lost_and_nothing_i
             let (path, expected, what) = (directory.path().to_path_buf(), acknowledged.clone(), point.name());
             next = next.max(life(async move { check(&path, &expected, what).await }));
         }
+    }
+    scenario.teardown();
+}
+
+#[test]
+fn a_creation_of_the_log_that_was_cut_off_twice_begins_again() {
+    let scenario = FailScenario::setup();
+    for point in [Point::LogRemainsBefore, Point::LogRemainsAfter] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().to_path_buf();
+        life(async move { cut_off_the_creation(&path).await });
+        die_at(directory.path(), &format!("{}=return(abort)", point.name()), false, 0);
+        let path = directory.path().to_path_buf();
+        life(async move {
+            let node = open(config(&path)).await;
+            let one = node.create_volume(volume(2)).await.expect("created");
+            put(&one, "key", "value").await.expect("written");
+            node.shutdown().await.expect("stopped");
+        });
     }
     scenario.teardown();
 }

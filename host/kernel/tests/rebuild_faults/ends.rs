@@ -9,7 +9,8 @@ use mortise_kernel::rebuild::RebuildOptions;
 use mortise_kernel::seams::fault::{self, Point};
 use mortise_kernel::{Error, ErrorKind};
 
-use crate::node_support::{put, soon, volume};
+use crate::crash;
+use crate::node_support::{config, open, put, soon, volume};
 use crate::readers::all;
 use crate::{Bench, end, hear, set};
 
@@ -226,6 +227,26 @@ async fn a_disk_that_fills_up_ends_the_copy_and_the_catching_up() {
     }
 }
 
+/// Goes where only purges and openings lead.
+async fn purge_and_open(bench: &Bench) {
+    while fault::reached(Point::LogPurgeMiddle) == 0 {
+        put(&bench.volume, "again", "z").await.expect("written");
+        bench.volume.flush().await.expect("flushed");
+    }
+    let others = tempfile::tempdir().expect("a directory");
+    let (torn, begun) = (others.path().join("torn"), others.path().join("begun"));
+    let node = open(config(&torn)).await;
+    node.create_volume(volume(2)).await.expect("created");
+    end(&node).await;
+    drop(node);
+    crash::tear_the_log(&torn);
+    crash::cut_off_the_creation(&begun).await;
+    for path in [torn, begun] {
+        let node = open(config(&path)).await;
+        end(&node).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_point_on_the_list_is_reached() {
     let scenario = FailScenario::setup();
@@ -246,6 +267,7 @@ async fn every_point_on_the_list_is_reached() {
     bench.hash().await;
     bench.node.create_volume(volume(3)).await.expect("created");
     bench.node.remove_volume(volume(3).id).await.expect("removed");
+    purge_and_open(&bench).await;
     for point in Point::ALL {
         assert!(fault::reached(*point) > 0, "nothing reaches {}", point.name());
     }
