@@ -19,19 +19,31 @@ const FEW_BYTES: usize = 64 * 1024;
 pub struct Answer {
     response: CommandResponse,
     coder: Coder,
-    is_small: bool,
+    records: Amount,
+}
+
+/// How much there is to decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amount {
+    Nothing,
+    Few,
+    Many,
 }
 
 impl Answer {
     pub(crate) fn new(mut response: CommandResponse, coder: &Coder) -> Self {
-        let is_small = coder.is_natural() || are_few(&kvs_of(&mut response));
-        Self { response, coder: coder.clone(), is_small }
+        let records = if coder.is_natural() { Amount::Nothing } else { amount(&kvs_of(&mut response)) };
+        Self { response, coder: coder.clone(), records }
     }
 
     /// Whether decoding takes so little, by what is known of the codec, that it needs no thread of its own.
     #[must_use]
     pub fn is_small(&self) -> bool {
-        self.is_small && self.coder.is_quick()
+        match self.records {
+            Amount::Nothing => true,
+            Amount::Few => self.coder.is_quick(),
+            Amount::Many => false,
+        }
     }
 
     /// The answer in user form.
@@ -39,18 +51,24 @@ impl Answer {
     /// # Errors
     /// [`crate::Error::CodecFault`]: the command stands, but what it found cannot be told.
     pub fn decode(self, meter: Meter) -> Result<CommandResponse> {
-        let Self { mut response, coder, is_small } = self;
-        let kvs = kvs_of(&mut response);
-        if !coder.is_natural() && !kvs.is_empty() {
-            let decode = || coder.decode_kvs(kvs, meter);
-            if is_small { coder.run(decode)? } else { decode()? }
+        let Self { mut response, coder, records } = self;
+        let mut decode = || coder.decode_kvs(kvs_of(&mut response), meter);
+        match records {
+            Amount::Nothing => {}
+            Amount::Few => coder.run(decode)?,
+            Amount::Many => decode()?,
         }
         Ok(response)
     }
 }
 
-fn are_few(kvs: &[&mut KeyValue]) -> bool {
-    kvs.len() <= FEW && kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum::<usize>() <= FEW_BYTES
+fn amount(kvs: &[&mut KeyValue]) -> Amount {
+    let bytes = || kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum::<usize>();
+    match kvs.len() {
+        0 => Amount::Nothing,
+        1..=FEW if bytes() <= FEW_BYTES => Amount::Few,
+        _ => Amount::Many,
+    }
 }
 
 fn kvs_of(response: &mut CommandResponse) -> Vec<&mut KeyValue> {
@@ -78,4 +96,48 @@ pub(crate) fn decode_txn(coder: &Coder, mut txn: TxnResponse, meter: Meter) -> R
         coder.decode_kvs(kvs_of_txn(&mut txn), meter)?;
     }
     Ok(txn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::codec::{Codec, CodecFault, RecodedRecords, Records};
+    use super::super::id::FormatId;
+    use super::*;
+    use crate::kv::PutResponse;
+
+    /// Nobody knows yet whether it is quick.
+    struct Untried(FormatId);
+
+    impl Codec for Untried {
+        fn id(&self) -> &FormatId {
+            &self.0
+        }
+
+        fn keeps_order(&self) -> bool {
+            true
+        }
+
+        fn encode(&self, _: Records<'_>, _: Meter) -> Result<RecodedRecords, CodecFault> {
+            Err(CodecFault::Failed("it is not called".into()))
+        }
+
+        fn decode(&self, _: Records<'_>, _: Meter) -> Result<RecodedRecords, CodecFault> {
+            Err(CodecFault::Failed("it is not called".into()))
+        }
+    }
+
+    #[test]
+    fn an_answer_without_records_needs_neither_codec_nor_thread() {
+        let coder = Coder::new(Arc::new(Untried(FormatId { name: "untried".into(), ..FormatId::natural() })));
+        let put = |prev_kv| Answer::new(CommandResponse::Put(PutResponse { revision: 2, prev_kv }), &coder);
+        let meter = Meter::of_long_work();
+        let nothing = put(None);
+        assert!(nothing.is_small());
+        nothing.decode(meter).expect("nothing to decode");
+        let one = put(Some(KeyValue::default()));
+        assert!(!one.is_small(), "the codec is on trial");
+        one.decode(meter).expect_err("the codec is called");
+    }
 }
