@@ -174,6 +174,8 @@ async fn a_second_request_is_told_about_the_first() -> Result<()> {
     ensure!(names(directory.path())? == ["CURRENT", "gen-000001"], "{:?}", names(directory.path())?);
     let (status, log) = rebuild.wait_end(END)?;
     ensure!(!status.success() && log.contains("was cancelled"), "whoever watched is told: {log}");
+    let done = mortise.cli(&["volume", "job", "cancel", "2"])?;
+    ensure!(!done.success() && done.stderr.contains("it is done"), "{done:?}");
     let unknown = mortise.cli(&["volume", "job", "cancel", "99"])?;
     ensure!(!unknown.success() && unknown.stderr.contains("no job 99"), "{unknown:?}");
     let nowhere = mortise.cli(&["volume", "rebuild", "nowhere"])?;

@@ -40,6 +40,9 @@ const WRITTEN_BYTES: &str = "mortise_compaction_written_bytes_total";
 const AMPLIFICATION: &str = "mortise_write_amplification_ratio";
 const GUARD_RAIL: &str = "mortise_compaction_guard_rail_total";
 
+/// Refusals that the history does not list, because there were too many.
+pub(crate) const UNWRITTEN_REFUSALS: &str = "mortise_history_unwritten_refusals_total";
+
 /// Describes the metrics of this crate and of the plugin runtime to the recorder that is installed.
 pub fn describe_metrics() {
     mortise_plugin_runtime::describe_metrics();
@@ -123,6 +126,11 @@ fn describe_jobs() {
         "mortise_rebuild_phase",
         Unit::Count,
         "1 for the phase in which the running job stands, 0 for the others"
+    );
+    describe_counter!(
+        UNWRITTEN_REFUSALS,
+        Unit::Count,
+        "Refused attempts that the history does not list, because there were too many"
     );
 }
 

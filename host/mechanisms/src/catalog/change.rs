@@ -107,6 +107,26 @@ impl Change {
         self
     }
 
+    /// Whether a row is about an attempt that was refused.
+    pub(crate) fn tells_of_refusals(&self) -> bool {
+        self.audit.iter().any(|row| row.refused)
+    }
+
+    /// Leaves out the rows about refusals where there is no `room` for them; else the first one tells how
+    /// many were left out before it.
+    pub(crate) fn limit_refusals(&mut self, room: Option<u64>) {
+        match room {
+            None => self.audit.retain(|row| !row.refused),
+            Some(0) => {}
+            Some(unwritten) => {
+                if let Some(row) = self.audit.iter_mut().find(|row| row.refused) {
+                    row.outcome =
+                        format!("{} ({unwritten} refusals before this one are not listed)", row.outcome);
+                }
+            }
+        }
+    }
+
     /// Whether nothing would be written.
     pub(crate) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.audit.is_empty()

@@ -1,6 +1,7 @@
 //! What is kept of the history when rows come in floods, and rows of other programs.
 
 use super::memory_rows::MemoryRows;
+use super::store::{FORGET_EVERY, KEPT_REVISIONS};
 use super::{Catalog, Change, HistoryRow};
 use crate::plugins::Stage;
 
@@ -67,6 +68,63 @@ async fn refusals_take_up_a_quarter_of_a_plugins_rows_at_most() {
     let kept: Vec<_> = (PER_PLUGIN / 4..PER_PLUGIN).map(|i| format!("done {i}")).collect();
     assert_eq!(found[..kept.len()], kept);
     assert_eq!(found[kept.len()..], ["refused 98", "refused 99"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_written_in_part_and_counted() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    write(&catalog, done("a", "done".into())).await;
+    let before = catalog.model().revision;
+    for i in 0..3000 {
+        write(&catalog, done(&format!("nobody-{i}"), String::new()).refused(true, "refused")).await;
+    }
+    let written = catalog.model().revision - before;
+    assert!(written <= 256, "{written} rows were written while the clock stood still");
+    assert_eq!(reasons(&catalog, "a"), ["done"]);
+    // What is done is written all the same, also together with a refusal.
+    let commit = catalog.commit(|_| {
+        let mut change = Change::default();
+        change.audit(done("a", "next".into()));
+        change.audit(done("a", "not this".into()).refused(false, "refused"));
+        Ok((change, ()))
+    });
+    commit.await.unwrap();
+    assert_eq!(reasons(&catalog, "a"), ["done", "next"]);
+}
+
+#[tokio::test]
+async fn old_revisions_are_let_go_of_as_the_catalog_is_written() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    let mut seen = 0;
+    for i in 0..3000 {
+        write(&catalog, done("a", format!("{i}"))).await;
+        let (revision, forgotten) = (catalog.model().revision, rows.forgotten());
+        assert!(revision - forgotten <= KEPT_REVISIONS + FORGET_EVERY, "at {revision}: {forgotten}");
+        assert!(forgotten == 0 || revision - forgotten >= KEPT_REVISIONS, "at {revision}: {forgotten}");
+        seen = seen.max(forgotten);
+    }
+    assert!(seen > 0);
+    // A program that comes after goes on, also over what one from before did not let go of.
+    let next = rows.catalog().await;
+    write(&next, done("a", "last".into())).await;
+    assert!(next.model().revision - rows.forgotten() <= KEPT_REVISIONS + 1);
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_read_the_whole_catalog() {
+    let rows = MemoryRows::default();
+    let catalog = rows.catalog().await;
+    for i in 0..10 {
+        write(&catalog, done("a", format!("{i}"))).await;
+    }
+    let before = rows.rows_read();
+    for _ in 0..100 {
+        let refused = catalog.commit(|_| Err::<(Change, ()), _>(crate::Error::NoSuchJob(1))).await;
+        assert!(matches!(refused, Err(crate::Error::NoSuchJob(1))));
+    }
+    assert!(rows.rows_read() - before <= 100, "{} rows were read", rows.rows_read() - before);
 }
 
 /// A row as the program wrote it before reasons, claims, papers and settings, to the byte.

@@ -33,6 +33,10 @@ struct State {
     full: bool,
     /// Writes made so far.
     writes: usize,
+    /// Revisions below this one were let go of.
+    forgotten: i64,
+    /// Rows read so far.
+    rows_read: usize,
     /// What becomes of the writes from this one on.
     stop: Option<(usize, Stop)>,
 }
@@ -71,6 +75,16 @@ impl MemoryRows {
         state.stop = n.map(|(n, stop)| (state.writes + n, stop));
     }
 
+    /// Revisions below this one were let go of.
+    pub(crate) fn forgotten(&self) -> i64 {
+        self.0.lock().forgotten
+    }
+
+    /// Rows read so far.
+    pub(crate) fn rows_read(&self) -> usize {
+        self.0.lock().rows_read
+    }
+
     /// Number of rows below a prefix.
     pub(crate) fn count(&self, prefix: &str) -> usize {
         self.0.lock().rows.keys().filter(|key| key.starts_with(prefix.as_bytes())).count()
@@ -95,7 +109,7 @@ pub(crate) fn fixed_clock() -> SharedClock {
 
 impl Rows for MemoryRows {
     fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse>> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
         let kvs = state.rows.range(request.key..request.range_end).map(|(key, (value, revision))| KeyValue {
             key: key.clone(),
             value: value.clone(),
@@ -103,6 +117,7 @@ impl Rows for MemoryRows {
             ..KeyValue::default()
         });
         let kvs: Vec<_> = kvs.collect();
+        state.rows_read += kvs.len();
         let count = i64::try_from(kvs.len()).unwrap();
         let answer = RangeResponse { revision: state.revision, kvs, more: false, count };
         Box::pin(async move { Ok(answer) })
@@ -158,5 +173,14 @@ impl Rows for MemoryRows {
             }
             Ok(TxnResponse { revision: state.revision, succeeded, responses: Vec::new() })
         })
+    }
+
+    fn forget(&self, revision: i64) -> BoxFuture<'_, Result<()>> {
+        let mut state = self.0.lock();
+        let refused = state.full.then(|| Error::Kernel(mortise_kernel::Error::NoSpace("test".into())));
+        if refused.is_none() {
+            state.forgotten = state.forgotten.max(revision);
+        }
+        Box::pin(async move { refused.map_or(Ok(()), Err) })
     }
 }

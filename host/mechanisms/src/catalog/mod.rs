@@ -10,7 +10,7 @@
 //! | `model` | the rows in memory, as of one revision |
 //! | `change` | what must still hold, and what is then written, in one transaction |
 //! | `store` | reading, following and changing the catalog |
-//! | `keep` | how much of the history is kept |
+//! | `keep`, `refusals` | how much of the history is kept, and how many refusals are written |
 //! | `blobs` | components as files |
 
 mod blobs;
@@ -20,6 +20,7 @@ mod job_rows;
 mod keep;
 mod keys;
 mod model;
+mod refusals;
 mod rows;
 mod store;
 

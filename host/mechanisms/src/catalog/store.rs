@@ -4,8 +4,12 @@
 //! transaction, and decides anew when somebody else was faster. Changes of this process are ordered by a
 //! lock, so only strangers can cause a second try. When a transaction's revision shows that a stranger wrote
 //! in between, the model is loaded anew instead of guessed.
+//!
+//! Nobody reads old revisions of the rows for long, so the catalog lets go of them as it writes: the system
+//! volume holds the rows as they are and [`KEPT_REVISIONS`] to [`KEPT_REVISIONS`] + [`FORGET_EVERY`] changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,11 +24,18 @@ use super::change::Change;
 use super::keep::Keep;
 use super::keys::{Key, PREFIX, prefix_end};
 use super::model::Model;
+use super::refusals::Refusals;
 use crate::cause::Cause;
 use crate::{Error, Result};
 
 /// Tries of one change before giving up. Each failed one means that somebody else's change was made.
 const TRIES: usize = 100;
+
+/// Revisions of the system volume that stay readable at least, for whoever looks up what a row was.
+pub(super) const KEPT_REVISIONS: i64 = 1000;
+
+/// Changes after which older revisions are let go of.
+pub(super) const FORGET_EVERY: i64 = 250;
 
 /// What the catalog needs of the system volume.
 pub(crate) trait Rows: Send + Sync + 'static {
@@ -32,6 +43,8 @@ pub(crate) trait Rows: Send + Sync + 'static {
     fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse>>;
     /// Runs a transaction that may write.
     fn txn(&self, request: TxnRequest) -> BoxFuture<'_, Result<TxnResponse>>;
+    /// Makes revisions below this one unreadable, so that their space is given back.
+    fn forget(&self, revision: i64) -> BoxFuture<'_, Result<()>>;
 }
 
 /// The system volume with a deadline for each access.
@@ -55,6 +68,17 @@ impl Rows for SystemVolume {
             }
         })
     }
+
+    fn forget(&self, revision: i64) -> BoxFuture<'_, Result<()>> {
+        let deadline = Deadline::after(self.deadline);
+        Box::pin(async move {
+            match self.volume.compact(revision, false, deadline).await {
+                // Done before, by this process or by an earlier one.
+                Err(mortise_kernel::Error::Compacted { .. }) => Ok(()),
+                done => Ok(done.map(drop)?),
+            }
+        })
+    }
 }
 
 /// The catalog.
@@ -65,6 +89,9 @@ pub(crate) struct Catalog {
     changing: Mutex<()>,
     clock: SharedClock,
     keep: Keep,
+    refusals: Refusals,
+    /// Revision from which on older ones are let go of.
+    forget_at: AtomicI64,
 }
 
 impl Catalog {
@@ -74,7 +101,10 @@ impl Catalog {
         for (key, detail) in &model.unreadable {
             tracing::error!(%key, detail, "a catalog row cannot be read and is passed over");
         }
-        Ok(Self { rows, model: ArcSwap::from_pointee(model), changing: Mutex::new(()), clock, keep })
+        let refusals = Refusals::new(clock.unix_millis());
+        let forget_at = AtomicI64::new(KEPT_REVISIONS + FORGET_EVERY);
+        let (model, changing) = (ArcSwap::from_pointee(model), Mutex::new(()));
+        Ok(Self { rows, model, changing, clock, keep, refusals, forget_at })
     }
 
     /// What the rows said after the last change.
@@ -89,29 +119,42 @@ impl Catalog {
     /// system volume, and then the change may or may not have been made, and the model was loaded anew.
     pub(crate) async fn commit<T>(
         &self,
-        mut decide: impl FnMut(&Model) -> Result<(Change, T)> + Send,
+        decide: impl FnMut(&Model) -> Result<(Change, T)> + Send,
     ) -> Result<T>
     where
         T: Send,
     {
         let _order = self.changing.lock().await;
+        let made = self.make(decide).await;
+        if made.is_ok() {
+            self.forget_old().await;
+        }
+        made
+    }
+
+    async fn make<T: Send>(&self, mut decide: impl FnMut(&Model) -> Result<(Change, T)> + Send) -> Result<T> {
+        // What one change tells of refusals takes room once, however often it is decided.
+        let mut room = None;
         for _ in 0..TRIES {
             let model = self.model.load_full();
             let (mut change, result) = match decide(&model) {
                 Ok(decided) => decided,
                 Err(refusal) => {
                     // A refusal counts only when it is about the rows as they are.
-                    self.reload_after(&refusal).await;
-                    if self.model.load().revision == model.revision {
+                    if !self.catch_up(&model).await {
                         return Err(refusal);
                     }
                     continue;
                 }
             };
+            let unix_ms = self.clock.unix_millis();
+            if change.tells_of_refusals() {
+                change.limit_refusals(*room.get_or_insert_with(|| self.refusals.admit(unix_ms)));
+            }
             if change.is_empty() {
                 return Ok(result);
             }
-            change.write_history(&model, self.clock.unix_millis(), self.keep)?;
+            change.write_history(&model, unix_ms, self.keep)?;
             let answer = match self.rows.txn(change.to_txn()).await {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -131,6 +174,46 @@ impl Catalog {
             }
         }
         Err(Error::CatalogContention(TRIES))
+    }
+
+    /// Loads the model anew where the rows have changed since; whether they have.
+    async fn catch_up(&self, model: &Model) -> bool {
+        // Any row tells the revision of all.
+        let key = Key::NextVolumeId.encode();
+        let range_end = [&key[..], &[0]].concat().into();
+        let request = RangeRequest { key, range_end, limit: 1, ..RangeRequest::default() };
+        match self.rows.range(request).await {
+            Ok(answer) if answer.revision == model.revision => return false,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the catalog could not be read anew");
+                return false;
+            }
+        }
+        match load(self.rows.as_ref()).await {
+            Ok(now) => {
+                let changed = now.revision != model.revision;
+                self.model.store(Arc::new(now));
+                changed
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the catalog could not be read anew");
+                false
+            }
+        }
+    }
+
+    /// Lets go of what the rows were many changes ago. When that fails it is tried again some changes later:
+    /// whoever made the last one must not pay for it again and again.
+    async fn forget_old(&self) {
+        let revision = self.model.load().revision;
+        if revision < self.forget_at.load(Ordering::Relaxed) {
+            return;
+        }
+        self.forget_at.store(revision + FORGET_EVERY, Ordering::Relaxed);
+        if let Err(error) = self.rows.forget(revision - KEPT_REVISIONS).await {
+            tracing::warn!(%error, "old revisions of the catalog could not be let go of; trying again later");
+        }
     }
 
     /// As [`Catalog::commit`]; the history names who asked for it, and why.

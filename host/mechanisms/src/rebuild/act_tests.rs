@@ -127,7 +127,7 @@ async fn made(catalog: &Catalog) {
         change.put(model, Key::Volume("b".into()), &row(4))?;
         let plugin = serde_json::json!({
             "digest": "d1", "world": World::Format.as_str(), "wit_version": "0.2.0", "size": 1,
-            "added_unix_ms": 1, "state": "added",
+            "added_unix_ms": 1, "origin": "added",
         });
         change.put(model, Key::plugin("format-gated", "1.0.0"), &plugin)?;
         Ok((change, ()))

@@ -12,6 +12,7 @@ use mortise_kernel::node::{Consistency, Node, NodeConfig, VolumeId};
 use mortise_kernel::seams::{Deadline, SystemClock};
 
 use super::{NewPlugin, ShippedPlugin, System, SystemConfig};
+use crate::catalog::{Change, HistoryRow};
 use crate::plugins::fake::FakeHost;
 use crate::rebuild::WantedFormat;
 use crate::volumes::reserve;
@@ -199,6 +200,35 @@ async fn a_node_whose_catalog_is_gone_does_not_start_and_deletes_nothing() {
     std::fs::rename(&aside, &system).unwrap();
     let node = start(directory.path()).await;
     assert!(node.has("default", "k").await);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_system_volume_lets_go_of_what_its_rows_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let write = async |system: &System| {
+        let row = || {
+            let mut change = Change::default();
+            change.audit(HistoryRow::node("test", "a row like another"));
+            change
+        };
+        system.catalog.commit(|_| Ok((row(), ()))).await.unwrap();
+    };
+    let system = node.system.resolve(Some("system")).unwrap();
+    while system.status().compact_revision == 0 {
+        assert!(system.status().revision <= 1300, "the catalog has let go of nothing yet");
+        write(&node.system).await;
+    }
+    let old = RangeRequest { key: "mortise/".into(), revision: 2, ..RangeRequest::default() };
+    let refused = system.range(old, Consistency::Linearizable, deadline()).await.unwrap_err();
+    assert!(matches!(refused, mortise_kernel::Error::Compacted { .. }), "{refused}");
+    drop(system);
+    node.stop().await;
+
+    let node = start(directory.path()).await;
+    write(&node.system).await;
+    assert_eq!(node.names(), ["default ready", "system ready"]);
     node.stop().await;
 }
 
