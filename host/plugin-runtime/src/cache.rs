@@ -4,7 +4,7 @@
 //! wrote it: each carries an HMAC-SHA-256, made with a key that only the daemon's user can read, over the
 //! component's digest, the engine's compatibility hash and the artifact. Whatever is doubtful (a damaged or
 //! foreign file, a lost key, a key that others can read) means compiling anew, never an error: the whole
-//! directory may be deleted at any time.
+//! directory may be deleted at any time, and where none can be made, as on a full disk, the daemon does without.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -40,8 +40,15 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// As [`Self::open`]; `None` where that fails, which costs only time and is logged.
+    pub(crate) fn open_if_possible(dir: &Path, engine: &Engine) -> Option<Self> {
+        let cache = Self::open(dir, engine);
+        let told = "there is no compile cache until the next start; plugins are compiled anew";
+        cache.inspect_err(|error| warn!("{told}: {error}")).ok()
+    }
+
     /// Opens or makes the directory and its key, and removes what no engine like this one can use.
-    pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Self> {
+    fn open(dir: &Path, engine: &Engine) -> Result<Self> {
         let failed = |source| Error::Cache { path: dir.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         let mut hasher = DefaultHasher::new();
@@ -175,8 +182,12 @@ fn read_or_make_key(dir: &Path) -> io::Result<[u8; KEY_BYTES]> {
     OsRng.try_fill_bytes(&mut key).map_err(io::Error::other)?;
     let temporary = dir.join(format!("key.{}.tmp", std::process::id()));
     let _ = fs::remove_file(&temporary);
-    write_new(&temporary, &[&key])?;
-    fs::rename(&temporary, &path)?;
+    let made = write_new(&temporary, &[&key]).and_then(|()| fs::rename(&temporary, &path));
+    if made.is_err() {
+        // A full disk takes the name and not the bytes.
+        let _ = fs::remove_file(&temporary);
+    }
+    made?;
     File::open(dir)?.sync_all()?;
     Ok(key)
 }

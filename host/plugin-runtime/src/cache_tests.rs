@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use wasmtime::Config;
 
 use super::*;
-use crate::Compiler;
+use crate::{Compiler, Runtime, RuntimeConfig};
 
 /// Two components that differ, so that each has a digest of its own.
 const FIRST: &str = "(component)";
@@ -148,12 +148,33 @@ fn what_nobody_names_is_removed() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_an_error_with_its_path() {
+fn a_directory_that_cannot_be_made_is_told_with_its_path_and_done_without() {
     let fixture = Fixture::new();
     let file = fixture.dir.path().join("file");
     fs::write(&file, b"").unwrap();
     let error = Cache::open(&file.join("cache"), &fixture.engine).unwrap_err();
     assert!(error.to_string().contains("file/cache"), "{error}");
+    for dir in [file.clone(), file.join("cache")] {
+        assert!(Cache::open_if_possible(&dir, &fixture.engine).is_none());
+        let config = RuntimeConfig { cache_dir: Some(dir), ..RuntimeConfig::default() };
+        let runtime = Runtime::new(config).unwrap();
+        runtime.load(&wat::parse_str(FIRST).unwrap()).unwrap_err();
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_or_written_is_done_without() {
+    let fixture = Fixture::new();
+    let digest = fixture.store(&fixture.cache(), FIRST);
+    let key = fixture.dir.path().join("key");
+    fs::remove_file(&key).unwrap();
+    let temporary = fixture.dir.path().join(format!("key.{}.tmp", std::process::id()));
+    for in_the_way in [key, temporary] {
+        fs::create_dir(&in_the_way).unwrap();
+        assert!(Cache::open_if_possible(fixture.dir.path(), &fixture.engine).is_none());
+        fs::remove_dir(&in_the_way).unwrap();
+    }
+    assert!(!fixture.loads(&fixture.cache(), &digest), "a new key does not vouch for what an old one did");
 }
 
 /// Even with a right tag, which only a daemon with the key can make, what another engine made is not run.

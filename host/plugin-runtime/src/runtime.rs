@@ -57,14 +57,14 @@ pub(crate) struct Shared {
 }
 
 impl Runtime {
-    /// Starts the engine, its clock and its threads, and opens the compile cache.
+    /// Starts the engine, its clock and its threads, and opens the compile cache. Where that cannot be opened,
+    /// because the disk is full say, components are compiled at every start, which the log says.
     ///
     /// # Errors
-    /// [`Error::Engine`] when a thread or the engine cannot start, [`Error::Cache`] when the cache directory
-    /// cannot be made or its key not be read.
+    /// [`Error::Engine`] when a thread or the engine cannot start.
     pub fn new(config: RuntimeConfig) -> Result<Arc<Self>> {
         let engine = engine::start(&config)?;
-        let cache = config.cache_dir.as_deref().map(|dir| Cache::open(dir, &engine)).transpose()?;
+        let cache = config.cache_dir.as_deref().and_then(|dir| Cache::open_if_possible(dir, &engine));
         let mut linker = Linker::new(&engine);
         log::add_to_linker(&mut linker).map_err(engine_error)?;
         let mut with_wasi = linker.clone();

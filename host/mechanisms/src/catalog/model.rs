@@ -3,7 +3,7 @@
 //! Loading and following changes go through the same two functions, [`Model::set`] and [`Model::unset`], so
 //! a model that followed a hundred changes equals one that is loaded anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -75,9 +75,18 @@ impl Model {
         names
     }
 
-    /// Whether a file of this digest is needed.
-    pub(crate) fn names_component(&self, digest: &str) -> bool {
-        self.arrivals.contains_key(digest) || self.plugins.values().any(|row| row.digest == digest)
+    /// Names of the volumes whose data is encoded by the component with this digest, or may be.
+    pub(crate) fn written_in<'a>(&'a self, digest: &'a str) -> impl Iterator<Item = &'a str> {
+        self.volumes.iter().filter(move |(_, row)| row.needs(digest)).map(|(name, _)| name.as_str())
+    }
+
+    /// Digests of the files that are needed: those that rows of components name, and those without which the
+    /// data of a volume means nothing.
+    pub(crate) fn components(&self) -> BTreeSet<&str> {
+        let rows = self.plugins.values().map(|row| row.digest.as_str());
+        let arrivals = self.arrivals.keys().map(String::as_str);
+        let formats = self.volumes.values().flat_map(|row| row.encoded_in());
+        rows.chain(arrivals).chain(formats.map(|(digest, _)| digest)).collect()
     }
 
     /// Takes over the value that a row has since `mod_revision`.

@@ -158,6 +158,18 @@ pub(crate) struct PluginRow {
     /// What its imports say that it uses.
     #[serde(default)]
     pub wants: Capabilities,
+    /// The version that the component says it has, where the row has another one: it is an earlier build of a
+    /// format that volumes are written in, beside the build that has this version now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_of: Option<String>,
+}
+
+impl PluginRow {
+    /// What it runs with: what it uses, as far as that was granted, and what everybody has.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let granted = self.wants.intersection(&self.grants).copied();
+        granted.chain(capabilities_by_default()).collect()
+    }
 }
 
 /// What a volume may be bound to.

@@ -16,6 +16,7 @@ use mortise_plugin_runtime::World;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use super::arriving::Arriving;
 use super::choose::{self, Chosen};
 use super::codec_watch::CodecWatch;
 use super::compiled::Compiling;
@@ -23,6 +24,7 @@ use super::decide::{self, Attempt, Convict, Place};
 use super::faults::RememberedFaults;
 use super::host::{Host, Loaded};
 use super::in_service::FormatsInService;
+use super::shadow::EndedShadow;
 use super::signature::Trust;
 use crate::catalog::{Blobs, Catalog, HistoryRow, Origin, Target};
 use crate::compaction::{Candidate, Observer, Slot, Strategy};
@@ -34,6 +36,8 @@ pub(crate) const WORLD: World = World::CompactionStrategy;
 
 /// A volume whose strategy the lifecycle looks after.
 pub(crate) struct Attached {
+    /// A name can be another volume's later.
+    pub volume_id: u64,
     pub observer: Arc<Observer>,
     pub slot: Arc<Slot>,
     /// Held while the binding is changed.
@@ -72,12 +76,15 @@ pub(crate) struct Lifecycle {
     attaching: Mutex<()>,
     /// Verdicts that could not be written into the catalog yet, by volume and digest.
     pub(super) unsaved: Mutex<BTreeMap<(String, String), Convict>>,
+    /// Shadows whose end could not be written yet, by volume.
+    pub(super) ended_shadows: Mutex<BTreeMap<String, EndedShadow>>,
     pub(super) faults: Arc<RememberedFaults>,
     /// Watches over the codecs that were asked for, by digest.
     pub(super) codecs: Mutex<BTreeMap<String, Arc<CodecWatch>>>,
     pub(super) formats: FormatsInService,
     /// Digests of the components that come with this program.
     pub(super) shipped: Mutex<BTreeSet<String>>,
+    pub(super) arriving: Arriving,
 }
 
 impl Lifecycle {
@@ -104,22 +111,49 @@ impl Lifecycle {
             attached: ArcSwap::default(),
             attaching: Mutex::default(),
             unsaved: Mutex::default(),
+            ended_shadows: Mutex::default(),
             faults: Arc::default(),
             codecs: Mutex::default(),
             formats: FormatsInService::default(),
             shipped: Mutex::default(),
+            arriving: Arriving::default(),
         }
     }
 
     /// Begins to look after a volume: its binding's strategy is put into service, or the next best.
-    pub(crate) async fn attach(&self, volume: &str, observer: Arc<Observer>) -> Arc<Slot> {
+    pub(crate) async fn attach(&self, volume: &str, volume_id: u64, observer: Arc<Observer>) -> Arc<Slot> {
+        let chosen_from = self.catalog.model();
         let first = self.best_and_told(volume).await;
         let slot = Arc::new(Slot::new(volume, first, self.clock.unix_millis()));
         slot.recorder().keep(self.recording(volume));
-        let entry = Attached { observer, slot: Arc::clone(&slot), changing: tokio::sync::Mutex::default() };
+        let changing = tokio::sync::Mutex::default();
+        let entry = Arc::new(Attached { volume_id, observer, slot: Arc::clone(&slot), changing });
         self.resume_shadow(&entry).await;
-        self.change_attached(|all| drop(all.insert(volume.into(), Arc::new(entry))));
+        self.change_attached(|all| drop(all.insert(volume.into(), Arc::clone(&entry))));
+        // Whoever changed a plugin's limits before has not seen this volume.
+        let now = self.catalog.model();
+        let shadow = slot.shadow().map(|shadow| shadow.candidate.info.clone());
+        let serving = [Some(slot.load().info.clone()), shadow];
+        for StrategyInfo { plugin, version, .. } in serving.into_iter().flatten() {
+            let address = (plugin, version);
+            if now.plugins.get(&address) != chosen_from.plugins.get(&address) {
+                self.renew(&entry, &address.0).await;
+            }
+        }
         slot
+    }
+
+    /// Puts what a volume has of a plugin back into service as its rows are now: other limits, say.
+    pub(super) async fn renew(&self, attached: &Attached, plugin: &str) {
+        let _order = attached.changing.lock().await;
+        let active = attached.slot.load();
+        if active.info.plugin == plugin {
+            let next = self.best_and_told(attached.slot.volume()).await;
+            attached.slot.replace_if(active.activation, next, self.clock.unix_millis());
+        }
+        if attached.slot.shadow().is_some_and(|shadow| shadow.candidate.info.plugin == plugin) {
+            self.resume_shadow(attached).await;
+        }
     }
 
     /// Forgets a volume that is closed.
@@ -129,6 +163,7 @@ impl Lifecycle {
         }
         self.change_attached(|all| drop(all.remove(volume)));
         self.unsaved.lock().retain(|(name, _), _| name != volume);
+        self.ended_shadows.lock().remove(volume);
         self.format_is_gone(volume);
     }
 
@@ -145,9 +180,20 @@ impl Lifecycle {
         all.get(volume).cloned().ok_or_else(|| Error::NoSuchVolume(volume.into()))
     }
 
-    /// The binding of a volume.
+    /// The binding of whichever volume has this name.
     pub(super) fn place<'a>(&'a self, volume: &'a str) -> Place<'a> {
-        Place { volume, world: WORLD.as_str(), default_strategy: &self.default_strategy }
+        Place { volume, volume_id: None, world: WORLD.as_str(), default_strategy: &self.default_strategy }
+    }
+
+    /// The binding of this very volume.
+    pub(super) fn place_of<'a>(&'a self, attached: &'a Attached) -> Place<'a> {
+        Place { volume_id: Some(attached.volume_id), ..self.place(attached.slot.volume()) }
+    }
+
+    /// Whether a verdict that the catalog does not show yet keeps a target from serving a volume.
+    pub(super) fn is_barred(&self, volume: &str, target: &Target, digest: &str) -> bool {
+        let unsaved = self.unsaved.lock();
+        unsaved.get(&(volume.into(), digest.into())).is_some_and(|convict| convict.bars(target, digest))
     }
 
     /// As [`Self::best`]; where something else serves than is bound, the history tells.
@@ -225,10 +271,7 @@ impl Lifecycle {
 
     async fn best_of(&self, volume: &str, compiling: Compiling) -> Candidate {
         let model = self.catalog.model();
-        let barred = |target: &Target, digest: &str| {
-            let unsaved = self.unsaved.lock();
-            unsaved.get(&(volume.into(), digest.into())).is_some_and(|convict| convict.bars(target, digest))
-        };
+        let barred = |target: &Target, digest: &str| self.is_barred(volume, target, digest);
         let preference = choose::prefer(&model, volume, WORLD.as_str(), &self.default_strategy, barred);
         let mut problem = preference.problem;
         for (chosen, config) in preference.plugins {

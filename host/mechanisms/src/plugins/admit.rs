@@ -10,6 +10,7 @@ use std::sync::Arc;
 use mortise_plugin_runtime::{Digest, Identity, Limits, World};
 
 use super::act::{Lifecycle, blocking};
+use super::arriving::Arrived;
 use super::capability::Capabilities;
 use super::choose::{self, Chosen};
 use super::decide::{self, Attempt, Papers, Refused};
@@ -41,18 +42,20 @@ impl Lifecycle {
     /// Before it has said who it is, it runs under the limits and with the grants of the plugin that it is to
     /// be a version of, if a name is given.
     pub(crate) async fn add(&self, addition: Addition) -> Result<Chosen> {
-        let added = self.examine_and_admit(&addition).await;
+        let mut arrived = None;
+        let added = self.examine_and_admit(&addition, &mut arrived).await;
         match &added {
             Ok(chosen) => {
                 let (plugin, version, digest) = (&chosen.name, &chosen.version, &chosen.row.digest);
                 tracing::info!(plugin, version, digest, "the plugin is in the catalog");
             }
-            Err(error) => self.turn_away(&addition, error).await,
+            Err(error) => self.turn_away_after(&addition, arrived, error).await,
         }
         added
     }
 
-    async fn examine_and_admit(&self, addition: &Addition) -> Result<Chosen> {
+    /// As [`Self::add`]; `arrived` says whether the component's arrival was written on its behalf.
+    async fn examine_and_admit(&self, addition: &Addition, arrived: &mut Option<Arrived>) -> Result<Chosen> {
         let Addition { bytes, cause, .. } = addition;
         cause.check()?;
         self.finish_removals().await?;
@@ -63,6 +66,7 @@ impl Lifecycle {
             Ok((papers, terms))
         });
         let (papers, terms) = looked.await?;
+        *arrived = Some(self.arriving.another(&papers.description.digest.to_string()));
         self.receive(bytes, &papers).await?;
         let (identity, component) = self.verify(bytes, papers.description.world, terms).await?;
         // Refused before the file is looked at; decided again when the row is written.
@@ -135,28 +139,36 @@ impl Lifecycle {
 
     /// Tells the history what came of a component that was not read to its end.
     pub(crate) async fn tell_unread(&self, name: Option<&str>, outcome: &str, cause: &Cause) {
-        let refused = Refused { origin: Origin::Added, name, digest: "", outcome };
+        let refused = Refused { origin: Origin::Added, name, digest: "", last: true, outcome };
         let told = self.catalog.commit_for(cause, |model| decide::refuse(model, &refused)).await;
         if let Err(error) = told {
             tracing::warn!(%error, "that a component was refused could not be written");
         }
     }
 
-    /// Tells the history that a component was refused, and removes its arrival, its file and what was
-    /// compiled of it, unless it is in the catalog from another time.
+    /// As [`Self::turn_away_after`], of a component that did not come so far as to be written.
     pub(crate) async fn turn_away(&self, addition: &Addition, error: &Error) {
+        self.turn_away_after(addition, None, error).await;
+    }
+
+    /// Tells the history that a component was refused, and removes its arrival, its file and what was
+    /// compiled of it, unless it is in the catalog from another time or the same bytes are being verified for
+    /// somebody else.
+    async fn turn_away_after(&self, addition: &Addition, arrived: Option<Arrived>, error: &Error) {
         let digest = Digest::of(&addition.bytes).to_string();
         let Addition { name, origin, cause, .. } = addition;
-        let outcome = &*decide::in_words(error);
-        let refused = Refused { origin: *origin, name: name.as_deref(), digest: &digest, outcome };
         let _together = self.files.lock().await;
+        drop(arrived);
+        let last = !self.arriving.has(&digest);
+        let outcome = &*decide::in_words(error);
+        let refused = Refused { origin: *origin, name: name.as_deref(), digest: &digest, last, outcome };
         let refused = self.catalog.commit_for(cause, |model| decide::refuse(model, &refused)).await;
         if let Err(error) = refused {
             tracing::warn!(%error, "that a component was refused could not be written");
         }
         let (host, blobs, model) = (Arc::clone(&self.host), Arc::clone(&self.blobs), self.catalog.model());
         let removed = blocking(move || {
-            if model.names_component(&digest) || !model.unreadable.is_empty() {
+            if model.components().contains(digest.as_str()) || !model.unreadable.is_empty() {
                 return Ok(());
             }
             host.evict(&digest);
@@ -182,9 +194,10 @@ impl Lifecycle {
         let digest = Digest::of(&plugin.bytes).to_string();
         self.shipped.lock().insert(digest.clone());
         let model = self.catalog.model();
+        // A build that was kept for what is written in it may be the program's own again.
         let known = model
             .versions(&plugin.name)
-            .any(|(_, row)| row.digest == digest && row.origin == Origin::Shipped);
+            .any(|(_, row)| row.digest == digest && row.origin == Origin::Shipped && row.build_of.is_none());
         if known {
             // Compiling waits until someone is bound to it; the file is repaired if need be.
             let (blobs, bytes) = (Arc::clone(&self.blobs), plugin.bytes.clone());
@@ -222,16 +235,8 @@ impl Lifecycle {
         while self.catalog.commit_for(cause, |model| decide::limit(model, name, limits)).await? {}
         self.renew_format_limits();
         let all = self.attached.load_full();
-        for (volume, attached) in all.iter() {
-            let _order = attached.changing.lock().await;
-            let active = attached.slot.load();
-            if active.info.plugin == name {
-                let next = self.best_and_told(volume).await;
-                attached.slot.replace_if(active.activation, next, self.clock.unix_millis());
-            }
-            if attached.slot.shadow().is_some_and(|shadow| shadow.candidate.info.plugin == name) {
-                self.resume_shadow(attached).await;
-            }
+        for attached in all.values() {
+            self.renew(attached, name).await;
         }
         Ok(())
     }

@@ -75,14 +75,13 @@ impl Lifecycle {
         // Verdicts that wait for the disk come first, or what they are about would count as superseded.
         self.save(&volume).await;
         let active = attached.slot.load();
-        let row = self.binding(&volume);
-        let bound = row.is_some_and(|row| row.current == target);
+        let bound = self.is_bound(attached, &target);
         if bound && active.info == next.info && active.problem.is_none() {
             let serving = active.info.clone();
             let replaced = serving.clone();
             return Ok(Activation { volume, serving, replaced, rehearsed_views, changed: false });
         }
-        let (place, unix_ms) = (self.place(&volume), self.clock.unix_millis());
+        let (place, unix_ms) = (self.place_of(attached), self.clock.unix_millis());
         let plugin = matches!(target, Target::Plugin { .. });
         let reason = if plugin { "rehearsal passed" } else { "asked for" }.to_owned();
         let start = Start { target: &target, action: "plugin-use", reason, unix_ms, watch: self.watch };
@@ -100,7 +99,7 @@ impl Lifecycle {
             written = self.catalog.commit_for(cause, |model| decide::activate(model, place, &start)).await;
         }
         // An answer that was lost on the way may still have been a good one: the rows tell.
-        let lost = || !bound && self.binding(&volume).is_some_and(|row| row.current == target);
+        let lost = || !bound && self.is_bound(attached, &target);
         if let Err(error) = written
             && !lost()
         {
@@ -141,9 +140,12 @@ impl Lifecycle {
     async fn try_roll_back(&self, volume: &str, cause: &Cause) -> Result<Activation> {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
+        // Verdicts that wait for the disk come first. Those that still wait hold, too.
+        self.save(volume).await;
+        let barred = |target: &Target, digest: &str| self.is_barred(volume, target, digest);
         let default = self.default_strategy.as_str();
-        let (place, unix_ms) = (self.place(volume), self.clock.unix_millis());
-        let decide = |model: &_| decide::roll_back(model, place, "asked for", unix_ms);
+        let (place, unix_ms) = (self.place_of(&attached), self.clock.unix_millis());
+        let decide = |model: &_| decide::roll_back(model, place, &barred, unix_ms);
         // The way back is tried before it is taken, so that a damaged file is an error and not a fallback.
         let model = self.catalog.model();
         let (_, planned) = decide(&model)?;
@@ -191,6 +193,12 @@ impl Lifecycle {
         if row.is_none_or(|row| self.describe(&row.target) != shadow.candidate.info) {
             attached.slot.end_shadow();
         }
+    }
+
+    /// Whether this very volume is bound to a target.
+    pub(super) fn is_bound(&self, attached: &Attached, target: &Target) -> bool {
+        let row = self.binding(attached.slot.volume());
+        row.is_some_and(|row| row.volume_id == attached.volume_id && row.current == *target)
     }
 
     /// The binding of a volume, when it has one of its own.

@@ -53,7 +53,10 @@ pub(crate) struct Preference {
 pub(crate) fn pick(model: &Model, name: &str, version: Option<&str>) -> Result<Chosen> {
     let found = match version {
         Some(version) => model.versions(name).find(|(found, _)| *found == version),
-        None => model.versions(name).max_by_key(|(version, _)| Version::parse(version).ok()),
+        // An earlier build is kept for what is written in it, and named expressly or not at all.
+        None => model
+            .versions(name)
+            .max_by_key(|(version, row)| (row.build_of.is_none(), Version::parse(version).ok())),
     };
     let Some((version, row)) = found else {
         let versions: Vec<_> = model.versions(name).map(|(version, _)| version).collect();
@@ -102,6 +105,7 @@ pub(crate) fn bearer(
     let digest = format.digest.as_deref()?;
     let there = model.plugins.iter().filter(|(_, row)| row.stage != Stage::Removed && row.digest == digest);
     let best = there.min_by_key(|((name, version), row)| {
+        let version = row.build_of.as_ref().unwrap_or(version);
         (!preferred(row), format_name(name) != format.name, *version != format.version)
     });
     best.map(|((name, version), row)| Chosen {

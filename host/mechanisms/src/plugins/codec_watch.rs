@@ -143,7 +143,6 @@ impl CodecWatch {
     /// Names of the volumes whose data is in its format, or may be.
     fn volumes(&self) -> String {
         let model = self.catalog.model();
-        let written = model.volumes.iter().filter(|(_, row)| row.needs(&self.chosen.row.digest));
-        written.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        model.written_in(&self.chosen.row.digest).collect::<Vec<_>>().join(", ")
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::act::{Lifecycle, blocking};
-use super::capability::{self, Capabilities};
 use super::choose::Chosen;
 use super::host::Loaded;
 use super::stage_error::StageError;
@@ -30,7 +29,7 @@ impl Lifecycle {
         if let Some(known) = self.known(&digest) {
             return Ok(known);
         }
-        let capabilities: Capabilities = chosen.row.wants.union(&capability::by_default()).copied().collect();
+        let capabilities = chosen.row.capabilities();
         let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
         let (name, granted) = (digest.clone(), capabilities.clone());
         let compiled = blocking(move || host.load_compiled(&blobs.get(&name)?, &granted)).await?;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use mortise_plugin_runtime::compaction::{Answer, View};
 use mortise_plugin_runtime::format::Format;
 use mortise_plugin_runtime::{
-    Call, Capability, Description, Digest, Fault, FaultKind, Identity, Limits, SharedLimits, World,
+    Call, Capability, Description, Digest, Error as RuntimeError, Fault, FaultKind, Identity, Limits,
+    SharedLimits, World,
 };
 use parking_lot::Mutex;
 
@@ -30,6 +31,8 @@ pub(crate) struct FakeHost {
     most_loading: AtomicUsize,
     /// The compile cache.
     kept: Arc<FakeCache>,
+    /// Those of all strategies that were made.
+    limits: Arc<Mutex<Vec<Limits>>>,
 }
 
 /// Digests of the compiled components that are kept on disk.
@@ -66,6 +69,11 @@ impl FakeHost {
         self.most_loading.load(Ordering::Relaxed)
     }
 
+    /// The limits of all strategies that were made.
+    pub(crate) fn limits(&self) -> Vec<Limits> {
+        self.limits.lock().clone()
+    }
+
     /// Whether a compiled component is kept on disk.
     pub(crate) fn keeps(&self, digest: &str) -> bool {
         self.kept.lock().contains(digest)
@@ -83,6 +91,7 @@ struct FakeComponent {
     behaviour: String,
     turned: Arc<AtomicBool>,
     asked: AtomicU64,
+    limits: Arc<Mutex<Vec<Limits>>>,
 }
 
 fn parse(bytes: &[u8]) -> Result<(String, String, String)> {
@@ -127,8 +136,10 @@ impl Host for FakeHost {
 
     fn try_out(&self, bytes: &[u8], capabilities: &Capabilities) -> Result<Arc<dyn Loaded>> {
         let (name, version, behaviour) = parse(bytes)?;
-        let missing = behaviour == "wasi" && !capabilities.contains(&Capability::WasiMinimal);
-        assert!(!missing, "it is never run without what it wants");
+        if behaviour == "wasi" && !capabilities.contains(&Capability::WasiMinimal) {
+            let capability = Capability::WasiMinimal.as_str();
+            return Err(RuntimeError::NotGranted { capability, imports: Vec::new() }.into());
+        }
         if behaviour == "unfit" {
             return Err(Error::ComponentRefused("it does not fit its world".into()));
         }
@@ -144,6 +155,7 @@ impl Host for FakeHost {
             behaviour,
             turned: Arc::clone(&self.turned),
             asked: AtomicU64::new(0),
+            limits: Arc::clone(&self.limits),
         }))
     }
 
@@ -186,7 +198,8 @@ impl Loaded for FakeComponent {
         Err(Error::ComponentRefused("a fake component is no format".into()))
     }
 
-    fn strategy(&self, _limits: Limits) -> Result<Arc<dyn Strategy>> {
+    fn strategy(&self, limits: Limits) -> Result<Arc<dyn Strategy>> {
+        self.limits.lock().push(limits);
         let behaviour = self.behaviour.clone();
         let turned = Arc::clone(&self.turned);
         let calls = AtomicU64::new(0);

@@ -15,7 +15,7 @@ async fn with_tenant(world: &World) -> Running {
     let (format, disk) = (WantedFormat::default(), BTreeSet::from([1, 2]));
     let row = node.catalog.commit(|model| reserve(model, TENANT, &format, &disk, 0)).await.unwrap();
     node.catalog.commit(|model| ready(model, TENANT, row.id)).await.unwrap();
-    node.lifecycle.attach(TENANT, node.tree.observer()).await;
+    node.lifecycle.attach(TENANT, row.id, node.tree.observer()).await;
     for name in ["b", "c"] {
         node.add(&format!("{name} 1.0.0 wait")).await.unwrap();
     }

@@ -9,6 +9,7 @@
 //! | `act` | the lifecycle's state: compiled components and a slot per volume; what is told of refusals |
 //! | `host`, `compiled` | what the lifecycle needs of the plugin runtime, and components ready to run |
 //! | `admit`, `remove`, `bind`, `shadow` | its verbs: add; remove; use and roll back; shadow and promote |
+//! | `arriving` | which components are being verified, and for how many at once |
 //! | `judge`, `ground` | the way of a component into a node, for `add` and `check`; why it ends early |
 //! | `supervise` | what the host does by itself: quarantine, taking back |
 //! | `record` | how much of what strategies are asked is kept |
@@ -22,6 +23,7 @@
 
 mod act;
 mod admit;
+mod arriving;
 mod bar;
 mod bind;
 mod capability;
@@ -53,6 +55,8 @@ mod admit_tests;
 #[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
+mod builds_tests;
+#[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
 mod interrupted_tests;
@@ -61,11 +65,15 @@ mod judge_tests;
 #[cfg(test)]
 mod leave_tests;
 #[cfg(test)]
+mod races_tests;
+#[cfg(test)]
 mod shadow_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trust_tests;
+#[cfg(test)]
+mod verdict_tests;
 #[cfg(test)]
 mod watch_tests;
 #[cfg(test)]

@@ -29,7 +29,10 @@ impl Lifecycle {
     /// Every version of a plugin, newest first.
     pub(crate) fn versions(&self, model: &Model, name: &str) -> Vec<PluginInfo> {
         let mut versions: Vec<_> = model.versions(name).collect();
-        versions.sort_by_key(|(version, _)| std::cmp::Reverse(Version::parse(version).ok()));
+        versions.sort_by_key(|(version, row)| {
+            let said = row.build_of.as_deref().unwrap_or(version);
+            (std::cmp::Reverse(Version::parse(said).ok()), row.build_of.is_some())
+        });
         let info = |(version, row): (&str, &crate::catalog::PluginRow)| {
             self.info(model, &Chosen { name: name.into(), version: version.into(), row: row.clone() })
         };

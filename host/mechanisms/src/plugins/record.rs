@@ -37,7 +37,7 @@ impl Lifecycle {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
         let serves = attached.slot.load().info.clone();
-        let place = self.place(volume);
+        let place = self.place_of(&attached);
         let decide = |model: &_| decide::record(model, place, bounds, &serves);
         let written = self.catalog.commit_for(cause, decide).await;
         // An answer that was lost on the way may still have been a good one: the rows tell.

@@ -57,14 +57,14 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Removes the files that no row names. Not when a row cannot be read: it may name one.
+    /// Removes the files that nothing names, neither a component's row nor a volume that is written in its
+    /// format. Not when a row cannot be read: it may name one.
     pub(crate) async fn remove_unnamed_files(&self) {
         let model = self.catalog.model();
         if !model.unreadable.is_empty() {
             return;
         }
-        let rows = model.plugins.values().map(|row| row.digest.clone());
-        let named = rows.chain(model.arrivals.keys().cloned()).collect();
+        let named = model.components().into_iter().map(str::to_owned).collect();
         let (host, blobs) = (Arc::clone(&self.host), Arc::clone(&self.blobs));
         let removed = blocking(move || {
             host.evict_all_but(&named);

@@ -9,11 +9,20 @@ use super::act::{Attached, Lifecycle, candidate, is_native};
 use super::choose;
 use super::decide::{self, Attempt, Start};
 use super::stage_error::StageError;
-use crate::catalog::{CandidateRow, HistoryRow, Target};
+use crate::catalog::{CandidateRow, Change, HistoryRow, Target};
 use crate::cause::Cause;
 use crate::compaction::{Candidate, Shadow};
 use crate::system::{Activation, ShadowInfo, ShadowReport};
 use crate::{Error, Result};
+
+/// The end of a shadow, for as long as it is not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EndedShadow {
+    target: Target,
+    reason: String,
+    /// What it had shown.
+    outcome: String,
+}
 
 impl Lifecycle {
     /// Rehearses a version and runs it beside what serves a volume.
@@ -49,15 +58,18 @@ impl Lifecycle {
         }
         let chosen = choose::pick(&self.catalog.model(), name, version)?;
         let target = chosen.target(&config);
-        let (place, unix_ms) = (self.place(volume), self.clock.unix_millis());
+        let (place, unix_ms) = (self.place_of(&attached), self.clock.unix_millis());
         let decide = |model: &_| decide::shadow(model, place, &target, unix_ms);
         decide(&self.catalog.model())?;
         let (next, _) = self.rehearse(&attached, &chosen, &config).await?;
+        // That an earlier one ended, and could not be written, must not be written of this one.
+        let ended = self.ended_shadows.lock().remove(volume);
         let written = self.catalog.commit_for(cause, decide).await;
         // An answer that was lost on the way may still have been a good one: the rows tell.
         if let Err(error) = written
-            && self.shadowing(volume).is_none_or(|row| row.target != target)
+            && self.shadowing(volume).is_none_or(|row| row.target != target || ended.is_some())
         {
+            self.ended_shadows.lock().extend(ended.map(|ended| (volume.to_owned(), ended)));
             return Err(error);
         }
         attached.slot.cast(Shadow::new(volume, next, unix_ms));
@@ -80,13 +92,15 @@ impl Lifecycle {
     async fn try_stop_shadow(&self, name: Option<&str>, volume: &str, cause: &Cause) -> Result<ShadowInfo> {
         let attached = self.attached(volume)?;
         let _order = attached.changing.lock().await;
-        let info = self.shadow_info(volume)?.ok_or_else(|| none_shadows(volume))?;
+        let row = self.shadowing(volume).ok_or_else(|| none_shadows(volume))?;
+        // One that ended already, and whose end could not be written, has shown nothing that is left.
+        let info = self.shadow_info(volume)?.unwrap_or_else(|| self.ended_info(&attached, &row));
         if let Some(name) = name {
             is_called(&info, name)?;
         }
-        let target = self.shadowing(volume).map(|row| row.target).ok_or_else(|| none_shadows(volume))?;
+        let target = row.target;
         let audit = HistoryRow::admin("plugin-shadow-end", "asked for").outcome(summary(&info.report));
-        let place = self.place(volume);
+        let place = self.place_of(&attached);
         let decide = |model: &_| decide::end_shadow(model, place, &target, audit.clone());
         if let Err(error) = self.catalog.commit_for(cause, decide).await
             && self.shadowing(volume).is_some()
@@ -94,7 +108,19 @@ impl Lifecycle {
             return Err(error);
         }
         attached.slot.end_shadow();
+        self.ended_shadows.lock().remove(volume);
         Ok(info)
+    }
+
+    fn ended_info(&self, attached: &Attached, row: &CandidateRow) -> ShadowInfo {
+        ShadowInfo {
+            volume: attached.slot.volume().into(),
+            candidate: self.describe(&row.target),
+            against: attached.slot.load().info.clone(),
+            since_unix_ms: row.since_unix_ms,
+            counting_since_unix_ms: row.since_unix_ms,
+            report: ShadowReport::default(),
+        }
     }
 
     /// Puts the shadow of a volume into service.
@@ -119,12 +145,12 @@ impl Lifecycle {
             unix_ms: self.clock.unix_millis(),
             watch: self.watch,
         };
-        let place = self.place(volume);
+        let place = self.place_of(&attached);
         let pardoned = self.pardon(volume, &row.target);
         let written = self.catalog.commit_for(cause, |model| decide::activate(model, place, &start)).await;
         // An answer that was lost on the way may still have been a good one: the rows tell.
         if let Err(error) = written
-            && self.binding(volume).is_none_or(|binding| binding.current != row.target)
+            && !self.is_bound(&attached, &row.target)
         {
             self.hold(volume, pardoned);
             return Err(error);
@@ -143,7 +169,8 @@ impl Lifecycle {
             Err(error) => {
                 tracing::warn!(volume, %error, "the shadow cannot run any more");
                 attached.slot.end_shadow();
-                self.end_shadow_of(volume, &row.target, &error.to_string(), "it cannot run").await;
+                let (reason, outcome) = (error.to_string(), "it cannot run".to_owned());
+                self.end_shadow_of(volume, EndedShadow { target: row.target, reason, outcome }).await;
             }
         }
     }
@@ -168,16 +195,31 @@ impl Lifecycle {
         tracing::warn!(volume, plugin, version, reason, "the shadow is ended; what serves is not touched");
         if let Some(row) = self.shadowing(volume) {
             let outcome = summary(&shadow.standing().report);
-            self.end_shadow_of(volume, &row.target, &reason, &outcome).await;
+            self.end_shadow_of(volume, EndedShadow { target: row.target, reason, outcome }).await;
         }
     }
 
-    async fn end_shadow_of(&self, volume: &str, target: &Target, reason: &str, outcome: &str) {
-        let audit = HistoryRow::node("plugin-shadow-end", reason).outcome(outcome);
-        let place = self.place(volume);
-        let written = self.catalog.commit(|model| decide::end_shadow(model, place, target, audit.clone()));
-        if let Err(error) = written.await {
-            tracing::warn!(volume, %error, "that the shadow ended is not written; the next start runs it again");
+    async fn end_shadow_of(&self, volume: &str, ended: EndedShadow) {
+        self.ended_shadows.lock().insert(volume.into(), ended);
+        self.save_shadow(volume).await;
+    }
+
+    /// Writes that the shadow of a volume ended, when the catalog does not show it yet.
+    pub(super) async fn save_shadow(&self, volume: &str) {
+        let Some(ended) = self.ended_shadows.lock().get(volume).cloned() else { return };
+        let still = || self.ended_shadows.lock().get(volume) == Some(&ended);
+        let written = self.catalog.commit(|model| {
+            // Whoever cast it anew, or stopped it, has cleared that.
+            if !still() {
+                return Ok((Change::default(), ()));
+            }
+            let audit = HistoryRow::node("plugin-shadow-end", &ended.reason).outcome(&ended.outcome);
+            decide::end_shadow(model, self.place(volume), &ended.target, audit)
+        });
+        match written.await {
+            Ok(()) if still() => drop(self.ended_shadows.lock().remove(volume)),
+            Ok(()) => {}
+            Err(error) => tracing::warn!(volume, %error, "the shadow has ended, which is not written yet"),
         }
     }
 

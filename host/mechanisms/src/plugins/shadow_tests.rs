@@ -217,3 +217,56 @@ async fn what_cannot_be_written_is_not_done() {
     node.lifecycle.stop_shadow(None, VOLUME, NOBODY).await.unwrap_err();
     assert_eq!((node.serving().as_str(), shadow_of(&node).as_deref()), ("leveled 1.0.0", Some("b")));
 }
+
+/// A shadow that faulted until it was ended, which could not be written.
+async fn ended_unwritten(world: &World) -> Running {
+    let node = node_with(world, &["c"]).await;
+    node.add("b 1.0.0 turncoat").await.unwrap();
+    node.shadow("b").await.unwrap();
+    world.rows.set_full(true);
+    node.host.turn();
+    while node.slot.shadow().is_some() {
+        node.tree.flush(1);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(node.row().shadow.is_some(), "not written yet");
+    world.rows.set_full(false);
+    node
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_could_not_be_written_is_written_later() {
+    let world = World::new();
+    let node = ended_unwritten(&world).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(shadow_of(&node), None);
+    let row = &node.lifecycle.history(Some("b")).unwrap()[0];
+    assert!(row.action == "plugin-shadow-end" && row.reason.contains("3 faults in a row"), "{row:?}");
+    node.lifecycle.remove("b", None, NOBODY).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_then_it_can_be_stopped_replaced_and_cast_anew() {
+    let world = World::new();
+    let node = ended_unwritten(&world).await;
+    let error = node.lifecycle.stop_shadow(Some("c"), VOLUME, NOBODY).await.unwrap_err();
+    assert!(error.to_string().contains("plugin b 1.0.0 shadows"), "{error}");
+    let info = node.lifecycle.stop_shadow(Some("b"), VOLUME, NOBODY).await.unwrap();
+    assert_eq!((info.candidate.plugin.as_str(), info.report.calls), ("b", 0));
+    assert_eq!(shadow_of(&node), None);
+    node.lifecycle.remove("b", None, NOBODY).await.unwrap();
+
+    for name in ["b", "c"] {
+        let world = World::new();
+        let node = ended_unwritten(&world).await;
+        node.host.turn_back();
+        node.shadow(name).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!(shadow_of(&node).as_deref(), Some(name), "what was about the last one is forgotten");
+    }
+    let world = World::new();
+    let node = ended_unwritten(&world).await;
+    let error = node.lifecycle.promote("b", VOLUME, NOBODY).await.unwrap_err();
+    assert!(error.to_string().contains("no plugin shadows"), "{error}");
+    assert_eq!(shadow_of(&node), None, "and so says the catalog now");
+}

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 
 use super::act::Lifecycle;
 use super::decide::{self, Convict, Sentence};
+use crate::catalog::Target;
 use crate::compaction::{Active, Shadow, Supervisor};
 use crate::system::FaultInfo;
 use crate::telemetry;
@@ -101,13 +102,15 @@ impl Lifecycle {
         self.save(volume).await;
     }
 
-    /// Writes the verdicts about a volume that the catalog does not show yet.
+    /// Writes the verdicts about a volume that the catalog does not show yet, and that its shadow ended.
     pub(super) async fn save(&self, volume: &str) {
+        self.save_shadow(volume).await;
         let pending: Vec<Convict> = {
             let unsaved = self.unsaved.lock();
             let here = unsaved.iter().filter(|((name, _), _)| name == volume);
             here.map(|(_, convict)| convict.clone()).collect()
         };
+        let barred = |target: &Target, digest: &str| self.is_barred(volume, target, digest);
         for convict in pending {
             let Ok(attached) = self.attached(volume) else { return };
             let active = attached.slot.load();
@@ -117,11 +120,12 @@ impl Lifecycle {
                 if !self.is_unsaved(volume, &convict) {
                     return Ok((crate::catalog::Change::default(), ()));
                 }
+                let place = self.place_of(&attached);
                 match convict.sentence {
                     Sentence::Quarantine => {
-                        decide::quarantine(model, self.place(volume), &convict, serving.trim())
+                        decide::quarantine(model, place, &convict, &barred, serving.trim())
                     }
-                    Sentence::TakeBack => decide::take_back(model, self.place(volume), &convict),
+                    Sentence::TakeBack => decide::take_back(model, place, &convict, &barred),
                 }
             });
             match written.await {

@@ -169,7 +169,7 @@ async fn bindings_are_of_one_world_each() {
     node.add("b 1.0.0 wait").await.unwrap();
     node.bind("b").await.unwrap();
     let codec = node.add("zip 1.0.0 codec").await.unwrap().target("{}");
-    let place = Place { volume: VOLUME, world: "format", default_strategy: NATIVE_STRATEGY };
+    let place = Place { volume: VOLUME, volume_id: None, world: "format", default_strategy: NATIVE_STRATEGY };
     node.catalog.commit(|model| propose(model, place, &codec, 0)).await.unwrap();
     let start = Start {
         target: &codec,

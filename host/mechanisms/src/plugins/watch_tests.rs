@@ -195,7 +195,7 @@ async fn a_verdict_that_comes_when_another_serves_already_takes_the_version_off_
     let convict = Convict { sentence, plugin, version, digest, config, reason, since_unix_ms: 7 };
     for _ in 0..2 {
         let place = node.lifecycle.place(VOLUME);
-        node.catalog.commit(|model| take_back(model, place, &convict)).await.unwrap();
+        node.catalog.commit(|model| take_back(model, place, &convict, &|_, _| false)).await.unwrap();
     }
     assert_eq!(node.serving(), "c 1.0.0");
     assert_eq!((node.row().previous, node.row().taken_back.len()), (vec![Target::Default], 1));

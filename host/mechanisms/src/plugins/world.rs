@@ -119,7 +119,7 @@ impl World {
         lifecycle.register_shipped(&shipped(lines)).await;
         let tree = FakeTree::new();
         let observer = tree.observer();
-        let slot = lifecycle.attach(VOLUME, Arc::clone(&observer)).await;
+        let slot = lifecycle.attach(VOLUME, 2, Arc::clone(&observer)).await;
         let task = spawn(Task {
             volume_id: 2,
             observer,

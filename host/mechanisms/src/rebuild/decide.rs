@@ -111,7 +111,9 @@ pub(crate) fn wanted_format(model: &Model, wanted: &WantedFormat) -> Result<Chos
     }
     let plugin = Some(Key::plugin(&chosen.name, &chosen.version));
     let name = format_name(&chosen.name).to_owned();
-    let id = FormatId { name, version: chosen.version, digest: Some(chosen.row.digest), config };
+    // An earlier build of a version is told from the others by its digest.
+    let version = chosen.row.build_of.unwrap_or(chosen.version);
+    let id = FormatId { name, version, digest: Some(chosen.row.digest), config };
     Ok(ChosenFormat { id, plugin })
 }
 

@@ -193,7 +193,7 @@ impl Volumes {
         let node = Arc::clone(&self.node);
         let tree: Arc<Volume> = Arc::clone(&volume);
         let observer = Arc::new(Observer::new(tree, free_disk(node), self.config.guard_l0_runs));
-        let slot = self.lifecycle.attach(name, Arc::clone(&observer)).await;
+        let slot = self.lifecycle.attach(name, volume.id().0, Arc::clone(&observer)).await;
         self.lifecycle.format_serves(name, &volume.format());
         let supervisor: Arc<dyn Supervisor> = Arc::<Lifecycle>::clone(&self.lifecycle);
         let task = compaction::spawn(Task {

@@ -58,12 +58,18 @@ pub(super) fn compile(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let end = attend(child, limits, component).map_err(failed)?;
+    let end = attend(child, limits, component, has_ended_by).map_err(failed)?;
     judge(end, limits)
 }
 
-/// Feeds the process and reads what it answers, until it ends or its time is over.
-fn attend(mut child: Child, limits: &CompileLimits, component: &[u8]) -> io::Result<End> {
+/// Feeds the process and reads what it answers, until it ends or its time is over. Nothing is left of it when
+/// this returns, whatever went wrong. `has_ended_by` waits for its end, no longer than until a moment.
+fn attend(
+    mut child: Child,
+    limits: &CompileLimits,
+    component: &[u8],
+    has_ended_by: impl FnOnce(&Child, Instant) -> io::Result<bool>,
+) -> io::Result<End> {
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(input), Some(output), Some(errors)) = (input, output, errors) else {
         unreachable!("all three were asked for as pipes");
@@ -82,15 +88,20 @@ fn attend(mut child: Child, limits: &CompileLimits, component: &[u8]) -> io::Res
             answer
         });
         // A process that says no more has not ended yet: it may have closed its output and go on.
-        let in_time = finished.recv_timeout(limits.wall).is_ok() && has_ended_by(&child, end)?;
+        let in_time = match finished.recv_timeout(limits.wall) {
+            Ok(()) => has_ended_by(&child, end),
+            Err(_) => Ok(false),
+        };
         // Even after a good end, so that nothing it left behind holds one of the pipes. The number of the
         // group stays the process's own until it is waited for.
         let killed = kill_process_group(group, Signal::KILL);
-        if !in_time {
+        if !matches!(in_time, Ok(true)) {
             killed?;
         }
         let status = child.wait()?;
         let (answer, complaint) = (answer.join(), complaint.join());
+        // Not before: an error must not leave the process behind.
+        let in_time = in_time?;
         let (answer, complaint) = (answer.unwrap_or_default(), complaint.unwrap_or_default());
         Ok(End { status, in_time, answer, complaint: String::from_utf8_lossy(&complaint).into_owned() })
     })
@@ -165,3 +176,7 @@ fn judge(end: End, limits: &CompileLimits) -> Result<Vec<u8>> {
 fn beyond(detail: String) -> Error {
     Error::Uncompilable { detail }
 }
+
+#[cfg(test)]
+#[path = "parent_tests.rs"]
+mod tests;

@@ -16,6 +16,9 @@ use crate::catalog::{
 };
 use crate::{Error, NATIVE_STRATEGY, Result};
 
+/// Digits of the digest that tell an earlier build from others of its version.
+const BUILD_DIGITS: usize = 12;
+
 /// What a further version of a plugin begins with: what the newest has, for whoever set it meant the plugin.
 pub(crate) struct Inherited {
     pub limits: Limits,
@@ -38,6 +41,8 @@ pub(crate) struct Refused<'a> {
     pub name: Option<&'a str>,
     /// Empty when it was not read to its end.
     pub digest: &'a str,
+    /// Whether nobody else is having the same bytes verified.
+    pub last: bool,
     /// What came of it, in words.
     pub outcome: &'a str,
 }
@@ -84,9 +89,9 @@ pub(crate) fn arrive(model: &Model, papers: &Papers) -> Result<(Change, ())> {
     Ok((change, ()))
 }
 
-/// Takes note that a component was refused, and forgets its arrival, if it came that far.
+/// Takes note that a component was refused, and forgets its arrival, unless others wait for it.
 pub(crate) fn refuse(model: &Model, refused: &Refused<'_>) -> Result<(Change, ())> {
-    let Refused { origin, name, digest, outcome } = *refused;
+    let Refused { origin, name, digest, last, outcome } = *refused;
     let mut change = Change::default();
     let audit = match origin {
         Origin::Shipped => HistoryRow::node("plugin-add", "shipped with this program"),
@@ -95,8 +100,9 @@ pub(crate) fn refuse(model: &Model, refused: &Refused<'_>) -> Result<(Change, ()
     // A name that cannot be one stands in the error's words.
     let name = name.filter(|name| name_problem(name).is_none());
     let unknown = name.is_none_or(|name| model.versions(name).next().is_none());
-    let mut audit = audit.component(name, digest).refused(unknown && origin == Origin::Added, outcome);
-    if let Some(arrival) = model.arrivals.get(digest) {
+    let mut audit =
+        audit.component(name, digest).refused(unknown && origin == Origin::Added, outcome);
+    if let Some(arrival) = model.arrivals.get(digest).filter(|_| last) {
         audit = audit.moved(Some(arrival.stage), after(arrival.stage, Event::Refuse)?);
         change.delete(model, Key::Arrival(digest.into()));
     }
@@ -124,58 +130,124 @@ pub(crate) fn interrupted_arrivals(model: &Model) -> Result<(Change, bool)> {
 pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Result<(Change, Chosen)> {
     let name = papers.name.as_deref().unwrap_or(&identity.name);
     check_name(name, identity)?;
+    check_world(model, name, papers, identity)?;
     let digest = papers.digest();
     let mut change = Change::default();
     change.delete(model, Key::Arrival(digest.clone()));
-    let chosen = |row| Chosen { name: name.into(), version: identity.version.clone(), row };
-    let world = papers.description.world;
-    if let Some((_, row)) = model.versions(name).find(|(_, row)| row.world != world.as_str()) {
-        return Err(Error::WrongWorld {
-            name: name.into(),
-            version: identity.version.clone(),
-            expected: row.world.clone(),
-            found: world.to_string(),
-            cure: "all versions of a plugin are of one world: give this one another name with --name",
-        });
-    }
-    let existing = model.plugins.get(&(name.into(), identity.version.clone()));
+    let version = version_for(model, name, papers, identity);
+    let existing = model.plugins.get(&(name.into(), version.clone()));
     if existing.is_some_and(|row| row.stage == Stage::Removed) {
-        let version = identity.version.clone();
         return Err(StageError::BeingRemoved { name: name.into(), version }.into());
     }
     let shipped = papers.origin == Origin::Shipped;
     let mut reason = "added";
+    let fresh = || new_row(model, name, &version, papers, identity);
     let row = match existing {
-        None => new_row(model, name, papers, identity),
+        None => fresh()?,
         Some(row) if row.digest == digest && (!shipped || row.origin == Origin::Shipped) => {
             // It came in before; it may have got a signature or a grant since.
             let again = seen_again(row, papers);
+            check_granted(name, papers, &again)?;
             if again != *row {
-                change.put(model, Key::plugin(name, &identity.version), &again)?;
+                change.put(model, Key::plugin(name, &version), &again)?;
                 let audit = papers.audit("added again with another signature or grant");
-                let audit = audit.plugin(name, &identity.version, &digest);
+                let audit = audit.plugin(name, &version, &digest);
                 change.audit(audit.papers(&again.grants, vouched(&again)));
             }
-            return Ok((change, chosen(again)));
+            return Ok((change, Chosen { name: name.into(), version, row: again }));
         }
         Some(row) if row.digest == digest || (shipped && row.origin == Origin::Shipped) => {
             reason = "replaced by the build that comes with this program";
-            PluginRow { limits: row.limits, ..new_row(model, name, papers, identity) }
+            let replaced = Chosen { name: name.into(), version: version.clone(), row: row.clone() };
+            change.join(keep_build(model, &replaced, &digest)?);
+            PluginRow { limits: row.limits, ..fresh()? }
         }
         Some(row) => {
             return Err(Error::PluginConflict {
                 name: name.into(),
-                version: identity.version.clone(),
+                version,
                 existing: row.digest.clone(),
                 found: digest,
             });
         }
     };
-    change.put(model, Key::plugin(name, &identity.version), &row)?;
+    change.put(model, Key::plugin(name, &version), &row)?;
     let to = after(Stage::Added, Event::Verify)?;
-    let audit = papers.audit(reason).plugin(name, &identity.version, &digest);
+    let audit = papers.audit(reason).plugin(name, &version, &digest);
     change.audit(audit.papers(&row.grants, vouched(&row)).moved(Some(Stage::Added), to));
-    Ok((change, chosen(row)))
+    Ok((change, Chosen { name: name.into(), version, row }))
+}
+
+fn check_world(model: &Model, name: &str, papers: &Papers, identity: &Identity) -> Result<()> {
+    let world = papers.description.world;
+    match model.versions(name).find(|(_, row)| row.world != world.as_str()) {
+        None => Ok(()),
+        Some((_, row)) => Err(Error::WrongWorld {
+            name: name.into(),
+            version: identity.version.clone(),
+            expected: row.world.clone(),
+            found: world.to_string(),
+            cure: "all versions of a plugin are of one world: give this one another name with --name",
+        }),
+    }
+}
+
+/// What it wants must be granted to the name that it has in the end, by the rows as they are in the end: a
+/// name that was not given is known late, and grants can go while a component is compiled.
+fn check_granted(name: &str, papers: &Papers, row: &PluginRow) -> Result<()> {
+    capability::check(Some(name), &row.wants, &row.grants, &papers.description.imports)
+}
+
+/// The version of an earlier build: the one that it says it has, and what tells it from other builds.
+fn version_of_build(version: &str, digest: &str) -> String {
+    let separator = if version.contains('+') { '.' } else { '+' };
+    format!("{version}{separator}build.{}", &digest[..digest.len().min(BUILD_DIGITS)])
+}
+
+/// The version that a component gets: the one that it says it has, unless that is another build's and this
+/// one is needed, or was, for what is written in it.
+fn version_for(model: &Model, name: &str, papers: &Papers, identity: &Identity) -> String {
+    let (said, digest) = (&identity.version, papers.digest());
+    let taken = model.plugins.get(&(name.into(), said.clone())).is_some_and(|row| row.digest != digest);
+    let ships = papers.origin == Origin::Shipped;
+    if !taken || ships || papers.description.world != World::Format {
+        return said.clone();
+    }
+    let build = version_of_build(said, &digest);
+    let kept = model.plugins.get(&(name.into(), build.clone())).is_some_and(|row| row.digest == digest);
+    if kept || model.written_in(&digest).next().is_some() { build } else { said.clone() }
+}
+
+/// Lets a format whose version another build takes over stay beside it, under a version of its own, when the
+/// data of a volume is in it: nothing else can read that. The new build is not kept beside itself.
+fn keep_build(model: &Model, replaced: &Chosen, by: &str) -> Result<Change> {
+    let Chosen { name, version, row } = replaced;
+    let mut change = Change::default();
+    if row.world != World::Format.as_str() || row.digest == by {
+        return Ok(change);
+    }
+    // The program takes an earlier build up again.
+    let own = (name.clone(), version_of_build(version, by));
+    if model.plugins.get(&own).is_some_and(|row| row.build_of.is_some() && row.digest == by) {
+        change.delete(model, Key::plugin(&own.0, &own.1));
+    }
+    // Somebody may be creating a volume in it right now.
+    change.require_volumes(model);
+    let volumes: Vec<_> = model.written_in(&row.digest).collect();
+    // A volume whose row cannot be read may be in it.
+    let unknown = model.unreadable.keys().any(|key| matches!(key, Key::Volume(_)));
+    if volumes.is_empty() && !unknown {
+        return Ok(change);
+    }
+    let build = version_of_build(version, &row.digest);
+    let kept = PluginRow { build_of: Some(version.clone()), ..row.clone() };
+    change.put(model, Key::plugin(name, &build), &kept)?;
+    let reason = format!("another build of {version} comes with this program");
+    let audit = HistoryRow::node("plugin-keep", reason).plugin(name, &build, &row.digest);
+    let written =
+        if volumes.is_empty() { "a volume whose row cannot be read".into() } else { volumes.join(", ") };
+    change.audit(audit.outcome(format!("kept for {written}")));
+    Ok(change)
 }
 
 /// The signature of what did not come with the program, which is trusted like the program.
@@ -196,10 +268,16 @@ fn check_name(name: &str, identity: &Identity) -> Result<()> {
     Ok(())
 }
 
-fn new_row(model: &Model, name: &str, papers: &Papers, identity: &Identity) -> PluginRow {
+fn new_row(
+    model: &Model,
+    name: &str,
+    version: &str,
+    papers: &Papers,
+    identity: &Identity,
+) -> Result<PluginRow> {
     let Inherited { limits, mut grants } = inherited(model, Some(name), papers.description.world);
     grants.extend(&papers.grants);
-    PluginRow {
+    let row = PluginRow {
         version: ROW_VERSION,
         digest: papers.digest(),
         world: papers.description.world.to_string(),
@@ -213,7 +291,10 @@ fn new_row(model: &Model, name: &str, papers: &Papers, identity: &Identity) -> P
         signature: papers.signature.clone(),
         grants,
         wants: papers.description.capabilities.clone(),
-    }
+        build_of: (version != identity.version).then(|| identity.version.clone()),
+    };
+    check_granted(name, papers, &row)?;
+    Ok(row)
 }
 
 /// The row of a component that comes a second time. What was proved about it once stays.

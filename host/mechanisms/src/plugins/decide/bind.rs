@@ -24,6 +24,8 @@ const MAX_CONFIG_BYTES: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub volume: &'a str,
+    /// The volume's id, where this one is meant and not another that got its name since.
+    pub volume_id: Option<u64>,
     pub world: &'a str,
     pub default_strategy: &'a str,
 }
@@ -56,7 +58,8 @@ impl Place<'_> {
     }
 
     pub(super) fn row<'m>(&self, model: &'m Model) -> Option<&'m BindingRow> {
-        model.bindings.get(&(self.volume.into(), self.world.into()))
+        let row = model.bindings.get(&(self.volume.into(), self.world.into()));
+        row.filter(|row| self.volume_id.is_none_or(|id| row.volume_id == id))
     }
 
     /// The plugin version that a target stands for here, when there is one.
@@ -131,7 +134,7 @@ pub(crate) fn propose(
     target: &Target,
     unix_ms: u64,
 ) -> Result<(Change, ())> {
-    let volume_id = ready_volume(model, place.volume)?;
+    let volume_id = ready_volume(model, place)?;
     let mut change = Change::default();
     change.require(model, Key::Volume(place.volume.into()));
     let chosen = exact(model, target)?;
@@ -209,7 +212,7 @@ pub(crate) fn interrupted_candidates(model: &Model, default_strategy: &str) -> R
     let mut interrupted = all.filter_map(|(address, row)| Some((address, waiting(row)?)));
     let mut change = Change::default();
     for ((volume, world), target) in interrupted.by_ref().take(ROWS_AT_ONCE / 2) {
-        let place = Place { volume, world, default_strategy };
+        let place = Place { volume, volume_id: None, world, default_strategy };
         let reason = "the node stopped before the version served";
         change.join(abandon(model, place, &target, reason)?.0);
     }
@@ -220,7 +223,7 @@ pub(crate) fn interrupted_candidates(model: &Model, default_strategy: &str) -> R
 /// strategy.
 pub(crate) fn activate(model: &Model, place: Place<'_>, start: &Start<'_>) -> Result<(Change, ())> {
     let Start { target, action, unix_ms, .. } = *start;
-    let volume_id = ready_volume(model, place.volume)?;
+    let volume_id = ready_volume(model, place)?;
     let mut change = Change::default();
     change.require(model, Key::Volume(place.volume.into()));
     let mut audit = HistoryRow::admin(action, &start.reason).volume(place.volume);
@@ -274,10 +277,14 @@ pub(crate) fn exact(model: &Model, target: &Target) -> Result<Chosen> {
     })
 }
 
-pub(super) fn ready_volume(model: &Model, volume: &str) -> Result<u64> {
-    match model.volumes.get(volume) {
-        Some(row) if row.state == VolumeState::Ready => Ok(row.id),
-        _ => Err(Error::NoSuchVolume(volume.into())),
+/// The id of the volume, which is served.
+pub(super) fn ready_volume(model: &Model, place: Place<'_>) -> Result<u64> {
+    let volume = || place.volume.to_owned();
+    match model.volumes.get(place.volume) {
+        Some(row) if row.state != VolumeState::Ready => Err(Error::NoSuchVolume(volume())),
+        Some(row) if place.volume_id.is_none_or(|id| row.id == id) => Ok(row.id),
+        Some(_) => Err(Error::VolumeReplaced(volume())),
+        None => Err(Error::NoSuchVolume(volume())),
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::choose::resolve;
 use super::super::stage::Event;
 use super::after;
 use super::bind::{Place, stage_on};
-use super::retreat::{GONE, earlier, retreat, returned, withdraw};
+use super::retreat::{Barred, GONE, can_return, earlier, retreat, returned, withdraw};
 use crate::Result;
 use crate::catalog::{BindingRow, Change, HistoryRow, Key, Model, QuarantineRow, ROW_VERSION, Target};
 
@@ -60,7 +60,12 @@ impl Convict {
 /// Takes a binding back from a version that faulted while it was watched, to the latest earlier target that
 /// can serve, else to the native strategy. When something else is bound by now, because the verdict could
 /// not be written at once, no rollback leads to the version any more.
-pub(crate) fn take_back(model: &Model, place: Place<'_>, convict: &Convict) -> Result<(Change, ())> {
+pub(crate) fn take_back(
+    model: &Model,
+    place: Place<'_>,
+    convict: &Convict,
+    barred: Barred<'_>,
+) -> Result<(Change, ())> {
     let bound = place.row(model).filter(|_| model.volumes.contains_key(place.volume));
     let Some(row) = bound else { return Ok((Change::default(), ())) };
     let audit = HistoryRow::node("plugin-rollback", format!("in its watch period: {}", convict.reason));
@@ -68,20 +73,21 @@ pub(crate) fn take_back(model: &Model, place: Place<'_>, convict: &Convict) -> R
         let late = withdraw(model, place, row, &convict.target(), audit, convict.since_unix_ms)?;
         return Ok((late, ()));
     }
-    let target = earlier(model, place, row).cloned().unwrap_or(Target::Native);
+    let target = earlier(model, place, row, barred).cloned().unwrap_or(Target::Native);
     Ok((retreat(model, place, row, &target, audit, convict.since_unix_ms)?, ()))
 }
 
 /// Puts a version into quarantine for a volume. When it is what the volume is bound to, the binding goes back
-/// to the latest earlier target that is not in quarantine, else to the native strategy.
+/// to the latest earlier target that can serve, else to the native strategy.
 pub(crate) fn quarantine(
     model: &Model,
     place: Place<'_>,
     convict: &Convict,
+    barred: Barred<'_>,
     serving: &str,
 ) -> Result<(Change, ())> {
     let mut change = Change::default();
-    let Place { volume, world, default_strategy } = place;
+    let Place { volume, world, default_strategy, .. } = place;
     let gone = !model.volumes.contains_key(volume)
         || !model.versions(&convict.plugin).any(|(_, row)| row.digest == convict.digest);
     if model.is_quarantined(volume, world, &convict.digest) || gone {
@@ -118,7 +124,9 @@ pub(crate) fn quarantine(
         let candidate = binding.candidate.clone().filter(|candidate| !convicted(&candidate.target));
         let mut row = BindingRow { candidate, ..binding.clone() };
         if convicted(&current) {
-            let mut left = binding.previous.iter().skip_while(|target| convicted(target)).cloned();
+            let passed_over =
+                |target: &&Target| convicted(target) || !can_return(model, place, binding, target, barred);
+            let mut left = binding.previous.iter().skip_while(passed_over).cloned();
             row.current = left.next().unwrap_or(Target::Native);
             row.previous = left.collect();
             row.since_unix_ms = convict.since_unix_ms;

@@ -16,7 +16,7 @@ pub(crate) fn leave(
 ) -> Result<Change> {
     let mut change = Change::default();
     for ((_, world), row) in model.bindings.iter().filter(|((of, _), _)| of == volume) {
-        let place = Place { volume, world, default_strategy };
+        let place = Place { volume, volume_id: None, world, default_strategy };
         let serves = (&row.current, Stage::Active, Event::Detach);
         let waiting = row.candidate.iter().chain(&row.shadow);
         let waiting = waiting.map(|candidate| (&candidate.target, candidate.stage, Event::Abandon));

@@ -13,7 +13,7 @@ pub(crate) fn record(
     bounds: Bounds,
     serves: &StrategyInfo,
 ) -> Result<(Change, ())> {
-    ready_volume(model, place.volume)?;
+    ready_volume(model, place)?;
     let Bounds { calls, bytes } = bounds;
     let row = RecordingRow { version: ROW_VERSION, calls, bytes };
     let mut change = Change::default();

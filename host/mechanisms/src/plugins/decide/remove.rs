@@ -128,6 +128,6 @@ fn users(model: &Model, victim: &Chosen) -> Vec<String> {
         let mut waiting = binding.candidate.iter().chain(&binding.shadow);
         names(&binding.current) || waiting.any(|candidate| names(&candidate.target))
     });
-    let written = model.volumes.iter().filter(|(_, volume)| volume.needs(&victim.row.digest));
-    bound.map(|((volume, _), _)| volume.clone()).chain(written.map(|(volume, _)| volume.clone())).collect()
+    let written = model.written_in(&victim.row.digest).map(str::to_owned);
+    bound.map(|((volume, _), _)| volume.clone()).chain(written).collect()
 }

@@ -9,7 +9,7 @@
 //! Where nothing earlier can serve, a rollback is an error; the host, which must act, falls back to the
 //! native strategy.
 
-use super::super::choose::{Chosen, resolve};
+use super::super::choose::resolve;
 use super::super::stage::{Event, Stage};
 use super::after;
 use super::bind::{Place, named, ready_volume, shadow_no_more, shown, stage_on, with_config};
@@ -22,34 +22,55 @@ const REMEMBERED_TAKEN_BACK: usize = 8;
 /// Why an earlier version serves again.
 pub(super) const GONE: &str = "what took its place is gone";
 
+/// What the catalog does not show yet of targets, and of the digests that they stand for, that must not serve.
+pub(crate) type Barred<'a> = &'a dyn Fn(&Target, &str) -> bool;
+
 /// Takes a volume back to its latest earlier binding that can serve. What served until now is not returned to
 /// by a later rollback.
 pub(crate) fn roll_back(
     model: &Model,
     place: Place<'_>,
-    reason: &str,
+    barred: Barred<'_>,
     unix_ms: u64,
 ) -> Result<(Change, Target)> {
-    ready_volume(model, place.volume)?;
+    ready_volume(model, place)?;
     let nothing = || Error::NothingToRollBack(place.volume.into());
     let row = place.row(model).ok_or_else(nothing)?;
-    let target = earlier(model, place, row).ok_or_else(nothing)?;
-    let audit = HistoryRow::admin("plugin-rollback", reason);
+    let target = earlier(model, place, row, barred).ok_or_else(nothing)?;
+    let audit = HistoryRow::admin("plugin-rollback", "asked for");
     Ok((retreat(model, place, row, target, audit, unix_ms)?, target.clone()))
 }
 
 /// The latest earlier target that can serve.
-pub(super) fn earlier<'m>(model: &Model, place: Place<'_>, row: &'m BindingRow) -> Option<&'m Target> {
-    let usable = |target: &&Target| {
-        let taken_back = row.taken_back.iter().any(|taken| taken.target == **target);
-        let quarantined =
-            |chosen: &Chosen| model.is_quarantined(place.volume, place.world, &chosen.row.digest);
-        let resolved = resolve(model, target, place.default_strategy);
-        **target != row.current
-            && !taken_back
-            && resolved.is_ok_and(|found| found.is_none_or(|(chosen, _)| !quarantined(&chosen)))
-    };
+pub(super) fn earlier<'m>(
+    model: &Model,
+    place: Place<'_>,
+    row: &'m BindingRow,
+    barred: Barred<'_>,
+) -> Option<&'m Target> {
+    let usable = |target: &&Target| **target != row.current && can_return(model, place, row, target, barred);
     row.previous.iter().find(usable)
+}
+
+/// Whether an earlier target of a binding may serve again: it is still there, and nothing is held against it.
+pub(super) fn can_return(
+    model: &Model,
+    place: Place<'_>,
+    row: &BindingRow,
+    target: &Target,
+    barred: Barred<'_>,
+) -> bool {
+    if row.taken_back.iter().any(|taken| taken.target == *target) {
+        return false;
+    }
+    match resolve(model, target, place.default_strategy) {
+        Ok(None) => true,
+        Ok(Some((chosen, _))) => {
+            let digest = &chosen.row.digest;
+            !model.is_quarantined(place.volume, place.world, digest) && !barred(target, digest)
+        }
+        Err(_) => false,
+    }
 }
 
 /// Takes a binding back from its current target to an earlier one.

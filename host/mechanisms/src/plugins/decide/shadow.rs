@@ -13,7 +13,7 @@ use crate::catalog::{BindingRow, CandidateRow, Change, HistoryRow, Key, Model, T
 /// Makes a version that passed its rehearsal the shadow of a binding, in place of the one that is there. A
 /// quarantine that it may be in stays until it is promoted.
 pub(crate) fn shadow(model: &Model, place: Place<'_>, target: &Target, unix_ms: u64) -> Result<(Change, ())> {
-    let volume_id = ready_volume(model, place.volume)?;
+    let volume_id = ready_volume(model, place)?;
     let mut change = Change::default();
     change.require(model, Key::Volume(place.volume.into()));
     let chosen = exact(model, target)?;
