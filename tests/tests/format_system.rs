@@ -15,7 +15,7 @@ use mortise_mechanisms::{
     SystemConfig, VolumeInfo, WantedFormat,
 };
 use mortise_plugin_runtime::{Limits, Runtime, RuntimeConfig, World};
-use mortise_tests::guests;
+use mortise_tests::{bombs, guests};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINE: &str = "format-mine";
@@ -56,12 +56,17 @@ async fn open(path: &Path, clock: &Arc<SetClock>, codecs: &Arc<FormatCodecs>) ->
 
 impl Running {
     async fn start(path: &Path) -> Self {
+        Self::start_as(path, |component| component.to_vec()).await
+    }
+
+    /// The node of a program that carries its components in another build.
+    async fn start_as(path: &Path, build: impl Fn(&[u8]) -> Vec<u8>) -> Self {
         let (clock, codecs) = (Arc::new(SetClock(AtomicU64::new(1_700_000_000_000))), FormatCodecs::new());
         let node = open(path, &clock, &codecs).await;
         let runtime = Runtime::new(RuntimeConfig::default()).expect("an engine");
         let shipped = mortise_plugins::shipped().iter();
-        let shipped =
-            shipped.map(|plugin| ShippedPlugin { name: plugin.name.into(), bytes: plugin.bytes.into() });
+        let shipped = shipped
+            .map(|plugin| ShippedPlugin { name: plugin.name.into(), bytes: build(plugin.bytes).into() });
         let config = SystemConfig {
             codecs,
             clock: Arc::<SetClock>::clone(&clock) as SharedClock,
@@ -292,5 +297,45 @@ async fn a_volume_whose_codec_is_in_quarantine_waits_for_its_release() {
     let one = running.system.resolve(Some("one")).expect("it opens by itself");
     assert!(has(&one, "a").await);
     drop(one);
+    running.stop().await;
+}
+
+/// Whoever upgrades the program goes on with the data that the one before has written, and may go back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_with_another_build_of_a_format_serves_what_the_one_before_has_written() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let running = Running::start(directory.path()).await;
+    let format = WantedFormat { name: "hierarchical".into(), ..WantedFormat::default() };
+    running.system.create_volume("logs", format, Cause::default()).await.expect("created");
+    let logs = running.system.resolve(Some("logs")).expect("open");
+    put(&logs, "/a").await.expect("written");
+    let format = |running: &Running| running.system.volume_report("logs").expect("open").format;
+    let written = format(&running);
+    let first = written.digest.as_deref().expect("it has a component");
+    drop(logs);
+    running.stop().await;
+    for start in ["/b", "/c"] {
+        let running = Running::start_as(directory.path(), |component| bombs::distinct(component, 7)).await;
+        let logs = running.system.resolve(Some("logs")).expect("it opens");
+        assert!(has(&logs, "/a").await);
+        put(&logs, start).await.expect("written");
+        assert_eq!(format(&running), written, "in its own build");
+        drop(logs);
+        running.stop().await;
+    }
+    // A conversion leads to the new build, and the earlier one may go.
+    let running = Running::start_as(directory.path(), |component| bombs::distinct(component, 7)).await;
+    let build = format!("{}+build.{}", written.version, &first[..12]);
+    let remove = || running.system.plugin_remove("format-hierarchical", Some(&build), Cause::default());
+    assert_eq!(remove().await.expect_err("needed").kind(), ErrorKind::FailedPrecondition);
+    let job = running.convert("logs", "hierarchical", None).await;
+    assert_eq!(job.state, JobState::Done, "{job:?}");
+    assert_ne!(format(&running).digest, written.digest);
+    remove().await.expect("nothing is in it any more");
+    let logs = running.system.resolve(Some("logs")).expect("open");
+    for key in ["/a", "/b", "/c"] {
+        assert!(has(&logs, key).await, "{key}");
+    }
+    drop(logs);
     running.stop().await;
 }

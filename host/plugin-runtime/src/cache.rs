@@ -4,7 +4,8 @@
 //! wrote it: each carries an HMAC-SHA-256, made with a key that only the daemon's user can read, over the
 //! component's digest, the engine's compatibility hash and the artifact. Whatever is doubtful (a damaged or
 //! foreign file, a lost key, a key that others can read) means compiling anew, never an error: the whole
-//! directory may be deleted at any time, and where none can be made, as on a full disk, the daemon does without.
+//! directory may be deleted at any time, and where none can be made, as on a full disk, the daemon does
+//! without.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};

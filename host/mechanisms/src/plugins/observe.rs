@@ -56,7 +56,10 @@ impl Lifecycle {
                 Origin::Shipped => "shipped".into(),
                 Origin::Added => "added".into(),
             },
-            summary: row.summary.clone(),
+            summary: match &row.build_of {
+                Some(said) => format!("An earlier build of {said}, kept for what is written in it. {}", row.summary),
+                None => row.summary.clone(),
+            },
             limits: Some(format_limits::effective(row)),
             stage: summed_up(&standings, row.stage),
             standings,
