@@ -33,11 +33,6 @@ pub enum Error {
     /// No volume has this name.
     #[error("volume {0:?} does not exist; `volume list` names the volumes, `volume create` makes one")]
     NoSuchVolume(String),
-    /// The volume that was meant was deleted meanwhile, and another has its name.
-    #[error(
-        "volume {0:?} was deleted meanwhile and another one has its name; nothing was done, so ask again"
-    )]
-    VolumeReplaced(String),
     /// The name is taken.
     #[error("volume {0:?} exists already; choose another name or delete it first")]
     VolumeExists(String),
@@ -370,7 +365,6 @@ impl Error {
             | Self::Trace { .. } => ErrorKind::InvalidArgument,
             Self::NoSuchVolume(_) | Self::NoSuchPlugin { .. } | Self::NoSuchJob(_) => ErrorKind::NotFound,
             Self::VolumeExists(_)
-            | Self::VolumeReplaced(_)
             | Self::VolumeInTransition { .. }
             | Self::VolumeProtected(_)
             | Self::CatalogMissing(_)

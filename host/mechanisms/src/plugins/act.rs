@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use mortise_kernel::format::FormatId;
 use mortise_kernel::seams::SharedClock;
 use mortise_plugin_runtime::World;
@@ -17,32 +16,23 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::arriving::Arriving;
+use super::attached::AttachedVolumes;
 use super::choose::{self, Chosen};
 use super::codec_watch::CodecWatch;
 use super::compiled::Compiling;
-use super::decide::{self, Attempt, Convict, Place};
+use super::decide::{self, Attempt, Convict};
 use super::faults::RememberedFaults;
 use super::host::{Host, Loaded};
 use super::in_service::FormatsInService;
 use super::shadow::EndedShadow;
 use super::signature::Trust;
 use crate::catalog::{Blobs, Catalog, HistoryRow, Origin, Target};
-use crate::compaction::{Candidate, Observer, Slot, Strategy};
+use crate::compaction::{Candidate, Strategy};
 use crate::system::StrategyInfo;
 use crate::{Error, NATIVE_STRATEGY, Result, telemetry};
 
 /// The only world so far that a volume is bound for.
 pub(crate) const WORLD: World = World::CompactionStrategy;
-
-/// A volume whose strategy the lifecycle looks after.
-pub(crate) struct Attached {
-    /// A name can be another volume's later.
-    pub volume_id: u64,
-    pub observer: Arc<Observer>,
-    pub slot: Arc<Slot>,
-    /// Held while the binding is changed.
-    pub changing: tokio::sync::Mutex<()>,
-}
 
 /// How the lifecycle of a node is set.
 #[derive(Clone, Debug)]
@@ -72,8 +62,7 @@ pub(crate) struct Lifecycle {
     pub(super) files: Arc<tokio::sync::Mutex<()>>,
     /// Compiled components by digest.
     pub(super) components: Mutex<HashMap<String, Arc<dyn Loaded>>>,
-    pub(super) attached: ArcSwap<BTreeMap<String, Arc<Attached>>>,
-    attaching: Mutex<()>,
+    pub(super) attached: AttachedVolumes,
     /// Verdicts that could not be written into the catalog yet, by volume and digest.
     pub(super) unsaved: Mutex<BTreeMap<(String, String), Convict>>,
     /// Shadows whose end could not be written yet, by volume.
@@ -108,8 +97,7 @@ impl Lifecycle {
             compiling: Arc::new(Semaphore::new(1)),
             files: Arc::default(),
             components: Mutex::default(),
-            attached: ArcSwap::default(),
-            attaching: Mutex::default(),
+            attached: AttachedVolumes::default(),
             unsaved: Mutex::default(),
             ended_shadows: Mutex::default(),
             faults: Arc::default(),
@@ -118,76 +106,6 @@ impl Lifecycle {
             shipped: Mutex::default(),
             arriving: Arriving::default(),
         }
-    }
-
-    /// Begins to look after a volume: its binding's strategy is put into service, or the next best.
-    pub(crate) async fn attach(&self, volume: &str, volume_id: u64, observer: Arc<Observer>) -> Arc<Slot> {
-        let chosen_from = self.catalog.model();
-        let first = self.best_and_told(volume).await;
-        let slot = Arc::new(Slot::new(volume, first, self.clock.unix_millis()));
-        slot.recorder().keep(self.recording(volume));
-        let changing = tokio::sync::Mutex::default();
-        let entry = Arc::new(Attached { volume_id, observer, slot: Arc::clone(&slot), changing });
-        self.resume_shadow(&entry).await;
-        self.change_attached(|all| drop(all.insert(volume.into(), Arc::clone(&entry))));
-        // Whoever changed a plugin's limits before has not seen this volume.
-        let now = self.catalog.model();
-        let shadow = slot.shadow().map(|shadow| shadow.candidate.info.clone());
-        let serving = [Some(slot.load().info.clone()), shadow];
-        for StrategyInfo { plugin, version, .. } in serving.into_iter().flatten() {
-            let address = (plugin, version);
-            if now.plugins.get(&address) != chosen_from.plugins.get(&address) {
-                self.renew(&entry, &address.0).await;
-            }
-        }
-        slot
-    }
-
-    /// Puts what a volume has of a plugin back into service as its rows are now: other limits, say.
-    pub(super) async fn renew(&self, attached: &Attached, plugin: &str) {
-        let _order = attached.changing.lock().await;
-        let active = attached.slot.load();
-        if active.info.plugin == plugin {
-            let next = self.best_and_told(attached.slot.volume()).await;
-            attached.slot.replace_if(active.activation, next, self.clock.unix_millis());
-        }
-        if attached.slot.shadow().is_some_and(|shadow| shadow.candidate.info.plugin == plugin) {
-            self.resume_shadow(attached).await;
-        }
-    }
-
-    /// Forgets a volume that is closed.
-    pub(crate) fn detach(&self, volume: &str) {
-        if let Some(gone) = self.attached.load().get(volume) {
-            gone.slot.retire();
-        }
-        self.change_attached(|all| drop(all.remove(volume)));
-        self.unsaved.lock().retain(|(name, _), _| name != volume);
-        self.ended_shadows.lock().remove(volume);
-        self.format_is_gone(volume);
-    }
-
-    fn change_attached(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Attached>>)) {
-        let _order = self.attaching.lock();
-        let mut all = BTreeMap::clone(&self.attached.load());
-        change(&mut all);
-        self.attached.store(Arc::new(all));
-    }
-
-    /// The volume, when it is open.
-    pub(super) fn attached(&self, volume: &str) -> Result<Arc<Attached>> {
-        let all = self.attached.load();
-        all.get(volume).cloned().ok_or_else(|| Error::NoSuchVolume(volume.into()))
-    }
-
-    /// The binding of whichever volume has this name.
-    pub(super) fn place<'a>(&'a self, volume: &'a str) -> Place<'a> {
-        Place { volume, volume_id: None, world: WORLD.as_str(), default_strategy: &self.default_strategy }
-    }
-
-    /// The binding of this very volume.
-    pub(super) fn place_of<'a>(&'a self, attached: &'a Attached) -> Place<'a> {
-        Place { volume_id: Some(attached.volume_id), ..self.place(attached.slot.volume()) }
     }
 
     /// Whether a verdict that the catalog does not show yet keeps a target from serving a volume.

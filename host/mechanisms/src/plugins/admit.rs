@@ -234,7 +234,7 @@ impl Lifecycle {
         format_limits::check(&self.catalog.model(), name, &limits)?;
         while self.catalog.commit_for(cause, |model| decide::limit(model, name, limits)).await? {}
         self.renew_format_limits();
-        let all = self.attached.load_full();
+        let all = self.attached.load();
         for attached in all.values() {
             self.renew(attached, name).await;
         }

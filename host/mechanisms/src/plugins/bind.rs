@@ -8,7 +8,8 @@
 //! Naming a version expressly ends what is held against it and was not written yet. A rollback rehearses
 //! nothing, because the version that it returns to has served before; it must only load.
 
-use super::act::{Attached, Lifecycle, WORLD, candidate, is_native};
+use super::act::{Lifecycle, WORLD, candidate, is_native};
+use super::attached::Attached;
 use super::choose::{self, Chosen};
 use super::decide::{self, Attempt, Convict, Start};
 use super::rehearse::rehearse;

@@ -70,8 +70,7 @@ async fn what_a_volume_is_written_in_stays_beside_the_build_of_another_program()
         for _ in 0..2 {
             let node = world.start(&[SECOND]).await;
             let model = node.catalog.model();
-            let expected =
-                [("1.0.0".to_owned(), digest(SECOND)), (kept.clone(), digest(FIRST))];
+            let expected = [("1.0.0".to_owned(), digest(SECOND)), (kept.clone(), digest(FIRST))];
             assert_eq!(builds(&world, &node), expected);
             let shown = node.lifecycle.show("f").unwrap().versions.remove(1);
             assert!(shown.summary.starts_with("An earlier build of 1.0.0, kept"), "{shown:?}");
@@ -107,11 +106,7 @@ async fn an_earlier_build_is_the_programs_own_again_when_that_program_returns() 
     rewrite(&node, |row| WAYS[0](row, written_by(FIRST))).await;
     world.start(&[SECOND]).await;
     let node = world.start(&[FIRST]).await;
-    assert_eq!(
-        builds(&world, &node),
-        [("1.0.0".to_owned(), digest(FIRST))],
-        "nobody needs the other"
-    );
+    assert_eq!(builds(&world, &node), [("1.0.0".to_owned(), digest(FIRST))], "nobody needs the other");
     rewrite(&node, |row| WAYS[2](row, written_by(THIRD))).await;
     drop(node);
     // Written in one build, with a way back to another, under a third.

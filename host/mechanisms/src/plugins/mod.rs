@@ -8,6 +8,7 @@
 //! | `choose`, `decide` | which plugin a name stands for, which may come in, what follows a fault |
 //! | `act` | the lifecycle's state: compiled components and a slot per volume; what is told of refusals |
 //! | `host`, `compiled` | what the lifecycle needs of the plugin runtime, and components ready to run |
+//! | `attached` | the volumes whose strategies it looks after |
 //! | `admit`, `remove`, `bind`, `shadow` | its verbs: add; remove; use and roll back; shadow and promote |
 //! | `arriving` | which components are being verified, and for how many at once |
 //! | `judge`, `ground` | the way of a component into a node, for `add` and `check`; why it ends early |
@@ -24,6 +25,7 @@
 mod act;
 mod admit;
 mod arriving;
+mod attached;
 mod bar;
 mod bind;
 mod capability;

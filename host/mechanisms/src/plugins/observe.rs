@@ -57,7 +57,9 @@ impl Lifecycle {
                 Origin::Added => "added".into(),
             },
             summary: match &row.build_of {
-                Some(said) => format!("An earlier build of {said}, kept for what is written in it. {}", row.summary),
+                Some(said) => {
+                    format!("An earlier build of {said}, kept for what is written in it. {}", row.summary)
+                }
                 None => row.summary.clone(),
             },
             limits: Some(format_limits::effective(row)),

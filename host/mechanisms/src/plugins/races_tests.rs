@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Addition;
 use super::admit_tests::ROOMY;
+use super::stage_error::StageError;
 use super::world::{NOBODY, Running, VOLUME, World, addition};
 use crate::Error;
 use crate::catalog::{Change, HistoryRow, Key, PluginRow};
@@ -71,7 +72,10 @@ async fn what_was_asked_for_a_volume_is_not_done_to_its_successor() {
         assert_ne!(create(&node).await, id);
         drop(busy);
         let error = asked.await.unwrap().unwrap_err();
-        assert!(matches!(&error, Error::VolumeReplaced(volume) if volume == TENANT), "{error}");
+        assert!(
+            matches!(&error, Error::PluginStage(StageError::VolumeReplaced(volume)) if volume == TENANT),
+            "{error}"
+        );
         assert_eq!(node.lifecycle.binding(TENANT), None);
         let info = node.lifecycle.binding_info(TENANT).unwrap();
         assert_eq!(info.serving.plugin, "leveled");

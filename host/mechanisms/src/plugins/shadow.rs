@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::act::{Attached, Lifecycle, candidate, is_native};
+use super::act::{Lifecycle, candidate, is_native};
+use super::attached::Attached;
 use super::choose;
 use super::decide::{self, Attempt, Start};
 use super::stage_error::StageError;

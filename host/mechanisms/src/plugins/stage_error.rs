@@ -29,6 +29,11 @@ pub enum StageError {
         /// Its version.
         version: String,
     },
+    /// The volume that was meant was deleted meanwhile, and another has its name.
+    #[error(
+        "volume {0:?} was deleted meanwhile and another one has its name, to which nothing was done; ask again"
+    )]
+    VolumeReplaced(String),
     /// What is to shadow a volume serves it.
     #[error(
         "{target} serves volume {volume:?} already, with this configuration; there is nothing to compare"

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::super::choose::{Chosen, pick, resolve};
 use super::super::stage::{Event, Stage};
+use super::super::stage_error::StageError;
 use super::after;
 use crate::catalog::{
     BindingRow, CandidateRow, Change, HistoryRow, Key, Model, ROW_VERSION, ROWS_AT_ONCE, Target, VolumeState,
@@ -283,7 +284,7 @@ pub(super) fn ready_volume(model: &Model, place: Place<'_>) -> Result<u64> {
     match model.volumes.get(place.volume) {
         Some(row) if row.state != VolumeState::Ready => Err(Error::NoSuchVolume(volume())),
         Some(row) if place.volume_id.is_none_or(|id| row.id == id) => Ok(row.id),
-        Some(_) => Err(Error::VolumeReplaced(volume())),
+        Some(_) => Err(StageError::VolumeReplaced(volume()).into()),
         None => Err(Error::NoSuchVolume(volume())),
     }
 }

@@ -22,7 +22,7 @@ const REMEMBERED_TAKEN_BACK: usize = 8;
 /// Why an earlier version serves again.
 pub(super) const GONE: &str = "what took its place is gone";
 
-/// Tells targets, with the digests that they stand for, that must not serve though the catalog does not show it.
+/// Tells targets, with their digests, that must not serve though the catalog does not show it yet.
 pub(crate) type Barred<'a> = &'a dyn Fn(&Target, &str) -> bool;
 
 /// Takes a volume back to its latest earlier binding that can serve. What served until now is not returned to
