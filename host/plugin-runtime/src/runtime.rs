@@ -57,8 +57,8 @@ pub(crate) struct Shared {
 }
 
 impl Runtime {
-    /// Starts the engine, its clock and its threads, and opens the compile cache. Where that cannot be opened,
-    /// because the disk is full say, components are compiled at every start, which the log says.
+    /// Starts the engine, its clock and its threads, and opens the compile cache. Where that cannot be
+    /// opened, because the disk is full say, components are compiled at every start, which the log says.
     ///
     /// # Errors
     /// [`Error::Engine`] when a thread or the engine cannot start.
