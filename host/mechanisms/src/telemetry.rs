@@ -101,7 +101,7 @@ pub fn describe_metrics() {
     );
 }
 
-/// Describes the metrics of jobs on volumes.
+/// Describes the metrics of jobs on volumes, and of what the history leaves out.
 fn describe_jobs() {
     describe_counter!(
         "mortise_rebuild_jobs_total",
