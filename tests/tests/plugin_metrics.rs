@@ -86,7 +86,7 @@ async fn formats(bench: &Bench) -> Result<()> {
         ensure!(put.is_err(), "{name} takes a put");
         let labels = [("volume", name), ("world", "format"), ("plugin", name), ("kind", kind)];
         let faults = bench.metric("mortise_plugin_faults_total", &labels)?;
-        ensure!(faults > 0.5, "{name}: no {kind} is counted: {:?}", series_of(&metrics(&bench)?, name));
+        ensure!(faults > 0.5, "{name}: no {kind} is counted: {:?}", series_of(&metrics(bench)?, name));
     }
     bench.add("refuse", guests::FORMAT_REFUSE)?;
     bench.works(&["volume", "create", "converted"])?;

@@ -173,7 +173,10 @@ impl System {
     pub async fn plugin_not_received(&self, name: Option<&str>, answer: &str, cause: Cause) {
         let (lifecycle, name) = (Arc::clone(&self.lifecycle), name.map(str::to_owned));
         let outcome = format!("failed: {answer}");
-        let told = async move { Ok(lifecycle.tell_unread(name.as_deref(), &outcome, &cause).await) };
+        let told = async move {
+            lifecycle.tell_unread(name.as_deref(), &outcome, &cause).await;
+            Ok(())
+        };
         drop(detached(told).await);
     }
 

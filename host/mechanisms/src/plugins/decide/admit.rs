@@ -100,8 +100,7 @@ pub(crate) fn refuse(model: &Model, refused: &Refused<'_>) -> Result<(Change, ()
     // A name that cannot be one stands in the error's words.
     let name = name.filter(|name| name_problem(name).is_none());
     let unknown = name.is_none_or(|name| model.versions(name).next().is_none());
-    let mut audit =
-        audit.component(name, digest).refused(unknown && origin == Origin::Added, outcome);
+    let mut audit = audit.component(name, digest).refused(unknown && origin == Origin::Added, outcome);
     if let Some(arrival) = model.arrivals.get(digest).filter(|_| last) {
         audit = audit.moved(Some(arrival.stage), after(arrival.stage, Event::Refuse)?);
         change.delete(model, Key::Arrival(digest.into()));
