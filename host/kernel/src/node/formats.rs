@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use super::Volume;
-use crate::Result;
 use crate::format::{FormatId, Meter};
 use crate::kv::{self, Command, CommandResponse};
 use crate::seams::Deadline;
 use crate::store::{Conversion, Reading, Store, Survey, Transform, Wanted};
+use crate::{Error, Result};
 
 impl Volume {
     /// The format of its keys and values.
@@ -28,10 +28,12 @@ impl Volume {
         self.check_open()?;
         let (to, stores) = (to.clone(), self.shared.stores.of(self.name()));
         let path = self.home.directory().path().to_path_buf();
-        let coders = move |reading: &Reading<'_>| {
-            Ok(Conversion::new(reading.store().coder().clone(), stores.coder(&to, &path)?))
-        };
-        self.read(coders).await
+        let from = self.store.load().coder().clone();
+        // The codec may have to be compiled first. No reader is to wait for that, so this takes no slot of theirs.
+        let coder = tokio::task::spawn_blocking(move || stores.coder(&to, &path)).await;
+        let coder =
+            coder.unwrap_or_else(|error| Err(Error::Internal(format!("a codec was not found: {error}"))));
+        Ok(Conversion::new(from, coder?))
     }
 
     /// Counts the records that a conversion would refuse, and changes none: what is in memory is only

@@ -127,6 +127,8 @@ pub(crate) struct ArrivalRow {
     /// Bytes.
     pub size: u64,
     pub since_unix_ms: u64,
+    /// `state` in rows that were written before it had its name.
+    #[serde(alias = "state")]
     pub origin: Origin,
     pub stage: Stage,
 }
@@ -142,6 +144,8 @@ pub(crate) struct PluginRow {
     /// Bytes.
     pub size: u64,
     pub added_unix_ms: u64,
+    /// `state` in rows that were written before it had its name.
+    #[serde(alias = "state")]
     pub origin: Origin,
     #[serde(default)]
     pub summary: String,

@@ -120,9 +120,10 @@ async fn a_failed_write_is_told_and_the_next_one_passes() {
 }
 
 #[test]
-fn a_plugin_s_row_of_a_newer_program_is_read() {
+fn rows_of_newer_and_older_programs_are_read() {
     let row = r#"{"version":2,"digest":"d","world":"format","wit_version":"0.2.0","size":1,"added_unix_ms":2,
         "origin":"added","limits":{"memory_bytes":1048576,"threads":4},"colour":"red"}"#;
-    let row: super::PluginRow = serde_json::from_str(row).unwrap();
-    assert_eq!(row.limits.memory_bytes, 1 << 20);
+    let read = |row: &str| serde_json::from_str::<super::PluginRow>(row).unwrap();
+    assert_eq!(read(row).limits.memory_bytes, 1 << 20);
+    assert_eq!(read(&row.replace("\"origin\"", "\"state\"")), read(row), "as it was called before");
 }

@@ -151,7 +151,7 @@ struct Limits {
     #[arg(long, value_name = "UNITS")]
     fuel: Option<u64>,
     /// Size of one answer.
-    #[arg(long, alias = "answer", value_name = "SIZE", value_parser = byte_size)]
+    #[arg(long, value_name = "SIZE", value_parser = byte_size)]
     answer_bytes: Option<bytesize::ByteSize>,
     #[command(flatten)]
     stated: Stated,
