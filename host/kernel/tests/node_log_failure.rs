@@ -16,7 +16,7 @@ use mortise_kernel::kv::{CommandResponse, RangeRequest};
 use mortise_kernel::log::{Log, LogConfig, Sink, Write};
 use mortise_kernel::node::VolumeId;
 use mortise_kernel::raft::{Group, GroupConfig, ProposerConfig, Throttle, Upkeep};
-use mortise_kernel::store::{Applied, CurrentStore, Served, Store, StoreConfig, Undertaker};
+use mortise_kernel::store::{Applied, CurrentStore, Reaper, Served, Store, StoreConfig};
 use node_support::{life, put_command, seed, soon};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -66,7 +66,7 @@ impl Throttle for Quiet {
 /// Frees a store where it is let go.
 struct AtOnce;
 
-impl Undertaker for AtOnce {
+impl Reaper for AtOnce {
     fn bury(&self, store: Box<Store>) {
         drop(store);
     }

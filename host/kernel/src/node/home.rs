@@ -25,7 +25,7 @@ use super::stores::Stores;
 use crate::format::FormatId;
 use crate::rebuild::Generation;
 use crate::seams::fault::{Point, pass};
-use crate::store::{Store, Undertaker};
+use crate::store::{Reaper, Store};
 use crate::{Error, Result};
 
 /// What is on its way out.
@@ -41,16 +41,16 @@ enum Leaving {
 }
 
 /// How many stores of each generation, iterators included, are there; none of a generation that is missing.
-type Tenants = HashMap<u64, u64>;
+type OpenStores = HashMap<u64, u64>;
 
 /// Reports when it is dropped that one store of a generation, with its iterators, is gone.
-struct Tenure {
+struct StoreLease {
     generation: u64,
-    tenants: Arc<watch::Sender<Tenants>>,
+    tenants: Arc<watch::Sender<OpenStores>>,
     leaving: mpsc::UnboundedSender<Leaving>,
 }
 
-impl Drop for Tenure {
+impl Drop for StoreLease {
     fn drop(&mut self) {
         self.tenants.send_modify(|tenants| match tenants.get_mut(&self.generation) {
             Some(count) if *count > 1 => *count -= 1,
@@ -61,7 +61,7 @@ impl Drop for Tenure {
     }
 }
 
-impl Undertaker for mpsc::UnboundedSender<Leaving> {
+impl Reaper for mpsc::UnboundedSender<Leaving> {
     fn bury(&self, store: Box<Store>) {
         // What comes back is freed here: the volume is closed.
         drop(self.send(Leaving::Store(store)));
@@ -85,7 +85,7 @@ pub(super) struct Home {
     directory: Directory,
     stores: Stores,
     leaving: mpsc::UnboundedSender<Leaving>,
-    tenants: Arc<watch::Sender<Tenants>>,
+    tenants: Arc<watch::Sender<OpenStores>>,
     numbers: Mutex<Numbers>,
 }
 
@@ -110,7 +110,7 @@ impl Home {
     }
 
     /// Who frees its stores.
-    pub(super) fn undertaker(&self) -> Arc<dyn Undertaker> {
+    pub(super) fn reaper(&self) -> Arc<dyn Reaper> {
         Arc::new(self.leaving.clone())
     }
 
@@ -122,7 +122,7 @@ impl Home {
     /// Opens the store of a generation.
     pub(super) fn open(&self, generation: &Generation) -> Result<Store> {
         self.tenants.send_modify(|tenants| *tenants.entry(generation.number).or_default() += 1);
-        let tenure = Tenure {
+        let tenure = StoreLease {
             generation: generation.number,
             tenants: Arc::clone(&self.tenants),
             leaving: self.leaving.clone(),

@@ -209,13 +209,13 @@ mod tests {
     async fn an_entry_waits_for_its_delay_or_for_relief() {
         let (sender, receiver) =
             watch::channel(Pressure { sealed_memtables: 5, l0_runs: 0, ..Pressure::default() });
-        let brake = Brake::new(config(), receiver, "test");
+        let write_throttle = Brake::new(config(), receiver, "test");
         let started = Instant::now();
-        assert!(brake.pause().await);
+        assert!(write_throttle.pause().await);
         assert_eq!(started.elapsed(), Duration::from_millis(25));
 
         sender.send_replace(Pressure { sealed_memtables: 8, l0_runs: 0, ..Pressure::default() });
-        let mut stopped = tokio::spawn(async move { brake.pause().await });
+        let mut stopped = tokio::spawn(async move { write_throttle.pause().await });
         let waited = tokio::time::timeout(Duration::from_secs(3600), &mut stopped).await;
         assert!(waited.is_err(), "a stop must hold until the pressure recedes");
         sender.send_replace(Pressure::default());

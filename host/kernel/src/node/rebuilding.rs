@@ -84,7 +84,7 @@ impl Site for VolumeSite {
 
     fn name(&self, building: &Generation) -> Result<Arc<Served>> {
         let named = self.home.name(building)?;
-        Ok(Served::new(self.home.open(&named)?, self.home.undertaker()))
+        Ok(Served::new(self.home.open(&named)?, self.home.reaper()))
     }
 
     fn prepare_flip(&self, to: u64, keep: Option<Duration>, same_order: bool) -> Result<()> {
@@ -128,7 +128,7 @@ impl Site for VolumeSite {
     }
 
     fn open_kept(&self, number: u64) -> Result<Arc<Served>> {
-        Ok(Served::new(self.home.reopen(number)?, self.home.undertaker()))
+        Ok(Served::new(self.home.reopen(number)?, self.home.reaper()))
     }
 
     fn exchanged(&self) {

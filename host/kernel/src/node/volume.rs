@@ -51,7 +51,7 @@ pub struct Volume {
     pub(super) store: Arc<CurrentStore>,
     pub(super) group: Arc<Group>,
     pub(super) upkeep: Arc<VolumeUpkeep>,
-    brake: Arc<Brake>,
+    write_throttle: Arc<Brake>,
     pub(super) kept: Arc<Kept>,
     pub(super) rebuilds: Rebuilds,
     /// Taken by a write that changes much at once.
@@ -71,7 +71,7 @@ impl Volume {
     /// Starts the raft group over an open store; returns when it leads and has applied its log.
     pub(super) async fn start(volume: VolumeConfig, opened: Opened, shared: Shared) -> Result<Arc<Self>> {
         let Opened { home, departures, store, kept } = opened;
-        let store = CurrentStore::new(Served::new(store, home.undertaker()));
+        let store = CurrentStore::new(Served::new(store, home.reaper()));
         let upkeep = VolumeUpkeep::new(
             volume.id,
             Arc::clone(&store),
@@ -79,7 +79,7 @@ impl Volume {
             Arc::clone(&shared.disk),
             Arc::clone(&shared.flush_slots),
         );
-        let brake = Arc::new(Brake::new(shared.config.clone(), upkeep.pressure(), &volume.name));
+        let write_throttle = Arc::new(Brake::new(shared.config.clone(), upkeep.pressure(), &volume.name));
         // Replay needs flushes already; scrubs come after it.
         let tidy = keep_tidy(Arc::clone(&home), departures, upkeep.busy());
         let mut tasks = Tasks(vec![tokio::spawn(Arc::clone(&upkeep).keep_flushed()), tokio::spawn(tidy)]);
@@ -90,7 +90,7 @@ impl Volume {
             log_path: shared.log_path.clone(),
             store: Arc::clone(&store),
             upkeep: Arc::clone(&upkeep) as Arc<dyn Upkeep>,
-            throttle: Arc::clone(&brake) as Arc<dyn Throttle>,
+            throttle: Arc::clone(&write_throttle) as Arc<dyn Throttle>,
             proposer: ProposerConfig::default(),
             round_limit: shared.config.default_deadline,
         });
@@ -121,7 +121,7 @@ impl Volume {
             store,
             group,
             upkeep,
-            brake,
+            write_throttle,
             kept,
             rebuilds,
             heavy: Arc::default(),
@@ -327,7 +327,7 @@ impl Volume {
             flushed_bytes: store.flushed_bytes,
             compaction_in_bytes: store.compaction_in_bytes,
             compaction_out_bytes: store.compaction_out_bytes,
-            slowed_writes: self.brake.slowed_writes(),
+            slowed_writes: self.write_throttle.slowed_writes(),
         }
     }
 

@@ -5,7 +5,7 @@
 //! never waits for anybody.
 //!
 //! Freeing a store means freeing its memtables, which takes tens of milliseconds. Whoever lets go last only
-//! hands it to an undertaker, off the path of requests.
+//! hands it to an reaper, off the path of requests.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::{Store, StoreCounters};
 
 /// Frees stores that nobody uses any more.
-pub trait Undertaker: Send + Sync + 'static {
+pub trait Reaper: Send + Sync + 'static {
     /// Takes over a store, to free it elsewhere.
     fn bury(&self, store: Box<Store>);
 }
@@ -25,14 +25,14 @@ pub trait Undertaker: Send + Sync + 'static {
 pub struct Served {
     /// `None` only while it is dropped.
     store: Option<Box<Store>>,
-    undertaker: Arc<dyn Undertaker>,
+    reaper: Arc<dyn Reaper>,
 }
 
 impl Served {
-    /// A store that `undertaker` gets when nobody uses it any more.
+    /// A store that `reaper` gets when nobody uses it any more.
     #[must_use]
-    pub fn new(store: Store, undertaker: Arc<dyn Undertaker>) -> Arc<Self> {
-        Arc::new(Self { store: Some(Box::new(store)), undertaker })
+    pub fn new(store: Store, reaper: Arc<dyn Reaper>) -> Arc<Self> {
+        Arc::new(Self { store: Some(Box::new(store)), reaper })
     }
 }
 
@@ -48,7 +48,7 @@ impl Deref for Served {
 impl Drop for Served {
     fn drop(&mut self) {
         if let Some(store) = self.store.take() {
-            self.undertaker.bury(store);
+            self.reaper.bury(store);
         }
     }
 }

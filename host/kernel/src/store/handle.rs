@@ -37,7 +37,7 @@ use crate::{Error, Result};
 pub struct Store {
     pub(super) tree: Tree,
     /// The same for apply and for reads of one key, which happen on threads that many wait for.
-    pub(super) swift: Tree,
+    pub(super) unscanned: Tree,
     pub(super) coder: Coder,
     pub(super) gate: Gate,
     pub(super) writer: Mutex<Writer>,
@@ -109,7 +109,7 @@ impl Store {
         let view = ReadView { seqno, revision: state.revision, compacted: state.compacted };
         let applied = state.applied.clone();
         Ok(Self {
-            swift: tree.impatient(),
+            unscanned: tree.impatient(),
             tree,
             coder: config.coder,
             gate: Gate::new(view),
@@ -163,7 +163,7 @@ impl Store {
         let stored = format::stored_commands(&self.coder, commands, prepared, Meter::Apply)?;
         let foreseen = |nth: usize| prepared.get(nth)?.as_ref()?.decoded_for(&self.coder);
         let mut writer = self.writer.lock();
-        let mut draft = Draft::new(&self.swift, &self.coder, writer.state.clone());
+        let mut draft = Draft::new(&self.unscanned, &self.coder, writer.state.clone());
         let answers = stored.iter().enumerate().map(|(nth, command)| draft.run(command, foreseen(nth)));
         let answers = answers.collect::<Result<Vec<_>>>()?;
         let (staged, mut state) = draft.finish();

@@ -45,7 +45,7 @@ pub use config::{Applied, Flushed, ScrubProgress, StoreConfig, StoreCounters};
 pub use conversion::{Conversion, Survey};
 pub(crate) use convert::convert;
 pub use convert::{Row, Transform};
-pub use current::{CurrentStore, Served, Undertaker};
+pub use current::{CurrentStore, Reaper, Served};
 pub(crate) use examine::examine_tree;
 pub use foresight::{MOST_ORDERED_BYTES, MOST_ORDERED_VALUES};
 pub use handle::Store;

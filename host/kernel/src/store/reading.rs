@@ -106,7 +106,7 @@ impl<'a> Reading<'a> {
         let passage = self.store.gate.enter();
         let view = passage.view;
         let source = match &request.range_end[..] {
-            [] => Source::at(&self.store.swift, view.seqno),
+            [] => Source::at(&self.store.unscanned, view.seqno),
             _ => self.source(view),
         };
         let scan = read::open(source, request, Readable::from(view))?;

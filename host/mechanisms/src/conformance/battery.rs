@@ -14,7 +14,7 @@ use mortise_plugin_runtime::{Limits, Usage};
 use serde::Serialize;
 
 use super::trace::Record;
-use super::workbench::Specimen;
+use super::workbench::LoadedPlugin;
 
 /// Failures of a section that are kept; the others are counted.
 const FAILURES_KEPT: usize = 5;
@@ -190,7 +190,7 @@ impl<'a> Battery<'a> {
         self.took.iter().max().copied().unwrap_or_default()
     }
 
-    pub(super) fn finish(mut self, specimen: &Specimen) -> Outcome {
+    pub(super) fn finish(mut self, specimen: &LoadedPlugin) -> Outcome {
         let longest = self.longest();
         self.took.sort_unstable();
         let description = specimen.description();

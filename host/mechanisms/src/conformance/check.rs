@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::cure::cure;
 use super::workbench::Allowance;
 use crate::cause::Cause;
-use crate::plugins::{Admission, Ground, Judged, Refusal as Verdict, Step, Trust, Who, Yardstick, judge};
+use crate::plugins::{
+    Admission, AdmissionRules, Ground, Judged, Refusal as Refused, Step, Trust, Who, judge,
+};
 use crate::system::addition;
 use crate::{NewPlugin, Result};
 use mortise_plugin_runtime::Origin;
@@ -80,7 +82,7 @@ impl Checked {
         let Judged { world, wit_version, capabilities, identity, admission, refusal } = judged;
         let named = || origin.exports.iter().find_map(|name| Some(contract_version(name)?.to_owned()));
         let wit_version = wit_version.or_else(named);
-        let refusal = refusal.map(|Verdict { step, ground, reason }| {
+        let refusal = refusal.map(|Refused { step, ground, reason }| {
             let cure = ground.map(|ground| cure(ground, &origin, bytes));
             Refusal { step, ground, reason, cure }
         });
@@ -105,13 +107,13 @@ pub(super) fn by_defaults(runtime: &Runtime, new: NewPlugin, allowance: Allowanc
         return Judged::refused(Step::Capabilities, error);
     }
     addition.grants.extend(allowance.grants.wasi_minimal.then_some(Capability::WasiMinimal));
-    let yardstick = Yardstick {
+    let admission_rules = AdmissionRules {
         model: Arc::default(),
         trust: Trust::default(),
         max_component_bytes: MAX_COMPONENT_BYTES,
         unix_ms: 0,
     };
-    judge(runtime, &yardstick, &addition, |usual| allowance.limits_from(usual))
+    judge(runtime, &admission_rules, &addition, |usual| allowance.limits_from(usual))
 }
 
 /// The version in `mortise:plugin/<interface>@<version>`.

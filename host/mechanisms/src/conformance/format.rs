@@ -11,7 +11,7 @@ use mortise_plugin_runtime::format::{Answers, Format, Mode};
 use super::battery::{Battery, Failure};
 use super::configuration::{self, Asked};
 use super::records::{garbage, keys, shown, values};
-use super::workbench::Specimen;
+use super::workbench::LoadedPlugin;
 use crate::Result;
 
 /// Records of one batch.
@@ -35,7 +35,7 @@ enum Way {
 type Encoded = Vec<(Vec<u8>, std::result::Result<Vec<u8>, String>)>;
 
 /// Runs all sections.
-pub(super) fn test(specimen: &Specimen, fresh: &Specimen, battery: &mut Battery<'_>) -> Result<()> {
+pub(super) fn test(specimen: &LoadedPlugin, fresh: &LoadedPlugin, battery: &mut Battery<'_>) -> Result<()> {
     let config = battery.options.config.clone();
     let format = specimen.format(specimen.limits(), &config)?;
     let fresh = fresh.format(fresh.limits(), &config)?;

@@ -35,4 +35,4 @@ pub use check::{Checked, ONLY_A_NODE_CAN_TELL, Refusal};
 pub use mortise_plugin_runtime::{Form, Language, Origin, Tool};
 pub use replay::{Difference, Replayed};
 pub use views::described;
-pub use workbench::{Allowance, Specimen, Workbench};
+pub use workbench::{Allowance, LoadedPlugin, Workbench};

@@ -16,7 +16,7 @@ use super::battery::micros;
 use super::strategy;
 use super::trace::{Question, Record, Reply};
 use super::views::described;
-use super::workbench::Specimen;
+use super::workbench::LoadedPlugin;
 use crate::Result;
 
 /// What became of the recorded calls.
@@ -52,7 +52,7 @@ pub struct Difference {
 }
 
 pub(super) fn replay(
-    specimen: &Specimen,
+    specimen: &LoadedPlugin,
     records: &[Record],
     progress: &mut dyn FnMut(u64),
 ) -> Result<Replayed> {

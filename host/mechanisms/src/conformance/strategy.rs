@@ -12,7 +12,7 @@ use super::precision;
 use super::records;
 use super::trace::{Record, Reply};
 use super::views::{self, LARGE, canned, described};
-use super::workbench::Specimen;
+use super::workbench::LoadedPlugin;
 use crate::Result;
 use crate::compaction::{Verdict, judge, shape_of};
 
@@ -28,7 +28,7 @@ struct Made {
 }
 
 /// Runs all sections.
-pub(super) fn test(specimen: &Specimen, fresh: &Specimen, battery: &mut Battery<'_>) -> Result<()> {
+pub(super) fn test(specimen: &LoadedPlugin, fresh: &LoadedPlugin, battery: &mut Battery<'_>) -> Result<()> {
     let strategy = specimen.strategy(specimen.limits())?;
     let mut made = Vec::new();
     let canned = canned_views().into_iter().map(|(name, view)| (name.to_owned(), view));

@@ -22,7 +22,7 @@ use super::format;
 use super::replay::{self, Replayed};
 use super::strategy;
 use super::trace::Record;
-use crate::simulate::Contender;
+use crate::simulate::SimulatedStrategy;
 use crate::{Error, NewPlugin, Result};
 
 /// What a component is granted, and what its calls may use where it isn't what plugins of its world usually
@@ -63,7 +63,7 @@ pub struct Workbench {
 
 /// A component on the workbench that a host would take.
 #[derive(Debug)]
-pub struct Specimen {
+pub struct LoadedPlugin {
     bytes: Vec<u8>,
     compiler: Compiler,
     component: Component,
@@ -110,7 +110,7 @@ impl Workbench {
     ///
     /// # Errors
     /// [`Error::ComponentRefused`] with the reason and the usual cure.
-    pub fn specimen(&self, bytes: Vec<u8>, allowance: Allowance) -> Result<Specimen> {
+    pub fn specimen(&self, bytes: Vec<u8>, allowance: Allowance) -> Result<LoadedPlugin> {
         if let Some(refusal) = self.check(&bytes, allowance)?.refusal {
             return Err(Error::ComponentRefused(refusal.to_string()));
         }
@@ -118,11 +118,11 @@ impl Workbench {
         let limits = allowance.limits(component.description().world);
         let identity = component.identity(&limits).map_err(Error::DescribeFailed)?;
         let compiler = self.compiler.clone();
-        Ok(Specimen { bytes, compiler, component, identity, limits, allowance })
+        Ok(LoadedPlugin { bytes, compiler, component, identity, limits, allowance })
     }
 }
 
-impl Specimen {
+impl LoadedPlugin {
     /// Name and version, as it gives them itself.
     #[must_use]
     pub fn label(&self) -> String {
@@ -186,8 +186,8 @@ impl Specimen {
     ///
     /// # Errors
     /// [`Error::ComponentRefused`] when it is of another world.
-    pub fn contender(&self, config: &str) -> Result<Contender> {
-        Ok(Contender::component(self.label(), config.to_owned(), self.strategy(self.limits)?))
+    pub fn contender(&self, config: &str) -> Result<SimulatedStrategy> {
+        Ok(SimulatedStrategy::component(self.label(), config.to_owned(), self.strategy(self.limits)?))
     }
 
     /// The component as a compaction strategy.

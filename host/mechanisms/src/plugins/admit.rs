@@ -13,10 +13,10 @@ use super::act::{Lifecycle, blocking};
 use super::arriving::Arrived;
 use super::capability::Capabilities;
 use super::choose::{self, Chosen};
-use super::decide::{self, Attempt, Papers, Refused};
+use super::decide::{self, Attempt, Inspected, Refused};
 use super::format_limits;
 use super::host::Loaded;
-use super::judge::{self, Judged, Keep, Terms, Yardstick};
+use super::judge::{self, AdmissionRules, Judged, Keep, TrialTerms};
 use crate::catalog::Origin;
 use crate::cause::Cause;
 use crate::system::ShippedPlugin;
@@ -59,10 +59,11 @@ impl Lifecycle {
         let Addition { bytes, cause, .. } = addition;
         cause.check()?;
         self.finish_removals().await?;
-        let (host, yardstick, given) = (Arc::clone(&self.host), self.yardstick(), addition.clone());
+        let (host, admission_rules, given) =
+            (Arc::clone(&self.host), self.admission_rules(), addition.clone());
         let looked = blocking(move || {
-            let papers = judge::look(host.as_ref(), &yardstick, &given)?;
-            let terms = judge::terms(&yardstick, &papers)?;
+            let papers = judge::look(host.as_ref(), &admission_rules, &given)?;
+            let terms = judge::terms(&admission_rules, &papers)?;
             Ok((papers, terms))
         });
         let (papers, terms) = looked.await?;
@@ -82,7 +83,7 @@ impl Lifecycle {
     }
 
     /// Writes the arrival and the file of a component.
-    async fn receive(&self, bytes: &Arc<[u8]>, papers: &Papers) -> Result<()> {
+    async fn receive(&self, bytes: &Arc<[u8]>, papers: &Inspected) -> Result<()> {
         let _together = self.files.lock().await;
         self.catalog.commit(|model| decide::arrive(model, papers)).await?;
         let (blobs, given) = (Arc::clone(&self.blobs), Arc::clone(bytes));
@@ -94,7 +95,7 @@ impl Lifecycle {
         &self,
         bytes: &Arc<[u8]>,
         world: World,
-        terms: Terms,
+        terms: TrialTerms,
     ) -> Result<(Identity, Arc<dyn Loaded>)> {
         let (host, given) = (Arc::clone(&self.host), Arc::clone(bytes));
         let alone = self.compile_alone().await?;
@@ -111,17 +112,17 @@ impl Lifecycle {
     /// What is not the component's doing.
     pub(crate) async fn check(&self, addition: Addition) -> Result<Judged> {
         let alone = self.compile_alone().await?;
-        let (host, yardstick) = (Arc::clone(&self.host), self.yardstick().without_removed());
+        let (host, admission_rules) = (Arc::clone(&self.host), self.admission_rules().without_removed());
         let judged = blocking(move || {
             let _alone = alone;
-            judge::judge(host.as_ref(), &yardstick, &addition, |limits| limits)
+            judge::judge(host.as_ref(), &admission_rules, &addition, |limits| limits)
         });
         judged.await
     }
 
     /// What this node measures a component by now.
-    fn yardstick(&self) -> Yardstick {
-        Yardstick {
+    fn admission_rules(&self) -> AdmissionRules {
+        AdmissionRules {
             model: self.catalog.model(),
             trust: self.trust.clone(),
             max_component_bytes: self.max_component_bytes,

@@ -16,9 +16,9 @@ use crate::telemetry::TenureMetrics;
 
 /// The formats of the volumes that are open, by the volumes' names.
 #[derive(Default)]
-pub(super) struct FormatsInService(Mutex<BTreeMap<String, Tenure>>);
+pub(super) struct FormatsInService(Mutex<BTreeMap<String, ServedFormat>>);
 
-struct Tenure {
+struct ServedFormat {
     format: FormatId,
     /// None where the format is no plugin.
     metrics: Option<TenureMetrics>,
@@ -43,12 +43,12 @@ impl Lifecycle {
             (None, Some(metrics)) => metrics.begins(unix_ms),
             (_, None) => {}
         }
-        all.insert(volume.to_owned(), Tenure { format: format.clone(), metrics });
+        all.insert(volume.to_owned(), ServedFormat { format: format.clone(), metrics });
     }
 
     /// Takes note that a volume is closed.
     pub(crate) fn format_is_gone(&self, volume: &str) {
-        if let Some(Tenure { metrics: Some(metrics), .. }) = self.formats.0.lock().remove(volume) {
+        if let Some(ServedFormat { metrics: Some(metrics), .. }) = self.formats.0.lock().remove(volume) {
             metrics.ends();
         }
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::admit::Addition;
 use super::capability::{self, Capabilities};
-use super::decide::{self, Papers};
+use super::decide::{self, Inspected};
 use super::ground::Ground;
 use super::host::{Host, Loaded};
 use super::signature::{SignatureState, Trust};
@@ -152,14 +152,14 @@ impl Judged {
 
 /// What a node measures a component by.
 #[derive(Clone, Debug)]
-pub(crate) struct Yardstick {
+pub(crate) struct AdmissionRules {
     pub model: Arc<Model>,
     pub trust: Trust,
     pub max_component_bytes: usize,
     pub unix_ms: u64,
 }
 
-impl Yardstick {
+impl AdmissionRules {
     /// For a check: a plugin whose removal is under way is gone, as an addition would find.
     pub(crate) fn without_removed(mut self) -> Self {
         if self.model.plugins.values().any(|row| row.stage == Stage::Removed) {
@@ -204,44 +204,48 @@ impl<T> At<T> for Result<T> {
 
 /// What a component may use while it is asked who it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct TrialTerms {
     pub limits: Limits,
     pub capabilities: Capabilities,
 }
 
 /// Looks at a component without running it: size, signature, world, version, imports. Blocks.
-pub(crate) fn look(host: &dyn Host, yardstick: &Yardstick, addition: &Addition) -> Result<Papers, Refused> {
+pub(crate) fn look(
+    host: &dyn Host,
+    admission_rules: &AdmissionRules,
+    addition: &Addition,
+) -> Result<Inspected, Refused> {
     let Addition { bytes, name, signature, grants, origin, .. } = addition;
-    let limit = yardstick.max_component_bytes;
+    let limit = admission_rules.max_component_bytes;
     if bytes.len() > limit {
         return Err(Error::ComponentTooLarge(limit)).at(Step::Size);
     }
     let signature = match origin {
         // What comes with the program is trusted like the program.
         Origin::Shipped => SignatureState::Unsigned,
-        Origin::Added => yardstick.trust.check(bytes, signature.as_deref()).at(Step::Signature)?,
+        Origin::Added => admission_rules.trust.check(bytes, signature.as_deref()).at(Step::Signature)?,
     };
-    Ok(Papers {
+    Ok(Inspected {
         description: host.inspect(bytes).at(Step::Read)?,
         origin: *origin,
         name: name.clone(),
         signature,
         grants: grants.clone(),
-        unix_ms: yardstick.unix_ms,
+        unix_ms: admission_rules.unix_ms,
     })
 }
 
 /// What a component that was looked at runs under: what the plugin has of whose name it is to be a version,
 /// and what it is granted expressly.
-pub(crate) fn terms(yardstick: &Yardstick, papers: &Papers) -> Result<Terms, Refused> {
+pub(crate) fn terms(admission_rules: &AdmissionRules, papers: &Inspected) -> Result<TrialTerms, Refused> {
     let Description { world, capabilities: wanted, imports, .. } = &papers.description;
     let name = papers.name.as_deref();
-    let inherited = decide::inherited(&yardstick.model, name, *world);
+    let inherited = decide::inherited(&admission_rules.model, name, *world);
     let mut granted = inherited.grants;
     granted.extend(&papers.grants);
     capability::check(name, wanted, &granted, imports).at(Step::Capabilities)?;
     let capabilities = wanted.union(&capability::by_default()).copied().collect();
-    Ok(Terms { limits: inherited.limits, capabilities })
+    Ok(TrialTerms { limits: inherited.limits, capabilities })
 }
 
 /// Whether what was compiled of a component is kept for later.
@@ -256,7 +260,7 @@ pub(crate) fn verify(
     host: &dyn Host,
     bytes: &[u8],
     world: World,
-    terms: &Terms,
+    terms: &TrialTerms,
     keep: Keep,
 ) -> Result<(Identity, Arc<dyn Loaded>), Refused> {
     let limits = terms.limits;
@@ -283,12 +287,12 @@ pub(crate) fn verify(
 /// What is not the component's doing.
 pub(crate) fn judge(
     host: &dyn Host,
-    yardstick: &Yardstick,
+    admission_rules: &AdmissionRules,
     addition: &Addition,
     adjust: impl FnOnce(Limits) -> Limits,
 ) -> Result<Judged> {
     let mut judged = Judged::default();
-    match lead(host, yardstick, addition, adjust, &mut judged) {
+    match lead(host, admission_rules, addition, adjust, &mut judged) {
         Ok(admission) => judged.admission = Some(admission),
         Err(refused) => judged.refusal = Some(refused.into_refusal()?),
     }
@@ -297,23 +301,23 @@ pub(crate) fn judge(
 
 fn lead(
     host: &dyn Host,
-    yardstick: &Yardstick,
+    admission_rules: &AdmissionRules,
     addition: &Addition,
     adjust: impl FnOnce(Limits) -> Limits,
     judged: &mut Judged,
 ) -> Result<Admission, Refused> {
-    let papers = look(host, yardstick, addition)?;
+    let papers = look(host, admission_rules, addition)?;
     let Description { world, wit_version, capabilities, .. } = &papers.description;
     judged.world = Some(world.to_string());
     judged.wit_version = Some(wit_version.clone());
     judged.capabilities = capabilities.iter().copied().collect();
-    let mut terms = terms(yardstick, &papers)?;
+    let mut terms = terms(admission_rules, &papers)?;
     terms.limits = adjust(terms.limits);
     let (identity, _) = verify(host, &addition.bytes, *world, &terms, Keep::Nothing)?;
     let Identity { name, version, summary } = identity.clone();
     judged.identity = Some(Who { name, version, summary });
-    let (_, chosen) = decide::admit(&yardstick.model, &papers, &identity).at(Step::Catalog)?;
-    let there = yardstick.model.plugins.get(&(chosen.name.clone(), chosen.version.clone()));
+    let (_, chosen) = decide::admit(&admission_rules.model, &papers, &identity).at(Step::Catalog)?;
+    let there = admission_rules.model.plugins.get(&(chosen.name.clone(), chosen.version.clone()));
     let digest = Digest::of(&addition.bytes).to_string();
     Ok(Admission {
         known: there.is_some_and(|row| row.digest == digest),

@@ -91,7 +91,7 @@ pub(crate) use decide::{Attempt, about_format, config_text, leave};
 pub use ground::Ground;
 pub(crate) use host::Host;
 pub use judge::{Admission, Judged, Refusal, Step, Who};
-pub(crate) use judge::{Yardstick, judge};
+pub(crate) use judge::{AdmissionRules, judge};
 pub use signature::{SignatureState, Trust, TrustedKey};
 pub use stage::IllegalTransition;
 pub(crate) use stage::Stage;

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::act::Lifecycle;
-use super::decide::{self, Convict, Sentence};
+use super::decide::{self, Convict, Penalty};
 use crate::catalog::Target;
 use crate::compaction::{Active, Shadow, Supervisor};
 use crate::system::FaultInfo;
@@ -31,11 +31,11 @@ impl Supervisor for Lifecycle {
     }
 
     fn quarantine<'a>(&'a self, volume: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()> {
-        self.convict(volume, active, Sentence::Quarantine, reason).boxed()
+        self.convict(volume, active, Penalty::Quarantine, reason).boxed()
     }
 
     fn take_back<'a>(&'a self, volume: &'a str, active: &'a Active, reason: String) -> BoxFuture<'a, ()> {
-        self.convict(volume, active, Sentence::TakeBack, reason).boxed()
+        self.convict(volume, active, Penalty::TakeBack, reason).boxed()
     }
 
     fn end_shadow<'a>(
@@ -53,7 +53,7 @@ impl Supervisor for Lifecycle {
 }
 
 impl Lifecycle {
-    async fn convict(&self, volume: &str, active: &Active, sentence: Sentence, reason: String) {
+    async fn convict(&self, volume: &str, active: &Active, sentence: Penalty, reason: String) {
         let Ok(attached) = self.attached(volume) else { return };
         let key = (volume.to_owned(), active.info.digest.clone());
         let convict = Convict {
@@ -68,8 +68,8 @@ impl Lifecycle {
         self.unsaved.lock().insert(key.clone(), convict.clone());
         let mut next = self.best_at_hand(volume).await;
         let done = match sentence {
-            Sentence::Quarantine => "was quarantined",
-            Sentence::TakeBack => "was rolled back in its watch period",
+            Penalty::Quarantine => "was quarantined",
+            Penalty::TakeBack => "was rolled back in its watch period",
         };
         next.problem = Some(format!("{} {} {done}: {}", convict.plugin, convict.version, convict.reason));
         let next_info = next.info.clone();
@@ -80,11 +80,11 @@ impl Lifecycle {
             return;
         }
         let message = match sentence {
-            Sentence::Quarantine => {
+            Penalty::Quarantine => {
                 telemetry::quarantined(volume, &convict.plugin, &convict.version);
                 "the plugin is quarantined for this volume"
             }
-            Sentence::TakeBack => {
+            Penalty::TakeBack => {
                 telemetry::taken_back(volume, &convict.plugin, &convict.version);
                 "the plugin is rolled back in its watch period"
             }
@@ -122,10 +122,10 @@ impl Lifecycle {
                 }
                 let place = self.place_of(&attached);
                 match convict.sentence {
-                    Sentence::Quarantine => {
+                    Penalty::Quarantine => {
                         decide::quarantine(model, place, &convict, &barred, serving.trim())
                     }
-                    Sentence::TakeBack => decide::take_back(model, place, &convict, &barred),
+                    Penalty::TakeBack => decide::take_back(model, place, &convict, &barred),
                 }
             });
             match written.await {

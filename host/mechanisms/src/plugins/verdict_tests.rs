@@ -1,6 +1,6 @@
 //! Whatever is held against versions, the catalog leads to what the slot has, and never to them.
 
-use super::decide::{Convict, Sentence, roll_back};
+use super::decide::{Convict, Penalty, roll_back};
 use super::world::{NOBODY, Running, VOLUME, World};
 use crate::Error;
 use crate::catalog::Target;
@@ -80,7 +80,7 @@ async fn a_rollback_passes_over_what_verdicts_bar_that_cannot_be_written() {
     let Target::Plugin { plugin, version, digest, config } = node.row().current else {
         panic!("it is bound")
     };
-    let (sentence, reason) = (Sentence::TakeBack, String::new());
+    let (sentence, reason) = (Penalty::TakeBack, String::new());
     let convict = Convict { sentence, plugin, version, digest, config, reason, since_unix_ms: 0 };
     assert!(!convict.bars(&Target::Default, &convict.digest));
 }

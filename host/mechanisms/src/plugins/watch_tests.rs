@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decide::{Convict, Sentence, take_back};
+use super::decide::{Convict, Penalty, take_back};
 use super::world::{NOBODY, Running, VOLUME, World};
 use crate::NATIVE_STRATEGY;
 use crate::catalog::Target;
@@ -191,7 +191,7 @@ async fn a_verdict_that_comes_when_another_serves_already_takes_the_version_off_
     let Target::Plugin { plugin, version, digest, config } = row.current.clone() else { panic!("{row:?}") };
     node.add("c 1.0.0 wait").await.unwrap();
     node.bind("c").await.unwrap();
-    let (sentence, reason) = (Sentence::TakeBack, "trap: it turned".to_owned());
+    let (sentence, reason) = (Penalty::TakeBack, "trap: it turned".to_owned());
     let convict = Convict { sentence, plugin, version, digest, config, reason, since_unix_ms: 7 };
     for _ in 0..2 {
         let place = node.lifecycle.place(VOLUME);

@@ -32,7 +32,7 @@ const FAULTS_SHOWN: usize = 10;
 
 /// A strategy that is simulated.
 #[derive(Clone, Debug)]
-pub struct Contender {
+pub struct SimulatedStrategy {
     label: String,
     config: String,
     decider: Decider,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Decider {
     }
 }
 
-impl Contender {
+impl SimulatedStrategy {
     /// The strategy that is part of the program.
     #[must_use]
     pub fn native() -> Self {
@@ -108,7 +108,7 @@ impl Contender {
 
 /// What the loop remembers of its strategy.
 pub(super) struct Asker {
-    contender: Contender,
+    contender: SimulatedStrategy,
     seed: u64,
     disk_bytes: u64,
     guard_l0_runs: usize,
@@ -123,7 +123,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(setup: &Setup, contender: Contender) -> Self {
+    pub(super) fn new(setup: &Setup, contender: SimulatedStrategy) -> Self {
         let zero = Instant::now();
         Self {
             contender,

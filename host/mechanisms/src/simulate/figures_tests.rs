@@ -35,7 +35,7 @@ fn setup(workload: Workload) -> Setup {
     }
 }
 
-fn run(setup: &Setup, contender: &Contender) -> Report {
+fn run(setup: &Setup, contender: &SimulatedStrategy) -> Report {
     let directory = tempfile::tempdir().unwrap();
     let on = &mut |_| ControlFlow::Continue(());
     match simulate(setup, contender, &directory.path().join("tree"), on).unwrap() {
@@ -83,9 +83,9 @@ impl Shown {
 }
 
 /// Rewrites everything once, when level 0 has so many runs, and notes what it is shown.
-fn once(at: u64, shown: &Rc<RefCell<Shown>>) -> Contender {
+fn once(at: u64, shown: &Rc<RefCell<Shown>>) -> SimulatedStrategy {
     let shown = Rc::clone(shown);
-    Contender::scripted("once", move |view| {
+    SimulatedStrategy::scripted("once", move |view| {
         let mut shown = shown.borrow_mut();
         shown.note(view);
         let due = view.levels[0].runs.len() as u64 == at && shown.rewritten.is_empty();
@@ -138,7 +138,7 @@ fn one_major_compaction_writes_what_was_there_once_more() {
 #[test]
 fn a_tree_that_is_rewritten_after_each_flush_holds_what_is_live() {
     const KEYS: u64 = 128;
-    let busy = Contender::scripted("busy", |view| {
+    let busy = SimulatedStrategy::scripted("busy", |view| {
         let runs: usize = view.levels.iter().map(|level| level.runs.len()).sum();
         let major = Answer::Major { table_bytes: 256 << 20 };
         Ok(if runs > 1 { major } else { Answer::Wait { ask_again_ms: None } }.into())

@@ -48,7 +48,7 @@ mod stall_tests;
 #[cfg(test)]
 mod tests;
 
-pub use ask::Contender;
+pub use ask::SimulatedStrategy;
 pub use figures::{FaultSeen, LevelSample, Report, Sample, Spread, Stalls, StepCounts};
 pub use run::{Ended, simulate};
 pub use setup::Setup;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use mortise_kernel::node::Verdict;
 use mortise_kernel::store::Step;
 
-use super::ask::{Asker, Contender};
+use super::ask::{Asker, SimulatedStrategy};
 use super::figures::{Collector, Report, StepCounts};
 use super::machine::{Begun, Ended as Event, Machine};
 use super::setup::Setup;
@@ -46,7 +46,7 @@ pub enum Ended {
 /// [`Error::Simulation`] when the setup is out of bounds or the writes stop for good; the store's errors.
 pub fn simulate(
     setup: &Setup,
-    contender: &Contender,
+    contender: &SimulatedStrategy,
     directory: &Path,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Ended> {
@@ -87,7 +87,7 @@ struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    fn new(setup: &'a Setup, contender: &Contender, directory: &Path) -> Result<Self> {
+    fn new(setup: &'a Setup, contender: &SimulatedStrategy, directory: &Path) -> Result<Self> {
         Ok(Self {
             setup,
             machine: Machine::new(setup, directory)?,
@@ -226,7 +226,7 @@ impl<'a> Simulation<'a> {
         *kind += 1;
     }
 
-    fn report(self, contender: &Contender) -> Result<Report> {
+    fn report(self, contender: &SimulatedStrategy) -> Result<Report> {
         let counters = self.machine.store.counters();
         let content = self.machine.store.content_hash(0)?;
         let table_bytes = (counters.flushed_bytes + counters.compaction_out_bytes) * self.setup.scale;

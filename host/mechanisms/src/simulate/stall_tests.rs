@@ -15,7 +15,7 @@ fn setup(writes: u64) -> Setup {
     Setup { value_bytes: 1000, scale: 256, guard_l0_runs: 1000, ..Setup::new(Workload::Append, writes) }
 }
 
-fn run(setup: &Setup, contender: &Contender) -> Result<Report> {
+fn run(setup: &Setup, contender: &SimulatedStrategy) -> Result<Report> {
     let directory = tempfile::tempdir().unwrap();
     let on = &mut |_| ControlFlow::Continue(());
     match simulate(setup, contender, &directory.path().join("tree"), on)? {
@@ -25,15 +25,15 @@ fn run(setup: &Setup, contender: &Contender) -> Result<Report> {
 }
 
 /// Compacts everything as soon as level 0 has so many runs.
-fn at(runs: usize) -> Contender {
-    Contender::scripted("at", move |view| {
+fn at(runs: usize) -> SimulatedStrategy {
+    SimulatedStrategy::scripted("at", move |view| {
         let due = view.levels[0].runs.len() >= runs;
         let major = Answer::Major { table_bytes: 64 << 20 };
         Ok(if due { major } else { Answer::Wait { ask_again_ms: None } }.into())
     })
 }
 
-fn never() -> Contender {
+fn never() -> SimulatedStrategy {
     at(usize::MAX)
 }
 

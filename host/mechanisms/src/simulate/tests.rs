@@ -11,7 +11,7 @@ fn setup(workload: Workload) -> Setup {
     Setup { value_bytes: 100, scale: 256, ..Setup::new(workload, 12_000) }
 }
 
-fn run(setup: &Setup, contender: &Contender) -> Report {
+fn run(setup: &Setup, contender: &SimulatedStrategy) -> Report {
     let directory = tempfile::tempdir().unwrap();
     let ended =
         simulate(setup, contender, &directory.path().join("tree"), &mut |_| ControlFlow::Continue(()));
@@ -21,14 +21,14 @@ fn run(setup: &Setup, contender: &Contender) -> Report {
     }
 }
 
-fn shipped() -> Vec<Contender> {
+fn shipped() -> Vec<SimulatedStrategy> {
     let runtime = Runtime::new(RuntimeConfig::default()).unwrap();
     let shipped = mortise_plugins::shipped().iter().filter(|plugin| plugin.name.starts_with("compaction-"));
     let contender = shipped.map(|plugin| {
         let strategy = runtime.load(plugin.bytes).unwrap().compaction_strategy(Limits::default()).unwrap();
-        Contender::component(plugin.name.to_owned(), "{}".to_owned(), strategy)
+        SimulatedStrategy::component(plugin.name.to_owned(), "{}".to_owned(), strategy)
     });
-    contender.chain([Contender::native()]).collect()
+    contender.chain([SimulatedStrategy::native()]).collect()
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn every_strategy_leaves_the_same_content() {
 
 #[test]
 fn figures_tell_a_lazy_strategy_from_a_busy_one() {
-    let lazy = Contender::scripted("lazy", |_| Ok(Answer::Wait { ask_again_ms: None }.into()));
-    let busy = Contender::scripted("busy", |view| {
+    let lazy = SimulatedStrategy::scripted("lazy", |_| Ok(Answer::Wait { ask_again_ms: None }.into()));
+    let busy = SimulatedStrategy::scripted("busy", |view| {
         let runs: usize = view.levels.iter().map(|level| level.runs.len()).sum();
         let wait = Answer::Wait { ask_again_ms: None };
         Ok(if runs > 1 { Answer::Major { table_bytes: 64 << 20 } } else { wait }.into())

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{ComponentExportIndex, ComponentType, Lift};
 
 use super::fuel::{self, Fuel};
-use super::warm::{Lease, Terms, Warm, WarmPool};
+use super::warm::{CallTerms, Lease, Warm, WarmPool};
 use crate::exports::Interface;
 use crate::present::presentable;
 use crate::runtime::Bound;
@@ -211,7 +211,7 @@ impl Format {
     /// The plugin's fault; [`FaultKind::Refused`] when it cannot use the configuration.
     pub fn properties(&self) -> Result<Properties, Fault> {
         let limits = self.limits();
-        let terms = || Ok(Terms { limits, bound: Bound::Deadline(limits.deadline) });
+        let terms = || Ok(CallTerms { limits, bound: Bound::Deadline(limits.deadline) });
         let answer = self.with_instance(terms, limits.deadline, |warm, terms| {
             warm.properties(&self.0.component, terms, &self.0.config)
         })?;
@@ -290,10 +290,10 @@ impl Format {
                     let detail = format!("the request's {within:?} were over before all records were done");
                     return Err(Fault::new(FaultKind::Deadline, detail));
                 }
-                Ok(Terms { limits, bound: Bound::Deadline(left) })
+                Ok(CallTerms { limits, bound: Bound::Deadline(left) })
             }
             Mode::Apply => {
-                Ok(Terms { limits: fuel::in_apply(&limits), bound: fuel::start_in_apply(&limits) })
+                Ok(CallTerms { limits: fuel::in_apply(&limits), bound: fuel::start_in_apply(&limits) })
             }
         };
         let patience = match terms()?.bound {
@@ -310,9 +310,9 @@ impl Format {
     /// Lends an instance to a call. It goes back to the others unless the call ended in a fault.
     fn with_instance<T>(
         &self,
-        terms: impl Fn() -> Result<Terms, Fault>,
+        terms: impl Fn() -> Result<CallTerms, Fault>,
         patience: Duration,
-        call: impl FnOnce(&mut Warm, &Terms) -> Result<T, Fault>,
+        call: impl FnOnce(&mut Warm, &CallTerms) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Lease { instance, place } = self.0.pool.take(patience)?;
         let limits = terms()?.limits;

@@ -32,7 +32,7 @@ type BatchParams<'a> = (&'a str, &'a [&'a [u8]], &'a [&'a [u8]]);
 type Batch = TypedFunc<BatchParams<'static>, (Translated,)>;
 
 /// What a call runs under.
-pub(super) struct Terms {
+pub(super) struct CallTerms {
     pub(super) limits: Limits,
     /// What ends the start of an instance; a call that follows has the same time and fuel of its own.
     pub(super) bound: Bound,
@@ -51,8 +51,12 @@ pub(super) struct Warm {
 
 impl Warm {
     /// Starts an instance, which may run code of the plugin.
-    pub(super) fn start(component: &Component, exports: &CodecExports, terms: &Terms) -> Result<Self, Fault> {
-        let Terms { limits, bound } = terms;
+    pub(super) fn start(
+        component: &Component,
+        exports: &CodecExports,
+        terms: &CallTerms,
+    ) -> Result<Self, Fault> {
+        let CallTerms { limits, bound } = terms;
         let mut store = component.store(limits);
         let _running = component.shared().begin(&mut store, limits, *bound);
         let started = component.instantiate(&mut store).and_then(|instance| {
@@ -74,11 +78,11 @@ impl Warm {
     pub(super) fn properties(
         &mut self,
         component: &Component,
-        terms: &Terms,
+        terms: &CallTerms,
         config: &str,
     ) -> Result<Result<Properties, String>, Fault> {
         self.calls += 1;
-        let (Self { store, properties, .. }, Terms { limits, bound }) = (self, terms);
+        let (Self { store, properties, .. }, CallTerms { limits, bound }) = (self, terms);
         let _running = component.shared().begin(store, limits, *bound);
         let properties: TypedFunc<(&str,), _> = *properties;
         let outcome = properties.call(&mut *store, (config,));
@@ -89,7 +93,7 @@ impl Warm {
     pub(super) fn batch(
         &mut self,
         component: &Component,
-        terms: &Terms,
+        terms: &CallTerms,
         fuel: Fuel,
         function: Function,
         config: &str,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use mortise_mechanisms::Capability;
-use mortise_mechanisms::conformance::{Allowance, Specimen, Workbench};
+use mortise_mechanisms::conformance::{Allowance, LoadedPlugin, Workbench};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::byte_size;
@@ -119,7 +119,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Puts a component on the workbench; the error names the file.
-pub(super) fn specimen(bench: &Workbench, file: &Path, limits: &CallLimits) -> anyhow::Result<Specimen> {
+pub(super) fn specimen(bench: &Workbench, file: &Path, limits: &CallLimits) -> anyhow::Result<LoadedPlugin> {
     bench.specimen(read(file)?, limits.allowance()).with_context(|| {
         format!("{} cannot be used (`mortise plugin check` says more about it)", file.display())
     })

@@ -16,7 +16,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use mortise_mechanisms::conformance::Workbench;
-use mortise_mechanisms::simulate::{Contender, Ended, Report, Setup, Workload, simulate};
+use mortise_mechanisms::simulate::{Ended, Report, Setup, SimulatedStrategy, Workload, simulate};
 use serde_json::json;
 
 use super::config::byte_size;
@@ -136,7 +136,7 @@ impl Simulate {
         }
     }
 
-    fn contenders(&self) -> anyhow::Result<Vec<Contender>> {
+    fn contenders(&self) -> anyhow::Result<Vec<SimulatedStrategy>> {
         let bench = Workbench::new(wiring::compile_in_child())?;
         let mut contenders = Vec::new();
         for file in &self.files {
@@ -147,12 +147,13 @@ impl Simulate {
         }
         for plugin in wiring::shipped() {
             let shipped = bench.specimen(plugin.bytes.into_owned(), self.limits.allowance())?;
-            let given = contenders.iter().any(|contender: &Contender| contender.label() == shipped.label());
+            let given =
+                contenders.iter().any(|contender: &SimulatedStrategy| contender.label() == shipped.label());
             if shipped.is_strategy() && !given {
                 contenders.push(shipped.contender("{}")?);
             }
         }
-        contenders.push(Contender::native());
+        contenders.push(SimulatedStrategy::native());
         Ok(contenders)
     }
 }

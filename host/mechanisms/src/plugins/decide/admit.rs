@@ -49,7 +49,7 @@ pub(crate) struct Refused<'a> {
 
 /// What is known of a component without running it.
 #[derive(Clone, Debug)]
-pub(crate) struct Papers {
+pub(crate) struct Inspected {
     pub description: Description,
     pub origin: Origin,
     /// Name that it is to get, when one was given.
@@ -60,7 +60,7 @@ pub(crate) struct Papers {
     pub unix_ms: u64,
 }
 
-impl Papers {
+impl Inspected {
     fn digest(&self) -> String {
         self.description.digest.to_string()
     }
@@ -75,7 +75,7 @@ impl Papers {
 }
 
 /// Takes note of a component that is about to be verified.
-pub(crate) fn arrive(model: &Model, papers: &Papers) -> Result<(Change, ())> {
+pub(crate) fn arrive(model: &Model, papers: &Inspected) -> Result<(Change, ())> {
     let mut change = Change::default();
     let row = ArrivalRow {
         version: ROW_VERSION,
@@ -126,7 +126,7 @@ pub(crate) fn interrupted_arrivals(model: &Model) -> Result<(Change, bool)> {
 }
 
 /// Whether a component that was verified may come in, and with which row.
-pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Result<(Change, Chosen)> {
+pub(crate) fn admit(model: &Model, papers: &Inspected, identity: &Identity) -> Result<(Change, Chosen)> {
     let name = papers.name.as_deref().unwrap_or(&identity.name);
     check_name(name, identity)?;
     check_world(model, name, papers, identity)?;
@@ -177,7 +177,7 @@ pub(crate) fn admit(model: &Model, papers: &Papers, identity: &Identity) -> Resu
     Ok((change, Chosen { name: name.into(), version, row }))
 }
 
-fn check_world(model: &Model, name: &str, papers: &Papers, identity: &Identity) -> Result<()> {
+fn check_world(model: &Model, name: &str, papers: &Inspected, identity: &Identity) -> Result<()> {
     let world = papers.description.world;
     match model.versions(name).find(|(_, row)| row.world != world.as_str()) {
         None => Ok(()),
@@ -193,7 +193,7 @@ fn check_world(model: &Model, name: &str, papers: &Papers, identity: &Identity) 
 
 /// What it wants must be granted to the name that it has in the end, by the rows as they are in the end: a
 /// name that was not given is known late, and grants can go while a component is compiled.
-fn check_granted(name: &str, papers: &Papers, row: &PluginRow) -> Result<()> {
+fn check_granted(name: &str, papers: &Inspected, row: &PluginRow) -> Result<()> {
     capability::check(Some(name), &row.wants, &row.grants, &papers.description.imports)
 }
 
@@ -205,7 +205,7 @@ fn version_of_build(version: &str, digest: &str) -> String {
 
 /// The version that a component gets: the one that it says it has, unless that is another build's and this
 /// one is needed, or was, for what is written in it.
-fn version_for(model: &Model, name: &str, papers: &Papers, identity: &Identity) -> String {
+fn version_for(model: &Model, name: &str, papers: &Inspected, identity: &Identity) -> String {
     let (said, digest) = (&identity.version, papers.digest());
     let taken = model.plugins.get(&(name.into(), said.clone())).is_some_and(|row| row.digest != digest);
     let ships = papers.origin == Origin::Shipped;
@@ -271,7 +271,7 @@ fn new_row(
     model: &Model,
     name: &str,
     version: &str,
-    papers: &Papers,
+    papers: &Inspected,
     identity: &Identity,
 ) -> Result<PluginRow> {
     let Inherited { limits, mut grants } = inherited(model, Some(name), papers.description.world);
@@ -297,7 +297,7 @@ fn new_row(
 }
 
 /// The row of a component that comes a second time. What was proved about it once stays.
-fn seen_again(row: &PluginRow, papers: &Papers) -> PluginRow {
+fn seen_again(row: &PluginRow, papers: &Inspected) -> PluginRow {
     let mut again = row.clone();
     again.grants.extend(&papers.grants);
     if matches!(papers.signature, SignatureState::Signed { .. }) {

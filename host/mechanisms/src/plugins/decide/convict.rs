@@ -19,7 +19,7 @@ use crate::catalog::{BindingRow, Change, HistoryRow, Key, Model, QuarantineRow, 
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sentence {
+pub(crate) enum Penalty {
     /// It is put aside, with every configuration, until somebody names it expressly.
     Quarantine,
     /// What served before does again.
@@ -29,7 +29,7 @@ pub(crate) enum Sentence {
 /// A version that has to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Convict {
-    pub sentence: Sentence,
+    pub sentence: Penalty,
     pub plugin: String,
     pub version: String,
     pub digest: String,
@@ -51,8 +51,8 @@ impl Convict {
     /// Whether `target`, which stands for a component of this digest, must not serve.
     pub(crate) fn bars(&self, target: &Target, digest: &str) -> bool {
         match self.sentence {
-            Sentence::Quarantine => self.digest == digest,
-            Sentence::TakeBack => self.target() == *target,
+            Penalty::Quarantine => self.digest == digest,
+            Penalty::TakeBack => self.target() == *target,
         }
     }
 }

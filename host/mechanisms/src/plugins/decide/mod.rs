@@ -31,10 +31,10 @@ mod remove;
 mod retreat;
 mod shadow;
 
-pub(crate) use admit::{Papers, Refused, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
+pub(crate) use admit::{Inspected, Refused, admit, arrive, inherited, interrupted_arrivals, limit, refuse};
 pub(crate) use bar::{bar, release};
 pub(crate) use bind::{Place, Start, abandon, activate, config_text, exact, interrupted_candidates, propose};
-pub(crate) use convict::{Convict, Sentence, quarantine, take_back};
+pub(crate) use convict::{Convict, Penalty, quarantine, take_back};
 pub(crate) use format::about_format;
 pub(crate) use leave::leave;
 pub(crate) use record::record;
