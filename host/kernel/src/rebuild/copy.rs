@@ -132,6 +132,9 @@ impl<'a> Portions<'a> {
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
             let share = left as f64 / records as f64;
             progress.remaining = Some(self.started.elapsed().mul_f64(share));
+            // Tables may be compressed, so what is left is taken to weigh what was read, row by row.
+            let to_come = u128::from(bytes) * u128::from(left) / u128::from(records.max(1));
+            progress.bytes_estimate = bytes.saturating_add(u64::try_from(to_come).unwrap_or(u64::MAX));
         });
     }
 }

@@ -97,7 +97,8 @@ pub struct Progress {
     pub records_estimate: u64,
     /// Bytes of keys and values copied.
     pub bytes: u64,
-    /// Bytes of keys and values to copy, about: what is on disk and in memory of the present generation.
+    /// Bytes of keys and values to copy, about: at first what the present generation has on disk, then by the
+    /// rows that are left.
     pub bytes_estimate: u64,
     /// Entries of the log applied to the new generation.
     pub entries: u64,

@@ -132,3 +132,19 @@ async fn a_compaction_waits_for_the_store_that_serves() {
     assert_eq!(outcome.records, 2, "the newest version and the state");
     assert_eq!(get(&one, "same").await.as_deref(), Some("last"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_a_copy_is_told_in_the_bytes_that_are_copied_and_not_in_those_of_compressed_tables() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(config(dir.path())).await;
+    let one = node.create_volume(volume(2)).await.expect("created");
+    for number in 0..64 {
+        put(&one, &format!("key-{number:02}"), vec![b'v'; 8 << 10]).await.expect("written");
+    }
+    let rebuild = one.rebuild(RebuildOptions::default()).expect("begun");
+    let progress = rebuild.progress();
+    rebuild.wait().await.expect("rebuilt");
+    let told = progress.borrow().clone();
+    assert!(told.bytes > 64 * (8 << 10), "{told:?}");
+    assert!((told.bytes..=told.bytes * 2).contains(&told.bytes_estimate), "{told:?}");
+}
