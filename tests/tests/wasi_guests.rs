@@ -137,7 +137,7 @@ fn what_goes_wrong_is_a_fault_with_a_reason() {
         (guests::WASI_EXIT, "it ended itself with a failure instead of answering"),
         (guests::WASI_WAITS_FOR_NOTHING, "it waited for nothing at all"),
         (guests::WASI_GLUTTON, "it asked for 18446744073709551615 random bytes at once"),
-        (guests::WASI_HOARDER, "handle"),
+        (guests::WASI_HOARDER, "it waits for more than 1000 things at once"),
         (guests::WASI_LAST_WORDS, "its last message: panic: the tree makes no sense"),
     ] {
         let component = load(guest);

@@ -109,7 +109,7 @@ pub enum Error {
     TooManyValues {
         /// Largest number allowed.
         values: usize,
-        /// Most bytes allowed, as they are stored.
+        /// Most bytes allowed, as they are stored and as users wrote them.
         bytes: usize,
     },
     /// The disk is full, or close enough that writes are refused.

@@ -14,9 +14,9 @@ use bytes::Bytes;
 pub(crate) struct Decoded(HashMap<Bytes, Bytes>);
 
 impl Decoded {
-    /// What each of the stored values stands for, in their order.
-    pub(super) fn new(stored: Vec<Bytes>, values: Vec<Bytes>) -> Self {
-        Self(stored.into_iter().zip(values).collect())
+    /// Adds what each of some stored values stands for, in their order.
+    pub(super) fn add(&mut self, stored: &[Bytes], values: Vec<Bytes>) {
+        self.0.extend(stored.iter().cloned().zip(values));
     }
 
     /// What a stored value stands for, if that was asked before.

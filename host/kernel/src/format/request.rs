@@ -26,6 +26,10 @@ use crate::kv::{
 };
 use crate::{Error, Result};
 
+/// Values that are decoded at once for a transaction that orders them: what they stand for is counted only then,
+/// and each may have what a request may have.
+const FORESEEN_AT_ONCE: usize = 16;
+
 /// A command that the codec has run on: what the proposal hands over to the local apply. It lives in memory
 /// only; the log holds the command in user form.
 #[derive(Clone, Debug)]
@@ -59,13 +63,22 @@ impl Prepared {
         Ok(Some(Self { coder: coder.clone(), command, decoded: Arc::default(), bytes: size.0 }))
     }
 
-    /// With what stored values stand for whose order is likely to be asked for when it is applied.
+    /// With what stored values stand for whose order is likely to be asked for when it is applied: at most so
+    /// many values and bytes of them, however small their stored form is.
     ///
     /// # Errors
-    /// [`Error::CodecFault`].
-    pub(crate) fn foreseeing(self, stored: Vec<Bytes>, meter: Meter) -> Result<Self> {
-        let values = self.coder.decode_values(&stored, meter)?;
-        let decoded = Decoded::new(stored, values);
+    /// [`Error::CodecFault`]; [`Error::TooManyValues`] when there is more.
+    pub(crate) fn foreseeing(self, stored: &[Bytes], most: (usize, usize), meter: Meter) -> Result<Self> {
+        let mut decoded = Decoded::default();
+        let mut bytes = 0;
+        for portion in stored.chunks(FORESEEN_AT_ONCE) {
+            let values = self.coder.decode_values(portion, meter)?;
+            bytes += values.iter().map(Bytes::len).sum::<usize>();
+            if bytes > most.1 {
+                return Err(Error::TooManyValues { values: most.0, bytes: most.1 });
+            }
+            decoded.add(portion, values);
+        }
         Ok(Self { bytes: self.bytes + decoded.bytes(), decoded: Arc::new(decoded), ..self })
     }
 

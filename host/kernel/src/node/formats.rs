@@ -29,7 +29,7 @@ impl Volume {
         let (to, stores) = (to.clone(), self.shared.stores.of(self.name()));
         let path = self.home.directory().path().to_path_buf();
         let from = self.store.load().coder().clone();
-        // The codec may have to be compiled first. No reader is to wait for that, so this takes no slot of theirs.
+        // The codec may have to be compiled first, for which no reader is to wait: it takes no slot.
         let coder = tokio::task::spawn_blocking(move || stores.coder(&to, &path)).await;
         let coder =
             coder.unwrap_or_else(|error| Err(Error::Internal(format!("a codec was not found: {error}"))));

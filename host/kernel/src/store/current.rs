@@ -5,7 +5,7 @@
 //! never waits for anybody.
 //!
 //! Freeing a store means freeing its memtables, which takes tens of milliseconds. Whoever lets go last only
-//! hands it to an reaper, off the path of requests.
+//! hands it to a reaper, off the path of requests.
 
 use std::ops::Deref;
 use std::sync::Arc;

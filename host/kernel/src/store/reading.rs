@@ -7,7 +7,7 @@
 use std::slice;
 use std::sync::{Arc, Weak};
 
-use super::foresight;
+use super::foresight::{self, MOST_ORDERED_BYTES, MOST_ORDERED_VALUES};
 use super::handle::Store;
 use super::hash;
 use super::read::{self, Decoding, Readable};
@@ -165,7 +165,7 @@ impl<'a> Reading<'a> {
             return Ok(Some(prepared));
         }
         let ordered = foresight::ordered_values(self.store, &self.wanted, prepared.command())?;
-        prepared.foreseeing(ordered, meter).map(Some)
+        prepared.foreseeing(&ordered, (MOST_ORDERED_VALUES, MOST_ORDERED_BYTES), meter).map(Some)
     }
 
     /// About the bytes that applying a command would hold in memory at once, as of now; when that is more

@@ -172,3 +172,16 @@ async fn a_strategy_goes_on_as_the_build_of_another_program() {
     node.lifecycle.roll_back(VOLUME, NOBODY).await.unwrap();
     assert_eq!(node.slot.load().info.digest, digest(rebuilt), "the way back leads to it, too");
 }
+
+#[tokio::test]
+async fn a_format_stays_while_the_row_of_a_volume_cannot_be_read() {
+    let world = World::new();
+    let node = world.start(&[FIRST]).await;
+    node.add("g 1.0.0 wait").await.unwrap();
+    world.rows.put("mortise/volumes/strange", "not json");
+    drop(node);
+    let node = world.start(&[SECOND]).await;
+    let error = node.lifecycle.remove("f", Some(&build(FIRST)), NOBODY).await.unwrap_err();
+    assert!(matches!(&error, Error::PluginInUse { volumes, .. } if volumes.contains("strange")), "{error}");
+    node.lifecycle.remove("g", None, NOBODY).await.unwrap();
+}

@@ -17,7 +17,7 @@ use super::decide::{self, Ended};
 use super::launch::kept;
 use super::observe::{JobInfo, JobState};
 use crate::Result;
-use crate::catalog::{JobRow, VolumeState};
+use crate::catalog::{JobRow, Key, VolumeState};
 
 /// What is told of a job meanwhile.
 const UNSETTLED: &str = "the node stopped before it ended; what came of it is told when the volume opens, \
@@ -41,6 +41,10 @@ impl Jobs {
                 JobInfo { state: JobState::Unsettled, detail: UNSETTLED.into(), ..JobInfo::new(*id, row) };
             let left = Left { info: watch::Sender::new(info), row: row.clone(), ended: None };
             self.left.lock().insert(*id, left);
+            // A row that cannot be read says neither that the volume is there nor that it is not.
+            if model.unreadable.contains_key(&Key::Volume(row.volume.clone())) {
+                continue;
+            }
             let volume = model.volumes.get(&row.volume).filter(|volume| volume.id == row.volume_id);
             if volume.is_none_or(|volume| volume.state == VolumeState::Deleting) {
                 gone.push(row.volume_id);

@@ -251,6 +251,7 @@ impl Volumes {
             }
             return Err(error);
         }
+        self.failed.lock().remove(name);
         tracing::info!(volume = name, id = row.id, "created the volume");
         self.info_of(&self.catalog.model(), name)
     }

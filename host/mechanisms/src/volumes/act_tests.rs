@@ -22,7 +22,7 @@ struct Bench {
     rows: MemoryRows,
     catalog: Arc<Catalog>,
     node: Arc<Node>,
-    volumes: Volumes,
+    volumes: Arc<Volumes>,
     _directory: TempDir,
 }
 
@@ -56,6 +56,7 @@ impl Bench {
         };
         let (of_node, of_catalog) = (Arc::clone(&node), Arc::clone(&catalog));
         let volumes = Volumes::new(of_node, of_catalog, lifecycle, jobs, fixed_clock(), 1, loops);
+        let volumes = Arc::new(volumes);
         volumes.create("tenant", &WantedFormat::default(), &Cause::default()).await.unwrap();
         Self { rows, catalog, node, volumes, _directory: directory }
     }
@@ -102,6 +103,24 @@ async fn a_volume_is_not_served_while_nobody_knows_whether_it_will_be_deleted() 
     bench.rows.stop_at(None);
     bench.delete().await.unwrap();
     assert!(!bench.volumes.has("tenant"));
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn what_was_opened_or_is_in_doubt_meanwhile_is_not_opened_again() {
+    let bench = Bench::new().await;
+    let served = bench.volumes.opened("tenant").unwrap();
+    bench.volumes.failed.lock().insert("tenant".into(), "it could not be opened, earlier".into());
+    bench.volumes.open_failed().await;
+    assert!(Arc::ptr_eq(&served, &bench.volumes.opened("tenant").unwrap()), "it is served twice");
+    assert!(bench.volumes.failed.lock().is_empty(), "what is served has not failed");
+    bench.rows.stop_at(Some((0, Stop::Silent)));
+    bench.delete().await.unwrap_err();
+    bench.rows.stop_at(None);
+    bench.volumes.open_failed().await;
+    let refused = bench.volumes.opened("tenant").err();
+    assert!(matches!(refused, Some(Error::VolumeFailed { .. })), "{refused:?}");
+    bench.delete().await.unwrap();
     bench.close().await;
 }
 

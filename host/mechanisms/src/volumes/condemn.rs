@@ -12,7 +12,7 @@ use crate::cause::Cause;
 use crate::{Error, Result};
 
 /// Why a volume is not served of which nobody knows whether the catalog has it as deleted.
-const IN_DOUBT: &str = "it was to be deleted, and the catalog did not answer whether it will be; delete it \
+pub(super) const IN_DOUBT: &str = "it was to be deleted, and the catalog did not answer whether it will be; delete it \
     again, or restart the node to keep it if it is still there";
 
 impl Volumes {
@@ -45,7 +45,8 @@ impl Volumes {
 
 /// Whether what the catalog was asked for may have been done, or may yet be.
 fn is_in_doubt(error: &Error) -> bool {
-    let kinds =
-        [ErrorKind::DeadlineExceeded, ErrorKind::Unavailable, ErrorKind::Storage, ErrorKind::Internal];
-    !matches!(error, Error::Kernel(mortise_kernel::Error::NoSpace(_))) && kinds.contains(&error.kind())
+    // These say for sure that nothing was done; whatever else it is may come from looking at what was.
+    let refused =
+        [ErrorKind::Busy, ErrorKind::InvalidArgument, ErrorKind::NotFound, ErrorKind::FailedPrecondition];
+    !matches!(error, Error::Kernel(mortise_kernel::Error::NoSpace(_))) && !refused.contains(&error.kind())
 }

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::act::Volumes;
+use super::condemn::IN_DOUBT;
 use super::decide::StartPlan;
 use crate::catalog::{HistoryRow, Model, VolumeState};
 
@@ -63,13 +64,13 @@ impl Opening {
         Self { natural: Vec::new(), encoded: self.encoded }
     }
 
-    /// Waits until every volume is open or has its reason why not; for those with a codec until `end` at
-    /// most.
+    /// Waits until every volume is open or has its reason why not, and until `end` at most.
     pub(crate) async fn until(self, end: Instant) {
-        let rest = self.natural().await.encoded;
-        if timeout_at(end, join_all(rest)).await.is_err() {
+        let all = join_all(self.natural.into_iter().chain(self.encoded));
+        if timeout_at(end, all).await.is_err() {
             tracing::warn!(
-                "volumes are still being opened: their codecs do not answer; the others are served"
+                "volumes are still being opened: they replay what is not flushed, or their codecs do not \
+                 answer; the others are served"
             );
         }
     }
@@ -137,6 +138,14 @@ impl Volumes {
         let place = lane.acquire().await;
         // A volume that somebody else works on, or a node that stops, needs nothing.
         let Ok(_claim) = self.claim(&wanted.name) else { return };
+        if !self.is_still_wanted(&wanted) {
+            let served = self.open.load().contains_key(&wanted.name);
+            let mut failed = self.failed.lock();
+            if failed.get(&wanted.name).is_some_and(|reason| served || reason == OPENING) {
+                failed.remove(&wanted.name);
+            }
+            return;
+        }
         let mut opened = std::pin::pin!(self.open_or_tell(&wanted));
         if wanted.codecs.is_empty() {
             return opened.await;
@@ -146,6 +155,17 @@ impl Volumes {
             drop(place);
             opened.await;
         }
+    }
+
+    /// Whether a volume whose name is claimed now is still to be opened. While it waited for its place it may
+    /// have been opened, deleted, or deleted for all that anybody knows.
+    fn is_still_wanted(&self, wanted: &Wanted) -> bool {
+        let model = self.catalog.model();
+        let row = model.volumes.get(&wanted.name).filter(|row| row.id == wanted.id);
+        let state = if wanted.incomplete.is_some() { VolumeState::Creating } else { VolumeState::Ready };
+        row.is_some_and(|row| row.state == state)
+            && !self.open.load().contains_key(&wanted.name)
+            && self.failed.lock().get(&wanted.name).is_none_or(|reason| reason != IN_DOUBT)
     }
 
     async fn open_or_tell(&self, wanted: &Wanted) {

@@ -79,7 +79,9 @@ impl Virtual {
 
     /// Something that is ready at a moment.
     pub(crate) fn ready_at(&mut self, at: u64) -> wasmtime::Result<Resource<Pollable>> {
-        Ok(self.pollables.push(Pollable { at })?)
+        self.pollables.push(Pollable { at }).map_err(|_| {
+            wasmtime::Error::msg(format!("it waits for more than {MOST_POLLABLES} things at once"))
+        })
     }
 
     /// Something that is ready after some nanoseconds.

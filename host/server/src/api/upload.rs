@@ -31,6 +31,8 @@ const EMPTY_PARTS: usize = 16;
 /// Capabilities that one may name, and the longest name; there are far fewer, and none is as long.
 const GRANTS: usize = 64;
 const GRANT_BYTES: usize = 64;
+/// Characters of a name that are logged before it is judged.
+const LOGGED_CHARS: usize = 63;
 /// Counts uploads that came to nothing.
 pub(crate) const REFUSED: &str = "mortise_plugin_uploads_refused_total";
 
@@ -117,7 +119,9 @@ impl Uploads {
             },
         };
         why.counted().increment(1);
-        let (name, bytes) = (part.new.name.as_deref().unwrap_or_default(), part.new.bytes.len());
+        // Nobody has judged the name yet, and it may be as long as a message.
+        let name: String = part.new.name.iter().flat_map(|name| name.chars().take(LOGGED_CHARS)).collect();
+        let bytes = part.new.bytes.len();
         tracing::warn!(?why, name, bytes, answer = status.message(), "a component was not received");
         Err(Box::new(Refused { why, part, status }))
     }

@@ -5,6 +5,8 @@
 //! finishes it. A digest is reported as gone only when no row names it any more: only then may its file be
 //! removed.
 
+use mortise_plugin_runtime::World;
+
 use super::super::choose::{Chosen, pick};
 use super::super::stage::{Event, Stage};
 use super::after;
@@ -129,5 +131,11 @@ fn users(model: &Model, victim: &Chosen) -> Vec<String> {
         names(&binding.current) || waiting.any(|candidate| names(&candidate.target))
     });
     let written = model.written_in(&victim.row.digest).map(str::to_owned);
-    bound.map(|((volume, _), _)| volume.clone()).chain(written).collect()
+    // A volume whose row cannot be read may be in any format.
+    let format = victim.row.world == World::Format.as_str();
+    let unreadable = model.unreadable.keys().filter_map(|key| match key {
+        Key::Volume(name) if format => Some(format!("{name} (its row in the catalog cannot be read)")),
+        _ => None,
+    });
+    bound.map(|((volume, _), _)| volume.clone()).chain(written).chain(unreadable).collect()
 }
