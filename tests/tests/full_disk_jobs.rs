@@ -19,9 +19,9 @@ const VALUES: usize = 96;
 /// The phase that a job stands still in, once, its point, and how often that is passed before.
 type Stop = (&'static str, &'static str, &'static str);
 
-/// A copy stands only after some portions, so that a part of it is on the disk. A verification writes nothing:
-/// the job that stands there meets the full disk where it has caught up, one job before the one that stands
-/// there.
+/// A copy stands only after some portions, so that a part of it is on the disk. A verification writes
+/// nothing: the job that stands there meets the full disk where it has caught up, one job before the one that
+/// stands there.
 const OF_REBUILDS: [Stop; 3] = [
     ("copying", "rebuild-copy-middle", "8*off->"),
     ("verifying", "rebuild-verify-middle", ""),

@@ -71,7 +71,7 @@ fn standing(codec: &TestCodec, records: usize) -> (Receiver<()>, Sender<()>) {
 
 #[test]
 fn while_a_codec_decodes_what_a_transaction_orders_other_writes_go_on() {
-    const KEYS: usize = 40;
+    const KEYS: usize = 16;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
     let dir = tempfile::tempdir().expect("a directory");

@@ -26,8 +26,8 @@ use crate::kv::{
 };
 use crate::{Error, Result};
 
-/// Values that are decoded at once for a transaction that orders them: what they stand for is counted only then,
-/// and each may have what a request may have.
+/// Values that are decoded at once for a transaction that orders them: what they stand for is counted only
+/// then, and each may be as large as a request.
 const FORESEEN_AT_ONCE: usize = 16;
 
 /// A command that the codec has run on: what the proposal hands over to the local apply. It lives in memory
